@@ -1,0 +1,124 @@
+"""Finds plugins (rewards, environments, users) by name, module, file or entry point."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import pkgutil
+import sys
+from collections.abc import Callable, Mapping
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from clarify_rl.errors import ConfigError, unknown_name
+from clarify_rl.types import Env, Reward, User
+
+Plugin = TypeVar("Plugin", bound=Callable[..., Any])  # Any: a plugin's own options decide its signature
+
+_PACKAGES = {"reward": "clarify_rl.rewards", "env": "clarify_rl.envs", "user": "clarify_rl.envs"}
+_REGISTRY: dict[tuple[str, str], Callable[..., Any]] = {}  # Any: as above
+
+
+def _register(kind: str, name: str) -> Callable[[Plugin], Plugin]:
+    def decorate(plugin: Plugin) -> Plugin:
+        _REGISTRY[kind, name] = plugin
+        return plugin
+
+    return decorate
+
+
+def reward(name: str) -> Callable[[Plugin], Plugin]:
+    """Names a reward: a function of an Episode, or a frozen dataclass with options and `__call__(episode)`."""
+    return _register("reward", name)
+
+
+def env(name: str) -> Callable[[Plugin], Plugin]:
+    """Names an environment: a callable that returns an `Env` when given its options."""
+    return _register("env", name)
+
+
+def user(name: str) -> Callable[[Plugin], Plugin]:
+    """Names a simulated user: a callable that returns a `User` when given its options."""
+    return _register("user", name)
+
+
+def load_reward(spec: str, options: Mapping[str, object]) -> Reward:
+    """The reward that `spec` names, ready to call. Options make sense only for a class."""
+    plugin = _find("reward", spec)
+    if isinstance(plugin, type):
+        return cast(Reward, _build("reward", spec, plugin, options))
+    if options:
+        raise ConfigError(
+            f"Reward {spec!r} is a plain function and takes no options, but got {sorted(options)}. "
+            "Remove them, or make it a frozen dataclass with those fields and __call__(episode)."
+        )
+    return cast(Reward, plugin)
+
+
+def load_env(spec: str, options: Mapping[str, object]) -> Env:
+    """The environment that `spec` names, built with its options."""
+    return cast(Env, _build("env", spec, _find("env", spec), options))
+
+
+def load_user(spec: str, options: Mapping[str, object]) -> User:
+    """The simulated user that `spec` names, built with its options."""
+    return cast(User, _build("user", spec, _find("user", spec), options))
+
+
+def _build(kind: str, spec: str, plugin: Callable[..., Any], options: Mapping[str, object]) -> object:
+    try:
+        return plugin(**options)
+    except TypeError as error:
+        raise ConfigError(f"The {kind} {spec!r} does not take these options: {error}.") from error
+
+
+def _find(kind: str, spec: str) -> Callable[..., Any]:
+    if ":" in spec:
+        return _from_location(kind, spec)
+    _import_plugins(_PACKAGES[kind])
+    if (kind, spec) not in _REGISTRY:
+        for point in entry_points(group=f"clarify_rl.{kind}s", name=spec):
+            _REGISTRY[kind, spec] = point.load()
+    if (kind, spec) not in _REGISTRY:
+        known = [name for known_kind, name in _REGISTRY if known_kind == kind]
+        raise ConfigError(
+            unknown_name(kind, spec, known) + " A file works too: path/to/file.py:name, or package.module:name."
+        )
+    return _REGISTRY[kind, spec]
+
+
+def _from_location(kind: str, spec: str) -> Callable[..., Any]:
+    location, _, name = spec.rpartition(":")
+    module = _load_file(Path(location)) if location.endswith(".py") else importlib.import_module(location)
+    try:
+        return cast(Callable[..., Any], getattr(module, name))
+    except AttributeError:
+        public = [item for item in vars(module) if not item.startswith("_")]
+        raise ConfigError(unknown_name(f"{kind} in {location}", name, public)) from None
+
+
+def _load_file(path: Path) -> object:
+    """Imports a file under a name made from its path and content: an edited file is a new module."""
+    if not path.is_file():
+        raise ConfigError(f"No file {str(path)!r} (looked in {Path.cwd()}). Give a path to an existing .py file.")
+    digest = hashlib.sha256(str(path.resolve()).encode() + path.read_bytes()).hexdigest()[:12]
+    name = f"clarify_rl_plugin_{path.stem}_{digest}"
+    if name not in sys.modules:
+        found = importlib.util.spec_from_file_location(name, path)
+        assert found is not None and found.loader is not None
+        module = importlib.util.module_from_spec(found)
+        sys.modules[name] = module
+        try:
+            found.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
+    return sys.modules[name]
+
+
+def _import_plugins(package: str) -> None:
+    folder = importlib.import_module(package)
+    for module in pkgutil.iter_modules(folder.__path__):
+        importlib.import_module(f"{package}.{module.name}")

@@ -1,0 +1,351 @@
+"""Every datum of clarify-rl, and the contracts that plugins implement. Standard library only.
+
+Data moves one way: Problem -> Variant -> Episode -> Scores -> batch -> update -> checkpoint -> Results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal, Protocol
+
+
+class Defect(StrEnum):
+    """What a variant does to a fact of the complete statement."""
+
+    AMBIGUOUS = "ambiguous"
+    INCOMPLETE = "incomplete"
+    INCONSISTENT = "inconsistent"
+
+
+class ReplyKind(StrEnum):
+    """What a reply is; every reply is exactly one of these."""
+
+    QUESTION = "question"
+    CODE = "code"
+    MIXED = "mixed"
+    BARE_CODE = "bare_code"
+    TRUNCATED = "truncated"
+    EMPTY = "empty"
+    OTHER = "other"
+
+
+class Verdict(StrEnum):
+    """How a program fared on its hidden tests. Only the last two say nothing about the program."""
+
+    PASS = "pass"
+    WRONG = "wrong"
+    ERROR = "error"
+    CPU_TIMEOUT = "cpu_timeout"
+    MEMORY = "memory"
+    DIED = "died"
+    PROTOCOL = "protocol"
+    NO_CALLS = "no_calls"
+    UNSUPPORTED_TYPE = "unsupported_type"
+    WALL_TIMEOUT = "wall_timeout"
+    INFRASTRUCTURE = "infrastructure"
+
+
+UNMEASURED = frozenset({Verdict.WALL_TIMEOUT, Verdict.INFRASTRUCTURE})
+
+
+class Stop(StrEnum):
+    """Why an episode ended."""
+
+    CODE = "code"
+    NO_CODE = "no_code"
+    MALFORMED = "malformed"
+    BUDGET = "budget"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Raises:
+    """An expected outcome: the call must raise exactly this builtin exception, e.g. "ValueError"."""
+
+    exception: str
+
+
+@dataclass(frozen=True)
+class Case:
+    """One hidden test: call the entry point with `args`, compare the result with `expected` (a value, or Raises)."""
+
+    args: tuple[object, ...]
+    expected: object
+
+
+@dataclass(frozen=True)
+class Tests:
+    """The hidden tests of a problem. `compare` names a rule: exact (type and value) or printed (str(result))."""
+
+    cases: tuple[Case, ...]
+    compare: Literal["exact", "printed"] = "exact"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A complete statement with its hidden tests. `family` groups problems that share a solution's shape."""
+
+    id: str
+    prompt: str
+    entry_point: str
+    tests: Tests
+    solution: str
+    source: str
+    family: str = ""
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One thing that a variant hides, blurs or contradicts, and that the user may reveal.
+
+    `replaced_by` is what stands in the prompt instead ("" when the fact is left out); `answers` are the user's own
+    wordings of `statement`; `questions` are good ways to ask; `about` are the stems that a question about it contains.
+    """
+
+    id: str
+    defect: Defect
+    statement: str
+    replaced_by: str = ""
+    answers: tuple[str, ...] = ()
+    questions: tuple[str, ...] = ()
+    about: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What the policy is shown. A clear variant has no facts: asking there cannot help."""
+
+    id: str
+    problem: Problem
+    prompt: str
+    facts: tuple[Fact, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """`clear`, or its defects joined by '+' in alphabetical order, e.g. `ambiguous+incomplete`."""
+        return "+".join(sorted({fact.defect.value for fact in self.facts})) or "clear"
+
+    @property
+    def is_clear(self) -> bool:
+        return not self.facts
+
+
+@dataclass(frozen=True)
+class Request:
+    """One reply that a policy should generate: the context's token ids, the budget, and whose turn of which episode it is."""
+
+    context: tuple[int, ...]
+    max_new_tokens: int
+    episode_id: str
+    turn: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a policy generated for one request. `finished`: it ended with an end-of-turn token, which `token_ids` keeps."""
+
+    token_ids: tuple[int, ...]
+    logprobs: tuple[float, ...] | None
+    finished: bool
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One assistant turn, parsed. `code` is set for code, mixed and bare_code; `questions` for question and mixed."""
+
+    text: str
+    kind: ReplyKind
+    questions: tuple[str, ...] = ()
+    code: str | None = None
+    token_ids: tuple[int, ...] = ()
+    logprobs: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the user said, and the ids of the facts that it revealed. `useless` counts questions that revealed nothing."""
+
+    text: str
+    revealed: tuple[str, ...] = ()
+    useless: int = 0
+
+
+@dataclass(frozen=True)
+class Execution:
+    """The outcome of running a program. `per_test` holds pass, wrong, error or missing for each hidden test."""
+
+    verdict: Verdict
+    passed: int
+    total: int
+    per_test: tuple[str, ...] = ()
+    cpu_s: float = 0.0
+    wall_s: float = 0.0
+    detail: str = ""
+
+    @property
+    def measured(self) -> bool:
+        return self.verdict not in UNMEASURED
+
+    @property
+    def solved(self) -> bool:
+        return self.verdict is Verdict.PASS
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A reply and what came back: an answer, or None when the reply ended the episode."""
+
+    reply: Reply
+    answer: Answer | None = None
+
+
+@dataclass(frozen=True)
+class Response:
+    """An environment's reaction to a reply: an answer and the dialogue goes on, or a stop (with the execution, if code ran)."""
+
+    answer: Answer | None = None
+    execution: Execution | None = None
+    stop: Stop | None = None
+    failure: str = ""
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """What an environment needs to react: the whole dialogue so far, so that any worker can serve any turn."""
+
+    variant: Variant
+    turns: tuple[Turn, ...]
+    reply: Reply
+    last_turn: bool
+    seed: int
+
+
+@dataclass(frozen=True)
+class Score:
+    """One reward's value for an episode. `value` None: it could not be measured, so the episode is masked, never 0."""
+
+    name: str
+    value: float | None
+    weight: float = 1.0
+    turn: int | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One dialogue, from prompt to tests. Token ids are those sampled; `policy_mask` is 1 on the policy's tokens.
+
+    prompt_ids (P,), completion_ids (C,), policy_mask (C,), logprobs (C,) with 0.0 on user tokens, or None.
+    `failure` is set when something other than the policy went wrong: the episode is masked, counted and shown.
+    """
+
+    id: str
+    variant: Variant
+    seed: int
+    turns: tuple[Turn, ...]
+    stop: Stop
+    execution: Execution | None = None
+    failure: str = ""
+    prompt_ids: tuple[int, ...] = ()
+    completion_ids: tuple[int, ...] = ()
+    policy_mask: tuple[int, ...] = ()
+    logprobs: tuple[float, ...] | None = None
+    scores: tuple[Score, ...] = ()
+
+    @property
+    def questions(self) -> tuple[str, ...]:
+        """Every question asked, over all turns."""
+        return tuple(question for turn in self.turns for question in turn.reply.questions)
+
+    @property
+    def asked(self) -> bool:
+        """Whether the first reply asks instead of coding."""
+        return bool(self.turns) and self.turns[0].reply.kind is ReplyKind.QUESTION
+
+    @property
+    def revealed(self) -> tuple[str, ...]:
+        """Ids of the facts that the user revealed, in order, each once."""
+        return tuple(dict.fromkeys(fact for turn in self.turns if turn.answer for fact in turn.answer.revealed))
+
+    @property
+    def useless_questions(self) -> int:
+        return sum(turn.answer.useless for turn in self.turns if turn.answer)
+
+    @property
+    def measured(self) -> bool:
+        """False when a failure of ours, not of the policy, decides the outcome."""
+        return not self.failure and (self.execution is None or self.execution.measured)
+
+    @property
+    def solved(self) -> bool | None:
+        """Whether all hidden tests passed; None when that could not be measured."""
+        if not self.measured:
+            return None
+        return self.execution is not None and self.execution.solved
+
+    @property
+    def pass_rate(self) -> float | None:
+        """Share of hidden tests passed (0 without code); None when that could not be measured."""
+        if not self.measured:
+            return None
+        return self.execution.passed / self.execution.total if self.execution and self.execution.total else 0.0
+
+    @property
+    def malformed(self) -> bool:
+        """Whether some reply was neither a question nor fenced code."""
+        return any(turn.reply.kind not in (ReplyKind.QUESTION, ReplyKind.CODE) for turn in self.turns)
+
+    @property
+    def reward(self) -> float | None:
+        """The weighted sum of the scores; None (masked) when any of them could not be measured."""
+        if any(score.value is None for score in self.scores):
+            return None
+        return sum(score.weight * score.value for score in self.scores if score.value is not None)
+
+
+@dataclass(frozen=True)
+class Results:
+    """The episodes of one checkpoint on one suite, one for each variant, in the suite's order."""
+
+    checkpoint: str
+    suite: str
+    episodes: tuple[Episode, ...] = field(repr=False)
+
+
+class Reward(Protocol):
+    """A pure function of an episode. A float, a Score with its reason, or None: could not be measured."""
+
+    def __call__(self, episode: Episode, /) -> float | Score | None: ...
+
+
+class User(Protocol):
+    """Answers questions, knowing only the variant's facts. `turns` is the dialogue before these questions."""
+
+    def answer(self, variant: Variant, questions: Sequence[str], turns: Sequence[Turn], seed: int) -> Answer: ...
+
+
+class Env(Protocol):
+    """Reacts to a reply. It keeps no state between calls, so a lost worker loses no episode; close() frees resources."""
+
+    def respond(self, exchange: Exchange) -> Response: ...
+
+    def close(self) -> None: ...
+
+
+class Policy(Protocol):
+    """Token ids in, token ids out: sample i belongs to request i. The same requests give the same samples on one machine."""
+
+    def generate(self, requests: Sequence[Request]) -> list[Sample]: ...
+
+
+class Pool(Protocol):
+    """Where environments live. Both calls keep the order; a worker's failure comes back as `failure` or a None score."""
+
+    def respond(self, exchanges: Sequence[Exchange]) -> list[Response]: ...
+
+    def score(self, episodes: Sequence[Episode]) -> list[tuple[Score, ...]]: ...
+
+    def close(self) -> None: ...
