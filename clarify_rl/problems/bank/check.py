@@ -29,16 +29,16 @@ def _wording_faults(family: Family) -> list[str]:
     for opening in family.openings:
         if "{call}" not in opening:
             faults.append(f"opening without {{call}}: {opening}")
-    about = {spec.id: frozenset(about(family, spec.id)) for spec in family.facts}
+    topics = {spec.id: frozenset(about(family, spec.id)) for spec in family.facts}
     for spec in family.facts:
         if len({len(option.says) for option in spec.options}) != 1 or len(spec.options[0].says) < 2:
             faults.append(f"fact {spec.id}: every option needs the same number of sentences, at least 2")
         if len(spec.options) < 2 or len(spec.asks) < 2 or len(spec.vague) < 2:
             faults.append(f"fact {spec.id}: needs at least 2 options, 2 questions and 2 vague sentences")
         for ask in spec.asks:
-            others = [other for other, words in about.items() if other != spec.id and words & stems(ask)]
-            if not about[spec.id] & stems(ask):
-                faults.append(f"question {ask!r} holds no word that is only about {spec.id}: {sorted(about[spec.id])}")
+            others = [other for other, words in topics.items() if other != spec.id and words & stems(ask)]
+            if not topics[spec.id] & stems(ask):
+                faults.append(f"question {ask!r} holds no word that is only about {spec.id}: {sorted(topics[spec.id])}")
             if others:
                 faults.append(f"question {ask!r} about {spec.id} also fits {others}")
             if not ask.endswith("?"):
