@@ -101,11 +101,11 @@ class Fact:
     """One thing that a variant hides, blurs or contradicts, and that the user may reveal.
 
     `replaced_by` is what stands in the prompt instead ("" when the fact is left out); `answers` are the user's own
-    wordings of `statement`; `questions` are good ways to ask; `about` are the stems that a question about it contains.
+    wordings of `statement`; `defect` is None where the source does not say; `questions` are good ways to ask; `about` are the stems that a question about it contains.
     """
 
     id: str
-    defect: Defect
+    defect: Defect | None
     statement: str
     replaced_by: str = ""
     answers: tuple[str, ...] = ()
@@ -115,21 +115,20 @@ class Fact:
 
 @dataclass(frozen=True)
 class Variant:
-    """What the policy is shown. A clear variant has no facts: asking there cannot help."""
+    """What the policy is shown. A clear variant has no facts: asking there cannot help.
+
+    `kind` is `clear`, or the defects in alphabetical order joined by '+', e.g. `ambiguous+incomplete`.
+    """
 
     id: str
     problem: Problem
     prompt: str
+    kind: str = "clear"
     facts: tuple[Fact, ...] = ()
 
     @property
-    def kind(self) -> str:
-        """`clear`, or its defects joined by '+' in alphabetical order, e.g. `ambiguous+incomplete`."""
-        return "+".join(sorted({fact.defect.value for fact in self.facts})) or "clear"
-
-    @property
     def is_clear(self) -> bool:
-        return not self.facts
+        return self.kind == "clear"
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ def make_variant(draw: Draw, problem: Problem, defects: Mapping[str, Defect], rn
             facts.append(_fact(draw, spec, defect, " ".join(shown)))
     prompt = " ".join([draw.opening, *sentences])
     suffix = "+".join(f"{fact.id}:{fact.defect}" for fact in facts) or "clear"
-    return Variant(id=f"{problem.id}/{suffix}", problem=problem, prompt=prompt, facts=tuple(facts))
+    kind = "+".join(sorted(set(defects.values()))) or "clear"
+    return Variant(id=f"{problem.id}/{suffix}", problem=problem, prompt=prompt, kind=kind, facts=tuple(facts))
 
 
 def _shown(draw: Draw, spec: FactSpec, defect: Defect | None, rng: Random) -> list[str]:
