@@ -1,0 +1,1 @@
+"""Environments and simulated users, one a file; installs as clarify_rl.envs."""

@@ -1,0 +1,75 @@
+"""Chat templates as token arithmetic: sampled ids are kept, user turns are appended, nothing is tokenised twice."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from clarify_rl.errors import ConfigError
+from clarify_rl.types import Variant
+
+
+class Tokenizer(Protocol):
+    """The part of a Hugging Face tokenizer that is used here."""
+
+    eos_token_id: int
+
+    def apply_chat_template(self, conversation: Sequence[Mapping[str, str]], **options: Any) -> Any: ...  # Any: HF's own
+
+    def decode(self, token_ids: Sequence[int], **options: Any) -> Any: ...  # Any: HF's own
+
+
+@dataclass(frozen=True)
+class Chat:
+    """How dialogues become token ids for one tokenizer. Raises ConfigError if its template is not prefix-preserving.
+
+    `instruction` stands before every problem ("" for models trained on this task); `last_call` follows the user's last
+    answer, after which only code is accepted. `end_ids` are the tokens that may end an assistant turn.
+    """
+
+    tokenizer: Tokenizer
+    instruction: str = ""
+    last_call: str = ""
+    end_ids: frozenset[int] = field(default_factory=frozenset)
+
+    def __post_init__(self) -> None:
+        if not self.end_ids:
+            object.__setattr__(self, "end_ids", frozenset({self.tokenizer.eos_token_id}))
+        self.user_turn_ids("Is this prefix-preserving?")
+
+    def first_message(self, variant: Variant) -> str:
+        return f"{self.instruction}\n\n{variant.prompt}" if self.instruction else variant.prompt
+
+    def prompt_ids(self, variant: Variant) -> tuple[int, ...]:
+        """Ids from the beginning up to and including the first assistant header."""
+        return self._render([{"role": "user", "content": self.first_message(variant)}], generate=True)
+
+    def user_turn_ids(self, text: str) -> tuple[int, ...]:
+        """Ids between an assistant's end-of-turn token and the next assistant turn: the user's words with their frame."""
+        before = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]
+        done = self._render(before)
+        full = self._render([*before, {"role": "user", "content": text}], generate=True)
+        cut = last_index(done, self.end_ids) + 1
+        if cut == 0 or full[:cut] != done[:cut]:
+            raise ConfigError(
+                "This chat template cannot be used for dialogues: rendering one more turn changes the tokens of earlier "
+                "ones, or an assistant turn does not end with an end-of-turn token. Give the model a prefix-preserving "
+                "template (for example ChatML) in its chat_template.jinja."
+            )
+        return full[cut:]
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """Text of a reply, without special tokens."""
+        return str(self.tokenizer.decode(list(token_ids), skip_special_tokens=True))
+
+    def _render(self, messages: Sequence[Mapping[str, str]], *, generate: bool = False) -> tuple[int, ...]:
+        ids = self.tokenizer.apply_chat_template(
+            messages, tokenize=True, return_dict=False, add_generation_prompt=generate
+        )
+        return tuple(ids)
+
+
+def last_index(token_ids: Sequence[int], wanted: Collection[int]) -> int:
+    """Index of the last id that is in `wanted`; -1 when there is none."""
+    return max((i for i, token in enumerate(token_ids) if token in wanted), default=-1)

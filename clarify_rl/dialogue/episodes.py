@@ -1,0 +1,159 @@
+"""The one dialogue loop: used by training, evaluation, data checks and `play` alike.
+
+Follow an episode: a request goes to the policy, the sampled ids are kept as they are, the reply is parsed, the pool's
+environment reacts, and the user's words are appended as masked ids, until something stops it. Then rewards score it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from clarify_rl.dialogue.chat import Chat
+from clarify_rl.dialogue.replies import parse_reply
+from clarify_rl.types import Episode, Exchange, Execution, Policy, Pool, Reply, Request, Response, Sample, Stop, Turn, Variant
+
+
+@dataclass(frozen=True)
+class DialogueLimits:
+    """Budgets of one episode, in tokens; `total_tokens` counts everything after the prompt, user turns included."""
+
+    max_questions: int = 3
+    turn_tokens: int = 128
+    total_tokens: int = 512
+    context_tokens: int = 2048
+
+
+@dataclass
+class _Live:
+    """An episode under way."""
+
+    id: str
+    variant: Variant
+    seed: int
+    prompt_ids: tuple[int, ...]
+    completion_ids: list[int] = field(default_factory=list)
+    policy_mask: list[int] = field(default_factory=list)
+    logprobs: list[float] | None = field(default_factory=list)
+    turns: list[Turn] = field(default_factory=list)
+    stop: Stop | None = None
+    execution: Execution | None = None
+    failure: str = ""
+
+    def room(self, limits: DialogueLimits) -> int:
+        """Tokens that may still follow."""
+        used = len(self.completion_ids)
+        return min(limits.total_tokens - used, limits.context_tokens - len(self.prompt_ids) - used)
+
+    def add_reply(self, sample: Sample) -> None:
+        self.completion_ids += sample.token_ids
+        self.policy_mask += [1] * len(sample.token_ids)
+        if self.logprobs is not None:
+            self.logprobs = None if sample.logprobs is None else [*self.logprobs, *sample.logprobs]
+
+    def add_user(self, token_ids: Sequence[int]) -> None:
+        self.completion_ids += token_ids
+        self.policy_mask += [0] * len(token_ids)
+        if self.logprobs is not None:
+            self.logprobs += [0.0] * len(token_ids)
+
+    def freeze(self) -> Episode:
+        assert self.stop is not None and len(self.policy_mask) == len(self.completion_ids)
+        return Episode(
+            id=self.id,
+            variant=self.variant,
+            seed=self.seed,
+            turns=tuple(self.turns),
+            stop=self.stop,
+            execution=self.execution,
+            failure=self.failure,
+            prompt_ids=self.prompt_ids,
+            completion_ids=tuple(self.completion_ids),
+            policy_mask=tuple(self.policy_mask),
+            logprobs=None if self.logprobs is None else tuple(self.logprobs),
+        )
+
+
+def run_episodes(
+    variants: Sequence[Variant],
+    *,
+    ids: Sequence[str],
+    seeds: Sequence[int],
+    policy: Policy,
+    pool: Pool,
+    chat: Chat,
+    limits: DialogueLimits,
+    lockstep: bool = False,
+    on_turn: Callable[[int, int], None] | None = None,
+) -> list[Episode]:
+    """One scored episode for each variant, in order: at most `max_questions` question turns, then code.
+
+    With `lockstep` the policy is called max_questions + 1 times with a request for every episode, ended ones included,
+    for backends whose processes must call together. `on_turn(turn, live)` is told how many episodes are under way.
+    """
+    live = [
+        _start(*row, chat, limits) for row in zip(ids, variants, seeds, strict=True)
+    ]
+    for turn in range(limits.max_questions + 1):
+        running = [episode for episode in live if episode.stop is None]
+        if on_turn:
+            on_turn(turn, len(running))
+        if running or lockstep:
+            _take_turn(turn, live if lockstep else running, policy, pool, chat, limits)
+    episodes = [episode.freeze() for episode in live]
+    scores = pool.score(episodes)
+    return [replace(episode, scores=score) for episode, score in zip(episodes, scores, strict=True)]
+
+
+def _start(episode_id: str, variant: Variant, seed: int, chat: Chat, limits: DialogueLimits) -> _Live:
+    episode = _Live(episode_id, variant, seed, chat.prompt_ids(variant))
+    if episode.room(limits) < 1:
+        episode.stop = Stop.FAILED
+        episode.failure = (
+            f"the prompt has {len(episode.prompt_ids)} tokens, which leaves no room in a context of {limits.context_tokens}"
+        )
+    return episode
+
+
+def _take_turn(
+    turn: int, asked: Sequence[_Live], policy: Policy, pool: Pool, chat: Chat, limits: DialogueLimits
+) -> None:
+    samples = policy.generate([_request(episode, turn, limits) for episode in asked])
+    running = [(episode, sample) for episode, sample in zip(asked, samples, strict=True) if episode.stop is None]
+    replies = [_read(episode, sample, chat) for episode, sample in running]
+    exchanges = [
+        Exchange(episode.variant, tuple(episode.turns), reply, turn == limits.max_questions, episode.seed)
+        for (episode, _), reply in zip(running, replies, strict=True)
+    ]
+    responses = pool.respond(exchanges) if exchanges else []
+    for (episode, _), reply, response in zip(running, replies, responses, strict=True):
+        _apply(episode, reply, response, chat, limits, next_is_last=turn + 1 == limits.max_questions)
+
+
+def _request(episode: _Live, turn: int, limits: DialogueLimits) -> Request:
+    budget = 1 if episode.stop else min(limits.turn_tokens, episode.room(limits))
+    context = (*episode.prompt_ids, *episode.completion_ids)
+    return Request(context, budget, episode.id, turn, episode.seed)
+
+
+def _read(episode: _Live, sample: Sample, chat: Chat) -> Reply:
+    episode.add_reply(sample)
+    parsed = parse_reply(chat.decode(sample.token_ids), finished=sample.finished)
+    return replace(parsed, token_ids=sample.token_ids, logprobs=sample.logprobs)
+
+
+def _apply(
+    episode: _Live, reply: Reply, response: Response, chat: Chat, limits: DialogueLimits, *, next_is_last: bool
+) -> None:
+    """Ends the episode, or appends the user's answer if a reply still fits behind it: a sample never ends on user tokens."""
+    episode.turns.append(Turn(reply, response.answer))
+    episode.execution = response.execution
+    episode.failure = response.failure
+    episode.stop = response.stop
+    if response.stop is None and response.answer is not None:
+        text = f"{response.answer.text} {chat.last_call}" if next_is_last and chat.last_call else response.answer.text
+        user_ids = chat.user_turn_ids(text)
+        if len(user_ids) < episode.room(limits):
+            episode.add_user(user_ids)
+        else:
+            episode.stop = Stop.BUDGET

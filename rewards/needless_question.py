@@ -1,0 +1,14 @@
+"""The cost of asking what brings nothing."""
+
+from __future__ import annotations
+
+from clarify_rl.registry import reward
+from clarify_rl.types import Episode, Score
+
+
+@reward("needless_question")
+def needless_question(episode: Episode) -> Score:
+    """Minus the number of questions that revealed nothing; those that nobody answered count too."""
+    answered = sum(len(turn.reply.questions) for turn in episode.turns if turn.answer)
+    needless = len(episode.questions) - answered + episode.useless_questions
+    return Score("needless_question", -float(needless), why=f"{needless} of {len(episode.questions)}")
