@@ -1,0 +1,1 @@
+../../clarify_rl/__init__.py

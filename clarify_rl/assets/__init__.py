@@ -1,0 +1,1 @@
+"""Files that the package ships: nothing here is code."""
