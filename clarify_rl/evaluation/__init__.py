@@ -1,1 +1,1 @@
-
+"""What episodes show: summaries of one checkpoint, paired differences between two, a comparison of several."""

@@ -1,0 +1,98 @@
+"""Several checkpoints on several suites -> Comparison: a summary of each, and the paired difference of every two."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+
+from clarify_rl.errors import DataError
+from clarify_rl.evaluation.metrics import Group, Metric, Summary, summarise
+from clarify_rl.evaluation.paired import PairedDifference, paired_difference
+from clarify_rl.types import Results
+
+SCHEMA_VERSION = 1
+
+# Asking on all variants together mixes a virtue with a vice, so it is compared apart only.
+COMPARED: tuple[tuple[Metric, Group], ...] = (
+    ("solved", "all"),
+    ("solved", "clear"),
+    ("solved", "unclear"),
+    ("pass_rate", "all"),
+    ("pass_rate", "clear"),
+    ("pass_rate", "unclear"),
+    ("asked", "unclear"),
+    ("asked", "clear"),
+)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Checkpoints and suites in the order given; each later checkpoint is compared with each earlier one."""
+
+    checkpoints: tuple[str, ...]
+    suites: tuple[str, ...]
+    summaries: tuple[Summary, ...]
+    differences: tuple[PairedDifference, ...]
+
+    def summary(self, checkpoint: str, suite: str) -> Summary | None:
+        return next((s for s in self.summaries if (s.checkpoint, s.suite) == (checkpoint, suite)), None)
+
+    def difference(
+        self, before: str, after: str, suite: str, metric: Metric, group: Group = "all"
+    ) -> PairedDifference | None:
+        wanted = (before, after, suite, metric, group)
+        return next((d for d in self.differences if (d.before, d.after, d.suite, d.metric, d.group) == wanted), None)
+
+
+def compare(
+    results: Sequence[Results], *, seed: int = 0, resamples: int = 10_000, confidence: float = 0.95
+) -> Comparison:
+    """Summaries and paired differences of every checkpoint on every suite, earlier checkpoints first."""
+    _check(results)
+    suites = tuple(dict.fromkeys(result.suite for result in results))
+    differences = tuple(
+        paired_difference(a, b, seed=seed, resamples=resamples, confidence=confidence, metric=metric, group=group)
+        for suite in suites
+        for a, b in combinations([result for result in results if result.suite == suite], 2)
+        for metric, group in COMPARED
+    )
+    return Comparison(
+        checkpoints=tuple(dict.fromkeys(result.checkpoint for result in results)),
+        suites=suites,
+        summaries=tuple(map(summarise, results)),
+        differences=differences,
+    )
+
+
+def to_json(comparison: Comparison) -> str:
+    """The text of comparison.json; the same episodes and seed give the same bytes."""
+    tree = {"schema_version": SCHEMA_VERSION, **asdict(comparison)}
+    return json.dumps(_rounded(tree), indent=2, allow_nan=False) + "\n"
+
+
+def _rounded(tree: object) -> object:
+    match tree:
+        case float():
+            return round(tree, 6) + 0.0  # + 0.0 turns -0.0 into 0.0
+        case Mapping():
+            return {key: _rounded(value) for key, value in tree.items()}
+        case list() | tuple():
+            return [_rounded(value) for value in tree]
+        case _:
+            return tree
+
+
+def _check(results: Sequence[Results]) -> None:
+    if not results:
+        raise DataError("Nothing to compare: no results were given. Evaluate at least one checkpoint first.")
+    seen: set[tuple[str, str]] = set()
+    for result in results:
+        key = (result.checkpoint, result.suite)
+        if key in seen:
+            raise DataError(
+                f"Checkpoint {result.checkpoint!r} has two results on suite {result.suite!r}. "
+                "Give each checkpoint its own name, or leave one of the two out."
+            )
+        seen.add(key)

@@ -1,0 +1,131 @@
+"""Results -> Summary: what one checkpoint did on one suite, for groups of variants, each number with its count.
+
+Asking is always read in pairs: `asked` is the ask-recall in the group `unclear` and the false-ask rate in `clear`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from clarify_rl.types import Episode, Results, Variant
+
+Group = Literal["all", "clear", "unclear"]
+GROUPS: tuple[Group, ...] = ("all", "clear", "unclear")
+Metric = Literal["solved", "pass_rate", "asked"]
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean over the `n` cases that could be measured; `value` is None when there were none."""
+
+    value: float | None
+    n: int
+
+
+@dataclass(frozen=True)
+class Count:
+    name: str
+    n: int
+
+
+@dataclass(frozen=True)
+class GroupSummary:
+    """One group of variants. `failed` episodes could not be measured: they count in no mean of solved or pass_rate.
+
+    `revealed` is a share of the group's facts, not of its episodes; `replies` counts turns.
+    """
+
+    group: str
+    episodes: int
+    failed: int
+    solved: Mean
+    pass_rate: Mean
+    asked: Mean
+    questions: Mean
+    revealed: Mean
+    malformed: Mean
+    stops: tuple[Count, ...]
+    replies: tuple[Count, ...]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One checkpoint on one suite. `groups`: all, clear and unclear, then each kind, then each number of facts."""
+
+    checkpoint: str
+    suite: str
+    groups: tuple[GroupSummary, ...]
+
+    def group(self, name: str) -> GroupSummary | None:
+        return next((group for group in self.groups if group.group == name), None)
+
+
+def summarise(results: Results) -> Summary:
+    """The numbers of one checkpoint on one suite."""
+    members: dict[str, list[Episode]] = {group: [] for group in GROUPS}
+    for episode in sorted(results.episodes, key=lambda episode: _order(episode.variant)):
+        for name in group_names(episode.variant):
+            members.setdefault(name, []).append(episode)
+    by_kind = [name for name in members if not name.endswith(" missing")]
+    by_number = [name for name in members if name.endswith(" missing")]
+    groups = tuple(_summarise_group(name, members[name]) for name in by_kind + by_number)
+    return Summary(results.checkpoint, results.suite, groups)
+
+
+def group_names(variant: Variant) -> tuple[str, ...]:
+    """The groups that a variant belongs to."""
+    if variant.is_clear:
+        return ("all", "clear")
+    number = (f"{len(variant.facts)} missing",) if variant.facts else ()
+    return ("all", "unclear", variant.kind, *number)
+
+
+def solved(episode: Episode) -> float | None:
+    return None if episode.solved is None else float(episode.solved)
+
+
+def asked(episode: Episode) -> float | None:
+    """1 when the first reply asks, 0 when it does not, None when a failure left no reply to look at."""
+    return None if episode.failure and not episode.turns else float(episode.asked)
+
+
+MEASURES: Mapping[Metric, Callable[[Episode], float | None]] = {
+    "solved": solved,
+    "pass_rate": lambda episode: episode.pass_rate,
+    "asked": asked,
+}
+
+
+def _order(variant: Variant) -> tuple[int, str, int]:
+    """Single defects before combinations, then fewer facts before more."""
+    return variant.kind.count("+"), variant.kind, len(variant.facts)
+
+
+def _summarise_group(name: str, episodes: Sequence[Episode]) -> GroupSummary:
+    # A failure of ours may cut a dialogue short, so only whole dialogues say how much was asked or revealed.
+    whole = [episode for episode in episodes if not episode.failure]
+    return GroupSummary(
+        group=name,
+        episodes=len(episodes),
+        failed=sum(not episode.measured for episode in episodes),
+        solved=_mean(map(solved, episodes)),
+        pass_rate=_mean(episode.pass_rate for episode in episodes),
+        asked=_mean(map(asked, episodes)),
+        questions=_mean(len(episode.questions) for episode in whole),
+        revealed=_mean(fact.id in episode.revealed for episode in whole for fact in episode.variant.facts),
+        malformed=_mean(episode.malformed for episode in whole),
+        stops=_counts(episode.stop for episode in episodes),
+        replies=_counts(turn.reply.kind for episode in episodes for turn in episode.turns),
+    )
+
+
+def _mean(values: Iterable[float | None]) -> Mean:
+    measured = [value for value in values if value is not None]
+    return Mean(sum(measured) / len(measured) if measured else None, len(measured))
+
+
+def _counts(names: Iterable[str]) -> tuple[Count, ...]:
+    return tuple(Count(str(name), n) for name, n in sorted(Counter(names).items()))

@@ -1,0 +1,190 @@
+"""Two checkpoints on the same variants: the difference, a bootstrap interval and McNemar's exact test.
+
+The interval resamples problems, not variants: variants of one problem succeed and fail together, and an interval that
+ignored this would be too narrow. McNemar's test has no such correction: where a problem has several variants, trust the
+interval first.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import comb
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clarify_rl.errors import DataError
+from clarify_rl.evaluation.metrics import MEASURES, Group, Metric, group_names
+from clarify_rl.types import Episode, Results
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class McNemar:
+    """Pairs in which only one of the two succeeded, and how likely so uneven a split is if both are equally good."""
+
+    won: int
+    lost: int
+    p: float
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """`after` minus `before`, in points, over the pairs in which both could be measured.
+
+    `missing` counts variants that only one of the two has, `unmeasured` pairs that a failure spoiled; `low` and `high`
+    are None with fewer than two problems; `mcnemar` is None for a metric that is not yes or no.
+    """
+
+    suite: str
+    metric: Metric
+    group: Group
+    before: str
+    after: str
+    points: float | None
+    low: float | None
+    high: float | None
+    confidence: float
+    pairs: int
+    problems: int
+    missing: int
+    unmeasured: int
+    mcnemar: McNemar | None
+
+
+@dataclass(frozen=True)
+class Interval:
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class _Pair:
+    problem: str
+    before: float
+    after: float
+
+
+def paired_difference(
+    a: Results,
+    b: Results,
+    *,
+    seed: int,
+    resamples: int = 10_000,
+    confidence: float = 0.95,
+    metric: Metric = "solved",
+    group: Group = "all",
+) -> PairedDifference:
+    """How much more often `b` does it than `a`, paired by variant id, within a group of variants."""
+    _check_comparable(a, b)
+    before, after = _by_variant(a, group), _by_variant(b, group)
+    shared = [variant for variant in before if variant in after]
+    pairs = _measured_pairs([(before[variant], after[variant]) for variant in shared], metric)
+    differences = _by_problem(pairs)
+    interval = bootstrap_interval(differences, seed=seed, resamples=resamples, confidence=confidence)
+    return PairedDifference(
+        suite=b.suite,
+        metric=metric,
+        group=group,
+        before=a.checkpoint,
+        after=b.checkpoint,
+        points=100 * sum(map(sum, differences)) / len(pairs) if pairs else None,
+        low=100 * interval.low if interval else None,
+        high=100 * interval.high if interval else None,
+        confidence=confidence,
+        pairs=len(pairs),
+        problems=len(differences),
+        missing=len(before.keys() ^ after.keys()),
+        unmeasured=len(shared) - len(pairs),
+        mcnemar=None if metric == "pass_rate" or not pairs else _mcnemar(pairs),
+    )
+
+
+def mcnemar_p(won: int, lost: int) -> float:
+    """Exact two-sided p: as uneven a split of the discordant pairs, or more, when each falls either way like a coin."""
+    flips = won + lost
+    tail: int = sum(comb(flips, k) for k in range(min(won, lost) + 1))
+    return min(1.0, 2 * tail / (1 << flips))
+
+
+def bootstrap_interval(
+    clusters: Sequence[Sequence[float]], *, seed: int, resamples: int = 10_000, confidence: float = 0.95
+) -> Interval | None:
+    """The percentile interval of the mean of all values, drawing whole clusters; None with fewer than two."""
+    if len(clusters) < 2:
+        return None
+    rng = np.random.default_rng(seed)
+    sums = np.array([sum(cluster) for cluster in clusters])
+    sizes = np.array([len(cluster) for cluster in clusters])
+    means = np.concatenate([_resample(sums, sizes, count, rng) for count in _batches(resamples)])
+    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Interval(float(low), float(high))
+
+
+def _resample(sums: Floats, sizes: Floats, count: int, rng: np.random.Generator) -> Floats:
+    drawn = rng.integers(len(sums), size=(count, len(sums)))
+    means: Floats = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
+    return means
+
+
+def _batches(resamples: int, size: int = 500) -> Iterator[int]:
+    """Batch sizes that keep the resampled indices of a large suite within a few megabytes."""
+    for start in range(0, resamples, size):
+        yield min(size, resamples - start)
+
+
+def _by_variant(results: Results, group: Group) -> dict[str, Episode]:
+    return {episode.variant.id: episode for episode in results.episodes if group in group_names(episode.variant)}
+
+
+def _measured_pairs(shared: Sequence[tuple[Episode, Episode]], metric: Metric) -> list[_Pair]:
+    measure = MEASURES[metric]
+    values = [(a.variant.problem.id, measure(a), measure(b)) for a, b in shared]
+    return [_Pair(problem, a, b) for problem, a, b in values if a is not None and b is not None]
+
+
+def _by_problem(pairs: Sequence[_Pair]) -> list[list[float]]:
+    differences: dict[str, list[float]] = {}
+    for pair in pairs:
+        differences.setdefault(pair.problem, []).append(pair.after - pair.before)
+    return list(differences.values())
+
+
+def _mcnemar(pairs: Sequence[_Pair]) -> McNemar:
+    won = sum(pair.after > pair.before for pair in pairs)
+    lost = sum(pair.after < pair.before for pair in pairs)
+    return McNemar(won, lost, mcnemar_p(won, lost))
+
+
+def _check_comparable(a: Results, b: Results) -> None:
+    prompts_a, prompts_b = _prompts(a), _prompts(b)
+    shared = prompts_a.keys() & prompts_b.keys()
+    if not shared:
+        raise DataError(
+            f"{_label(a)} and {_label(b)} have no variant in common, so they cannot be paired. "
+            "Evaluate both checkpoints on the same suite with the same data seed."
+        )
+    changed = sorted(variant for variant in shared if prompts_a[variant] != prompts_b[variant])
+    if changed:
+        raise DataError(
+            f"{_label(a)} and {_label(b)} were shown different prompts for {len(changed)} variants, the first is "
+            f"{changed[0]!r}. Evaluate both again on one version of the data."
+        )
+
+
+def _prompts(results: Results) -> dict[str, str]:
+    prompts = {episode.variant.id: episode.variant.prompt for episode in results.episodes}
+    if len(prompts) < len(results.episodes):
+        [(variant, times)] = Counter(episode.variant.id for episode in results.episodes).most_common(1)
+        raise DataError(
+            f"{_label(results)} has {times} episodes for variant {variant!r}; pairing needs exactly one for each. "
+            "Compare runs that evaluated each variant once."
+        )
+    return prompts
+
+
+def _label(results: Results) -> str:
+    return f"{results.checkpoint!r} on {results.suite!r} ({len(results.episodes)} episodes)"

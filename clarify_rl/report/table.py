@@ -1,0 +1,104 @@
+"""A comparison as tables for the terminal."""
+
+from __future__ import annotations
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
+
+from clarify_rl.evaluation.compare import Comparison
+from clarify_rl.evaluation.metrics import GROUPS, GroupSummary, Mean, Summary
+from clarify_rl.report.sentences import difference_sentence, percent
+
+_COLUMNS = (
+    "solved\nall",
+    "solved\nclear",
+    "solved\nunclear",
+    "tests\npassed",
+    "ask-\nrecall",
+    "false-\nask",
+    "questions\neach",
+    "facts\nrevealed",
+    "mal-\nformed",
+    "failed",
+)
+
+# The rest stands in comparison.json and in the HTML page.
+_IN_WORDS = {("solved", "all"), ("solved", "clear"), ("solved", "unclear"), ("asked", "clear")}
+
+
+def print_comparison(comparison: Comparison, console: Console | None = None) -> None:
+    """For each suite: a row for each checkpoint, the paired differences in words, and solved by kind of variant."""
+    console = console or Console()
+    for suite in comparison.suites:
+        summaries = [summary for summary in comparison.summaries if summary.suite == suite]
+        console.print(f"\n[bold]{escape(suite)}[/bold]  {_size(summaries[0])}, shares in percent")
+        console.print(_checkpoints(summaries))
+        for difference in comparison.differences:
+            if difference.suite == suite and (difference.metric, difference.group) in _IN_WORDS and difference.pairs:
+                console.print(Padding(escape(difference_sentence(difference)), (0, 0, 0, 2)), highlight=False)
+        console.print(_kinds(summaries))
+
+
+def _size(summary: Summary) -> str:
+    sizes = {group.group: group.episodes for group in summary.groups}
+    return f"{sizes['all']} variants ({sizes['clear']} clear, {sizes['unclear']} unclear)"
+
+
+def _checkpoints(summaries: list[Summary]) -> Table:
+    table = _table("checkpoint", *_COLUMNS)
+    for summary in summaries:
+        table.add_row(escape(summary.checkpoint), *_cells(*(_group(summary, name) for name in GROUPS)))
+    return table
+
+
+def _cells(everything: GroupSummary, clear: GroupSummary, unclear: GroupSummary) -> tuple[str, ...]:
+    return (
+        percent(everything.solved),
+        percent(clear.solved),
+        percent(unclear.solved),
+        percent(everything.pass_rate),
+        percent(unclear.asked),
+        percent(clear.asked),
+        _plain(everything.questions),
+        percent(unclear.revealed),
+        percent(everything.malformed),
+        str(everything.failed),
+    )
+
+
+def _kinds(summaries: list[Summary]) -> Table:
+    """Solved and asked for each kind of variant and each number of missing facts."""
+    headers = [f"{escape(summary.checkpoint)}\n{what}" for summary in summaries for what in ("solved", "asked")]
+    table = _table("variants", "n", *headers)
+    names = dict.fromkeys(group.group for summary in summaries for group in summary.groups)
+    for name in (name for name in names if name not in ("all", "unclear")):
+        groups = [summary.group(name) for summary in summaries]
+        cells = [cell for group in groups for cell in _solved_and_asked(group)]
+        table.add_row(escape(name), str(max(group.episodes for group in groups if group)), *cells)
+    return table
+
+
+def _solved_and_asked(group: GroupSummary | None) -> tuple[str, str]:
+    return (percent(group.solved), percent(group.asked)) if group else ("-", "-")
+
+
+def _table(first: str, *others: str) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column(first, no_wrap=True)
+    for header in others:
+        table.add_column(header, justify="right", no_wrap=True)
+    return table
+
+
+def _group(summary: Summary, name: str) -> GroupSummary:
+    group = summary.group(name)
+    if group is None:
+        raise KeyError(name)
+    return group
+
+
+def _plain(mean: Mean) -> str:
+    return "-" if mean.value is None else f"{mean.value:.2f}"

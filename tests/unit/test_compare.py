@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import json
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from clarify_rl.errors import DataError
+from clarify_rl.evaluation.compare import Comparison, compare, to_json
+from clarify_rl.report.sentences import difference_sentence, headline
+from clarify_rl.report.table import print_comparison
+from clarify_rl.types import (
+    Case,
+    Defect,
+    Episode,
+    Execution,
+    Fact,
+    Problem,
+    Reply,
+    ReplyKind,
+    Results,
+    Stop,
+    Tests,
+    Turn,
+    Variant,
+    Verdict,
+)
+
+CODE = (Turn(Reply("```\npass\n```", ReplyKind.CODE, code="pass")),)
+
+
+def results(checkpoint: str, suite: str, solved: str) -> Results:
+    """One episode for each character; even ones are clear, odd ones are incomplete."""
+    episodes = []
+    for i, outcome in enumerate(solved):
+        facts = (Fact("f", Defect.INCOMPLETE, "It is."),) if i % 2 else ()
+        problem = Problem(f"{suite}{i}", "", "f", Tests((Case((), 1),)), "", "test")
+        variant = Variant(f"{suite}{i}", problem, "", "incomplete" if i % 2 else "clear", facts)
+        verdict = {"1": Verdict.PASS, "0": Verdict.WRONG, "?": Verdict.INFRASTRUCTURE}[outcome]
+        execution = Execution(verdict, int(outcome == "1"), 1)
+        episodes.append(Episode(f"{suite}{i}#0", variant, 0, CODE, Stop.CODE, execution))
+    return Results(checkpoint, suite, tuple(episodes))
+
+
+def three_checkpoints() -> Comparison:
+    near = [results(name, "near", solved) for name, solved in (("base", "000000"), ("sft", "100100"), ("rl", "11?111"))]
+    far = [results(name, "far", solved) for name, solved in (("base", "0000"), ("rl", "0101"))]
+    return compare([*near, *far], resamples=200)
+
+
+def printed(comparison: Comparison) -> str:
+    console = Console(file=StringIO(), width=110, color_system=None)
+    print_comparison(comparison, console)
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue()
+
+
+def test_each_later_checkpoint_is_compared_with_each_earlier_one() -> None:
+    comparison = three_checkpoints()
+    compared = dict.fromkeys((d.suite, d.before, d.after) for d in comparison.differences)
+    near = [("near", "base", "sft"), ("near", "base", "rl"), ("near", "sft", "rl")]
+    assert list(compared) == [*near, ("far", "base", "rl")]
+    assert (comparison.checkpoints, comparison.suites) == (("base", "sft", "rl"), ("near", "far"))
+
+
+def test_differences_are_those_computed_by_hand() -> None:
+    comparison = three_checkpoints()
+    overall = comparison.difference("sft", "rl", "near", "solved")
+    unclear = comparison.difference("sft", "rl", "near", "solved", "unclear")
+    assert overall is not None and unclear is not None
+    assert overall.points == pytest.approx(60.0)
+    assert (overall.pairs, overall.unmeasured) == (5, 1)
+    assert unclear.points == pytest.approx(200 / 3)
+
+
+def test_two_identical_runs_give_identical_bytes() -> None:
+    assert to_json(three_checkpoints()) == to_json(three_checkpoints())
+
+
+def test_the_json_names_its_schema_and_rounds_to_six_digits() -> None:
+    tree = json.loads(to_json(three_checkpoints()))
+    assert tree["schema_version"] == 1
+    sft = next(summary for summary in tree["summaries"] if summary["checkpoint"] == "sft")
+    assert sft["groups"][0]["solved"] == {"value": 0.333333, "n": 6}
+
+
+def test_the_same_checkpoint_twice_on_a_suite_is_refused() -> None:
+    with pytest.raises(DataError, match="two results on suite 'near'"):
+        compare([results("rl", "near", "01"), results("rl", "near", "11")])
+
+
+def test_nothing_to_compare_is_refused() -> None:
+    with pytest.raises(DataError, match="no results were given"):
+        compare([])
+
+
+def test_a_difference_reads_as_a_sentence() -> None:
+    comparison = compare([results("sft", "s", "0" * 10), results("rl", "s", "1" * 6 + "0" * 4)], resamples=500)
+    sentence = difference_sentence(comparison.differences[0])
+    assert sentence.startswith("rl solves 60.0 points more than sft (95% interval ")
+    assert sentence.endswith("; McNemar p 0.0312; 6 won, 0 lost, of 10)")
+
+
+def test_the_headline_admits_that_a_difference_may_be_chance() -> None:
+    comparison = compare([results("sft", "s", "01000110"), results("rl", "s", "10010110")], resamples=500)
+    assert headline(comparison) == "rl solves 12.5 points more than sft on s, which may be chance"
+
+
+def test_the_headline_of_a_single_checkpoint_says_what_it_solves() -> None:
+    assert headline(compare([results("rl", "s", "011?")])) == "rl solves 66.7% of 3 variants on s"
+
+
+def test_the_table_shows_every_checkpoint_of_a_suite() -> None:
+    text = printed(three_checkpoints())
+    rows = [line.split() for line in text.splitlines()]
+    assert ["rl", "100.0", "100.0", "100.0", "100.0", "0.0", "0.0", "0.00", "0.0", "0.0", "1"] in rows
+    assert "near  6 variants (3 clear, 3 unclear)" in text
+    assert "rl solves 60.0 points more than sft" in text
+
+
+def test_the_table_shows_a_dash_where_nothing_could_be_measured() -> None:
+    rows = [line.split() for line in printed(compare([results("rl", "s", "???")])).splitlines()]
+    assert ["rl", "-", "-", "-", "-", "0.0", "0.0", "0.00", "0.0", "0.0", "3"] in rows
+
+
+def test_names_that_look_like_markup_are_printed_as_they_are() -> None:
+    assert "[red]" in printed(compare([results("[red]", "[/x]", "01")]))

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+from clarify_rl.evaluation.metrics import Count, GroupSummary, Mean, summarise
+from clarify_rl.types import (
+    Answer,
+    Case,
+    Defect,
+    Episode,
+    Execution,
+    Fact,
+    Problem,
+    Reply,
+    ReplyKind,
+    Results,
+    Stop,
+    Tests,
+    Turn,
+    Variant,
+    Verdict,
+)
+
+PROBLEM = Problem("p", "Add.", "add", Tests((Case((1,), 1),)), "def add(x): return x", "test")
+ONE = (Fact("order", Defect.INCOMPLETE, "Ascending."),)
+TWO = (*ONE, Fact("empty", Defect.AMBIGUOUS, "Empty gives 0."))
+CODE = Turn(Reply("```python\npass\n```", ReplyKind.CODE, code="pass"))
+PASSED = Execution(Verdict.PASS, 4, 4)
+WRONG = Execution(Verdict.WRONG, 1, 4)
+TIMED_OUT = Execution(Verdict.WALL_TIMEOUT, 0, 4)
+
+
+def question(*revealed: str, asks: int = 1) -> Turn:
+    return Turn(Reply("Which?", ReplyKind.QUESTION, ("Which?",) * asks), Answer("This.", revealed))
+
+
+def episode(
+    name: str,
+    *turns: Turn,
+    kind: str = "clear",
+    facts: tuple[Fact, ...] = (),
+    execution: Execution | None = None,
+    stop: Stop = Stop.CODE,
+    failure: str = "",
+) -> Episode:
+    return Episode(name, Variant(name, PROBLEM, name, kind, facts), 0, turns, stop, execution, failure)
+
+
+def group(name: str, *episodes: Episode) -> GroupSummary:
+    found = summarise(Results("rl", "held_out", episodes)).group(name)
+    assert found is not None
+    return found
+
+
+def test_means_are_those_computed_by_hand() -> None:
+    summary = group(
+        "unclear",
+        episode("a", question("order", asks=2), CODE, kind="incomplete", facts=ONE, execution=PASSED),
+        episode("b", question("empty"), CODE, kind="ambiguous+incomplete", facts=TWO, execution=WRONG),
+        episode("c", CODE, kind="incomplete", facts=ONE, execution=WRONG),
+        episode("d", question(), CODE, kind="incomplete", facts=ONE, execution=PASSED),
+        episode("clear", CODE, execution=PASSED),
+    )
+    assert summary.episodes == 4
+    assert summary.solved == Mean(0.5, 4)
+    assert summary.pass_rate == Mean((1 + 0.25 + 0.25 + 1) / 4, 4)
+    assert summary.asked == Mean(0.75, 4)
+    assert summary.questions == Mean(1.0, 4)
+    assert summary.revealed == Mean(2 / 5, 5)
+    assert summary.malformed == Mean(0.0, 4)
+
+
+def test_unmeasured_is_not_zero_but_is_counted() -> None:
+    summary = group("clear", episode("a", CODE, execution=PASSED), episode("b", CODE, execution=TIMED_OUT))
+    assert (summary.solved, summary.pass_rate) == (Mean(1.0, 1), Mean(1.0, 1))
+    assert (summary.episodes, summary.failed) == (2, 1)
+    assert summary.asked == Mean(0.0, 2)
+
+
+def test_no_code_is_measured_and_bad() -> None:
+    summary = group("clear", episode("a", question(), stop=Stop.NO_CODE))
+    assert (summary.solved, summary.pass_rate, summary.failed) == (Mean(0.0, 1), Mean(0.0, 1), 0)
+
+
+def test_a_failure_before_the_first_reply_says_nothing_about_asking() -> None:
+    summary = group("clear", episode("a", stop=Stop.FAILED, failure="worker lost"))
+    assert summary.asked == summary.questions == summary.malformed == summary.solved == Mean(None, 0)
+    assert (summary.failed, summary.stops) == (1, (Count("failed", 1),))
+
+
+def test_ask_recall_and_false_ask_rate_come_from_the_same_measure() -> None:
+    episodes = (
+        episode("a", question(), CODE, kind="ambiguous", facts=ONE, execution=WRONG),
+        episode("b", question(), CODE, execution=PASSED),
+        episode("c", CODE, execution=PASSED),
+    )
+    assert group("unclear", *episodes).asked == Mean(1.0, 1)
+    assert group("clear", *episodes).asked == Mean(0.5, 2)
+
+
+def test_a_question_with_code_counts_as_malformed_and_not_as_asking() -> None:
+    mixed = Turn(Reply("Which? ```python\npass\n```", ReplyKind.MIXED, ("Which?",), "pass"))
+    summary = group("clear", episode("a", mixed, stop=Stop.MALFORMED))
+    assert (summary.asked, summary.malformed) == (Mean(0.0, 1), Mean(1.0, 1))
+    assert summary.replies == (Count("mixed", 1),)
+
+
+def test_groups_go_from_all_to_kinds_to_numbers_of_facts() -> None:
+    episodes = (
+        episode("a", CODE, kind="ambiguous+incomplete", facts=TWO),
+        episode("b", CODE, kind="incomplete", facts=ONE),
+        episode("c", CODE, kind="ambiguous"),
+        episode("d", CODE),
+    )
+    names = [group.group for group in summarise(Results("rl", "s", episodes)).groups]
+    kinds = ["ambiguous", "incomplete", "ambiguous+incomplete"]
+    assert names == ["all", "clear", "unclear", *kinds, "1 missing", "2 missing"]
+
+
+def test_no_episodes_give_empty_groups_without_numbers() -> None:
+    summary = summarise(Results("rl", "s", ()))
+    assert [(group.group, group.solved) for group in summary.groups] == [
+        (name, Mean(None, 0)) for name in ("all", "clear", "unclear")
+    ]
+
+
+def test_a_fact_that_is_not_the_variants_own_is_not_counted_as_revealed() -> None:
+    summary = group("unclear", episode("a", question("other"), CODE, kind="incomplete", facts=ONE, execution=WRONG))
+    assert summary.revealed == Mean(0.0, 1)

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from clarify_rl.errors import DataError
+from clarify_rl.evaluation.paired import PairedDifference, bootstrap_interval, mcnemar_p, paired_difference
+from clarify_rl.types import (
+    Case,
+    Episode,
+    Execution,
+    Problem,
+    Reply,
+    ReplyKind,
+    Results,
+    Stop,
+    Tests,
+    Turn,
+    Variant,
+    Verdict,
+)
+
+CODE = (Turn(Reply("```\npass\n```", ReplyKind.CODE, code="pass")),)
+VERDICTS = {"1": Verdict.PASS, "0": Verdict.WRONG, "?": Verdict.WALL_TIMEOUT}
+
+
+def results(checkpoint: str, outcomes: str, *, per_problem: int = 1, kind: str = "clear") -> Results:
+    """One episode for each character: 1 solved, 0 not (half of the tests), ? unmeasured, . absent."""
+    episodes = []
+    for i, outcome in enumerate(outcomes):
+        problem = Problem(f"p{i // per_problem}", "", "f", Tests((Case((), 1),)), "", "test")
+        variant = Variant(f"v{i}", problem, f"prompt {i}", kind)
+        if outcome != ".":
+            execution = Execution(VERDICTS[outcome], 2 if outcome == "1" else 1, 2)
+            episodes.append(Episode(f"v{i}#0", variant, 0, CODE, Stop.CODE, execution))
+    return Results(checkpoint, "held_out", tuple(episodes))
+
+
+def difference(before: str, after: str, per_problem: int = 1) -> PairedDifference:
+    a, b = results("sft", before, per_problem=per_problem), results("rl", after, per_problem=per_problem)
+    return paired_difference(a, b, seed=1, resamples=2000)
+
+
+@pytest.mark.parametrize(
+    ("won", "lost", "p"),
+    [
+        (0, 0, 1.0),
+        (1, 0, 1.0),
+        (5, 5, 1.0),
+        (6, 0, 0.03125),
+        (10, 1, 0.01171875),
+        (20, 61, 5.51e-06),
+        (900, 700, 6.51e-07),
+    ],
+)
+def test_mcnemar_p_agrees_with_the_exact_binomial_test(won: int, lost: int, p: float) -> None:
+    assert mcnemar_p(won, lost) == pytest.approx(p, rel=2e-3)
+    assert mcnemar_p(lost, won) == mcnemar_p(won, lost)
+
+
+def test_a_difference_counts_what_was_won_and_lost() -> None:
+    found = difference("0001100000", "1110100000")
+    assert found.mcnemar is not None
+    assert found.points == pytest.approx(20.0)
+    assert (found.mcnemar.won, found.mcnemar.lost) == (3, 1)
+    assert found.mcnemar.p == pytest.approx(0.625)
+    assert (found.before, found.after, found.pairs, found.problems) == ("sft", "rl", 10, 10)
+
+
+def test_missing_and_unmeasured_pairs_are_dropped_and_counted() -> None:
+    found = difference("01?0.1", "11000.")
+    assert found.points == pytest.approx(100 / 3)
+    assert (found.pairs, found.unmeasured, found.missing) == (3, 1, 2)
+
+
+def test_all_pairs_unmeasured_gives_no_number() -> None:
+    found = difference("??", "11")
+    assert (found.points, found.low, found.high, found.mcnemar, found.unmeasured) == (None, None, None, None, 2)
+
+
+def test_pass_rate_is_compared_without_mcnemar() -> None:
+    a, b = results("sft", "0000"), results("rl", "1000")
+    found = paired_difference(a, b, seed=0, metric="pass_rate")
+    assert found.points == pytest.approx(12.5)
+    assert found.mcnemar is None
+
+
+def test_a_group_holds_only_its_own_variants() -> None:
+    a, b = results("sft", "00"), results("rl", "11")
+    unclear_a, unclear_b = results("sft", "..0", kind="ambiguous"), results("rl", "..0", kind="ambiguous")
+    a, b = replace(a, episodes=a.episodes + unclear_a.episodes), replace(b, episodes=b.episodes + unclear_b.episodes)
+    points = [paired_difference(a, b, seed=0, group=group).points for group in ("all", "clear", "unclear")]
+    assert points == [pytest.approx(200 / 3), 100.0, 0.0]
+
+
+def test_a_group_that_nobody_has_gives_no_number() -> None:
+    found = paired_difference(results("sft", "01"), results("rl", "11"), seed=0, group="unclear")
+    assert (found.points, found.pairs, found.missing) == (None, 0, 0)
+
+
+def test_the_same_seed_gives_the_same_interval() -> None:
+    assert difference("0101010101", "1101110001") == difference("0101010101", "1101110001")
+
+
+def test_variants_of_one_problem_move_together() -> None:
+    before, after = "0" * 40, "1111" * 5 + "0000" * 5
+    apart, together = difference(before, after), difference(before, after, per_problem=4)
+    assert together.points == apart.points
+    assert width(together) > 1.6 * width(apart)
+
+
+def width(found: PairedDifference) -> float:
+    assert found.low is not None and found.high is not None
+    return found.high - found.low
+
+
+def test_one_problem_gives_no_interval() -> None:
+    found = difference("0000", "1100", per_problem=4)
+    assert (found.points, found.low, found.high) == (50.0, None, None)
+
+
+def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(7)
+    truth, covered = 0.2, 0
+    for seed in range(200):
+        centres = rng.normal(truth, 0.5, size=60)
+        clusters = [list(rng.normal(centre, 0.5, size=3)) for centre in centres]
+        interval = bootstrap_interval(clusters, seed=seed, resamples=400)
+        assert interval is not None
+        covered += interval.low <= truth <= interval.high
+    assert 0.89 <= covered / 200 <= 0.99
+
+
+def test_results_without_a_common_variant_are_refused() -> None:
+    with pytest.raises(DataError, match="no variant in common"):
+        paired_difference(results("sft", "11.."), results("rl", "..11"), seed=0)
+
+
+def test_two_episodes_of_one_variant_are_refused() -> None:
+    once = results("sft", "1")
+    with pytest.raises(DataError, match="2 episodes for variant 'v0'"):
+        paired_difference(replace(once, episodes=once.episodes * 2), once, seed=0)
+
+
+def test_one_id_with_two_prompts_is_refused() -> None:
+    a, b = results("sft", "1"), results("rl", "1")
+    changed = replace(b.episodes[0], variant=replace(b.episodes[0].variant, prompt="another"))
+    with pytest.raises(DataError, match="different prompts for 1 variants"):
+        paired_difference(a, replace(b, episodes=(changed,)), seed=0)
