@@ -192,7 +192,7 @@ def on_sign(choices_sign: Value, name: str) -> str:
     return f"    {name} = abs({name})" if choices_sign == "abs" else f"    {name} = max({name}, 0)"
 
 
-def decimals(values: Iterable[int] = (1, 2, 3)) -> FactSpec:
+def decimals(values: Iterable[int] = (2, 3, 4)) -> FactSpec:
     """To how many decimals a float is rounded, for `round(x, decimals)`."""
     return number(
         "decimals",
