@@ -1,0 +1,262 @@
+"""The typed configuration of a run: defaults here < configs/base.yaml < the experiment's file < key=value arguments."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from clarify_rl.errors import ConfigError
+
+Options = dict[str, Any]  # Any: passed through untouched to the library or plugin that owns these names
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelConfig(_Section):
+    """`base` is `embedded`, a Hugging Face folder, a hub name, or a .gguf file."""
+
+    base: str = "embedded"
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    device: str = "auto"
+
+
+class MixConfig(_Section):
+    """How many variants to make, and of which kinds.
+
+    `missing` maps a number of missing facts to its weight among unclear variants; `defects` weighs what happens to each.
+    """
+
+    count: int = Field(100, ge=1)
+    clear_share: Share = 0.5
+    missing: dict[int, float] = {1: 1.0}
+    defects: dict[Literal["ambiguous", "incomplete", "inconsistent"], float] = {
+        "ambiguous": 1.0,
+        "incomplete": 1.0,
+        "inconsistent": 1.0,
+    }
+
+
+class DataConfig(_Section):
+    """Problems of the bank. `demonstrated` families have SFT dialogues that clarify; `held_out` ones are never trained on.
+
+    `unseen` families are held out too, and the embedded base model never saw them; every other family has tests for RL
+    and only clear-to-code examples for SFT.
+    """
+
+    demonstrated: tuple[str, ...] = ()
+    held_out: tuple[str, ...] = ()
+    unseen: tuple[str, ...] = ()
+    sft: MixConfig = MixConfig(count=2000, clear_share=0.5)
+    sft_dev: MixConfig = MixConfig(count=200, clear_share=0.5)
+    rl: MixConfig = MixConfig(count=2000, clear_share=0.25)
+
+
+class SuiteConfig(MixConfig):
+    """Variants to evaluate on: from the bank's test split (`families`: trained, held_out or unseen), or HumanEvalComm."""
+
+    source: str = "bank"
+    families: Literal["trained", "held_out", "unseen"] = "trained"
+
+
+class DialogueConfig(_Section):
+    """Budgets in tokens; `instruction` stands before each problem, `last_call` behind the last answer of the user."""
+
+    max_questions: int = Field(3, ge=0)
+    turn_tokens: int = Field(128, ge=1)
+    total_tokens: int = Field(512, ge=1)
+    instruction: str = ""
+    last_call: str = ""
+
+
+class LimitsConfig(_Section):
+    """What one candidate program may use. CPU seconds decide; wall seconds are the backstop."""
+
+    cpu_s: float = 2.0
+    wall_s: float = 30.0
+    memory_mb: int = 512
+
+
+class EnvConfig(_Section):
+    """`workers` 0 runs the environments in this process; otherwise that many Ray actors do."""
+
+    use: str = "ask_or_code"
+    options: Options = {}
+    user: str = "rule_based"
+    user_options: Options = {}
+    workers: int = Field(0, ge=0)
+    deadline_s: float = 120.0
+    limits: LimitsConfig = LimitsConfig()
+    max_failed_share: Share = 0.1
+
+
+class RewardConfig(_Section):
+    """`use` names a reward: a name, package.module:name, or path/to/file.py:name."""
+
+    use: str
+    weight: float = 1.0
+    options: Options = {}
+
+
+class SFTSection(_Section):
+    """`trainer` goes to TRL's SFTConfig and `lora` to peft's LoraConfig, untouched. `patience`: evaluations without progress."""
+
+    trainer: Options = {}
+    lora: Options | None = None
+    patience: int = Field(2, ge=1)
+
+
+class RLSection(_Section):
+    """`trainer` goes to TRL's GRPOConfig and `lora` to peft's LoraConfig, untouched."""
+
+    algorithm: Literal["grpo"] = "grpo"
+    trainer: Options = {}
+    lora: Options | None = None
+
+
+class EvalConfig(_Section):
+    """`temperature` 0 is greedy. `batch_size` episodes run at once."""
+
+    suites: dict[str, SuiteConfig] = {}
+    temperature: float = Field(0.0, ge=0.0)
+    batch_size: int = Field(128, ge=1)
+
+
+class PretrainConfig(_Section):
+    """The embedded base model: architecture, and the plain language-model training on clear problems that makes it."""
+
+    exclude: tuple[str, ...] = ()
+    vocabulary: int = 1024
+    hidden_size: int = 192
+    intermediate_size: int = 512
+    layers: int = 4
+    heads: int = 6
+    context: int = 512
+    steps: int = 20_000
+    batch_size: int = 256
+    learning_rate: float = 2e-3
+    warmup_steps: int = 500
+    weight_decay: float = 0.05
+    device: str = "auto"
+
+
+class Config(_Section):
+    """A whole run. `out` is the run folder; the resolved configuration is saved there before work starts."""
+
+    name: str = "run"
+    out: str = "runs/{name}"
+    seed: int = Field(0, ge=0)
+    model: ModelConfig = ModelConfig()
+    data: DataConfig = DataConfig()
+    dialogue: DialogueConfig = DialogueConfig()
+    env: EnvConfig = EnvConfig()
+    rewards: tuple[RewardConfig, ...] = (RewardConfig(use="pass_rate"),)
+    sft: SFTSection | None = SFTSection()
+    rl: RLSection | None = RLSection()
+    eval: EvalConfig = EvalConfig()
+    pretrain: PretrainConfig = PretrainConfig()
+
+    @model_validator(mode="after")
+    def _families_do_not_overlap(self) -> Config:
+        groups = (self.data.demonstrated, self.data.held_out, self.data.unseen)
+        names = [name for group in groups for name in group]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"families {twice} stand in more than one of data.demonstrated, data.held_out, data.unseen")
+        return self
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.out.format(name=self.name))
+
+
+def load_config(spec: str | None, overrides: Sequence[str] = ()) -> Config:
+    """The configuration of a file (a path, or the name of one that ships, e.g. `demo`) with key=value overrides.
+
+    Raises ConfigError: no such file, broken YAML, an unknown key (with the nearest known one), or a wrong value.
+    """
+    layers = [_read("base")] + ([_read(spec)] if spec else []) + [_overrides(overrides)]
+    merged = OmegaConf.merge(*layers)
+    data = OmegaConf.to_container(merged, resolve=True)
+    try:
+        return Config.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_explain(item) for item in error.errors())) from None
+
+
+def to_yaml(config: Config) -> str:
+    """The resolved configuration, as it is saved in the run folder and as `config show` prints it."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110)
+
+
+def shipped_configs() -> list[str]:
+    """Names of the configurations that ship with clarify-rl."""
+    folder = resources.files("clarify_rl.configs")
+    return sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml"))
+
+
+def _read(spec: str) -> Any:  # Any: OmegaConf's DictConfig or ListConfig
+    path = Path(spec)
+    if spec in shipped_configs():
+        text = (resources.files("clarify_rl.configs") / f"{spec}.yaml").read_text()
+    elif path.is_file():
+        text = path.read_text()
+    else:
+        near = difflib.get_close_matches(spec, shipped_configs(), n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(
+            f"No configuration {spec!r}: neither a file here nor one that ships ({', '.join(shipped_configs())}).{hint}"
+        )
+    try:
+        return OmegaConf.create(yaml.safe_load(text) or {})
+    except (yaml.YAMLError, OmegaConfBaseException) as error:
+        raise ConfigError(f"{spec}: not valid YAML: {error}") from None
+
+
+def _overrides(overrides: Sequence[str]) -> Any:  # Any: OmegaConf's DictConfig
+    for item in overrides:
+        if "=" not in item:
+            raise ConfigError(f"{item!r} is not key=value. For example: seed=1 rl.trainer.max_steps=20")
+    try:
+        return OmegaConf.from_dotlist(list(overrides))
+    except (OmegaConfBaseException, yaml.YAMLError) as error:
+        raise ConfigError(f"Cannot read {' '.join(overrides)}: {error}") from None
+
+
+def _explain(error: Any) -> str:  # Any: pydantic's ErrorDetails
+    """One validation error in a sentence, with the nearest known key for an unknown one."""
+    path = ".".join(str(part) for part in error["loc"])
+    if error["type"] != "extra_forbidden":
+        return f"{path or 'configuration'}: {error['msg']} (found {error['input']!r})."
+    known = sorted(_keys_beside(error["loc"]))
+    near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1, cutoff=0.5)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return f"Unknown key {path!r}.{hint} Known here: {', '.join(known)}."
+
+
+def _keys_beside(location: tuple[int | str, ...]) -> Iterator[str]:
+    """Field names of the section that holds the last key of `location`."""
+    section: type[BaseModel] = Config
+    for part in location[:-1]:
+        field = section.model_fields.get(str(part))
+        if field is not None:
+            section = next(_sections(field.annotation), section)
+    yield from section.model_fields
+
+
+def _sections(annotation: object) -> Iterator[type[BaseModel]]:
+    """The section classes inside an annotation such as `SFTSection | None` or `dict[str, SuiteConfig]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _sections(inner)

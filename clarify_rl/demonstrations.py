@@ -1,0 +1,47 @@
+"""Dialogues for SFT: an exemplary engineer played through the very loop that training and evaluation use.
+
+So the token ids and the mask that SFT trains on are those of a rollout, and every demonstration is known to pass its tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from clarify_rl.dialogue.chat import Chat
+from clarify_rl.dialogue.episodes import DialogueLimits, run_episodes
+from clarify_rl.errors import DataError
+from clarify_rl.policies.scripted import ScriptedPolicy
+from clarify_rl.seeds import derive_seed
+from clarify_rl.synthesis.mix import exemplary_replies
+from clarify_rl.types import Episode, Pool, Variant
+
+
+def demonstrate(
+    variants: Sequence[Variant],
+    *,
+    pool: Pool,
+    chat: Chat,
+    encode: Callable[[str], Sequence[int]],
+    limits: DialogueLimits,
+    seed: int,
+) -> list[Episode]:
+    """One solved episode for each variant. Raises DataError for a demonstration that does not pass its own tests."""
+    scripts = {f"demo/{variant.id}": exemplary_replies(variant, seed) for variant in variants}
+    longest = max((len(script) for script in scripts.values()), default=1)
+    episodes = run_episodes(
+        variants,
+        ids=list(scripts),
+        seeds=[derive_seed(seed, "demo", variant.id) for variant in variants],
+        policy=ScriptedPolicy(scripts, encode, next(iter(chat.end_ids))),
+        pool=pool,
+        chat=chat,
+        limits=replace(limits, max_questions=max(limits.max_questions, longest - 1)),
+    )
+    for episode in episodes:
+        if not episode.solved:
+            raise DataError(
+                f"The demonstration for {episode.variant.id} ended with {episode.stop} "
+                f"({episode.failure or episode.execution}). Raise dialogue.total_tokens, or report this problem."
+            )
+    return episodes

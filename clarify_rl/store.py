@@ -1,0 +1,205 @@
+"""The run folder: the only reader and writer of its configuration, data, episodes, metrics and marks.
+
+    config.yaml run.json lock        what was asked for, by which command, with which versions on which hardware
+    data/NAME.jsonl                  variants, one a line
+    models/NAME/                     checkpoints that any transformers loads
+    episodes/NAME.jsonl              every episode, with ids, mask, scores, tests, answers and seed
+    metrics.jsonl                    one row a logged step: stage, step and named numbers
+    stages/NAME.json                 written last: this stage is complete
+    comparison.json report.html      the result
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import platform
+import shlex
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import IO
+
+from clarify_rl.errors import DataError, RunFolderError
+from clarify_rl.records import from_record, to_record
+from clarify_rl.types import Episode, Variant
+
+Metrics = Mapping[str, float | int | str | None]
+
+_PACKAGES = ("clarify-rl", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "ray", "numpy")
+
+
+class Run:
+    """One run folder, locked while it is open. Use `Run.create` or `Run.resume`, as a context manager."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock = _take_lock(folder)
+
+    @classmethod
+    def create(cls, folder: Path, config_yaml: str, command: Sequence[str]) -> Run:
+        """A new run folder. Raises RunFolderError when it holds a run already: nothing is ever overwritten."""
+        if (folder / "config.yaml").exists():
+            raise RunFolderError(
+                f"{folder} already holds a run. Continue it with --resume, or choose another folder with name=... or out=..."
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        run = cls(folder)
+        write_atomically(folder / "config.yaml", config_yaml)
+        write_atomically(folder / "run.json", json.dumps(_circumstances(command), indent=1) + "\n")
+        return run
+
+    @classmethod
+    def resume(cls, folder: Path, config_yaml: str) -> Run:
+        """An existing run folder. Raises RunFolderError when there is none, or when its configuration is another one."""
+        saved = folder / "config.yaml"
+        if not saved.exists():
+            raise RunFolderError(f"Nothing to resume in {folder}: it holds no run. Leave out --resume to start one.")
+        run = cls(folder)
+        if saved.read_text() != config_yaml:
+            run.close()
+            raise RunFolderError(
+                f"{folder} was started with another configuration. Compare {saved} with what `clarify-rl config show` "
+                "prints, or start a new run with name=..."
+            )
+        return run
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._lock.close()
+
+    def is_done(self, stage: str) -> bool:
+        return (self.folder / "stages" / f"{stage}.json").exists()
+
+    def mark_done(self, stage: str, seconds: float) -> None:
+        path = self.folder / "stages" / f"{stage}.json"
+        path.parent.mkdir(exist_ok=True)
+        write_atomically(path, json.dumps({"stage": stage, "seconds": round(seconds, 1)}) + "\n")
+
+    def model_folder(self, name: str) -> Path:
+        return self.folder / "models" / name
+
+    def data_file(self, name: str) -> Path:
+        return self.folder / "data" / f"{name}.jsonl"
+
+    def write_variants(self, name: str, variants: Iterable[Variant]) -> None:
+        path = self.data_file(name)
+        path.parent.mkdir(exist_ok=True)
+        write_atomically(path, "".join(json.dumps(to_record(variant)) + "\n" for variant in variants))
+
+    def read_variants(self, name: str) -> list[Variant]:
+        return read_variants(self.data_file(name))
+
+    def add_episodes(self, name: str, episodes: Iterable[Episode], *, step: int | None = None) -> None:
+        """Appends episodes before anyone uses them; each refers to its variant by id."""
+        path = self.folder / "episodes" / f"{name}.jsonl"
+        path.parent.mkdir(exist_ok=True)
+        with path.open("a") as file:
+            for episode in episodes:
+                record = {**to_record(episode), "variant": episode.variant.id}
+                file.write(json.dumps(record if step is None else {"step": step, **record}) + "\n")
+
+    def read_episodes(self, name: str, variants: Iterable[Variant]) -> list[Episode]:
+        by_id = {variant.id: to_record(variant) for variant in variants}
+        rows = list(read_rows(self.folder / "episodes" / f"{name}.jsonl"))
+        return [from_record(Episode, {**row, "variant": by_id[str(row["variant"])]}) for row in rows]
+
+    def drop_episodes(self, name: str, *, from_step: int = 0) -> None:
+        """Forgets the episodes of `from_step` and later, which a resumed stage will make again."""
+        self._drop_rows(self.folder / "episodes" / f"{name}.jsonl", lambda row: _number(row.get("step")) < from_step)
+
+    def add_metrics(self, stage: str, step: int, metrics: Metrics) -> None:
+        with (self.folder / "metrics.jsonl").open("a") as file:
+            file.write(json.dumps({"stage": stage, "step": step, **metrics}) + "\n")
+
+    def drop_metrics(self, stage: str, *, from_step: int = 0) -> None:
+        keep = lambda row: row["stage"] != stage or _number(row["step"]) < from_step  # noqa: E731 - a one-line rule
+        self._drop_rows(self.folder / "metrics.jsonl", keep)
+
+    def read_metrics(self) -> list[dict[str, float | int | str]]:
+        path = self.folder / "metrics.jsonl"
+        return [row for row in read_rows(path)] if path.exists() else []  # type: ignore[misc] # rows were written by us
+
+    def info(self) -> dict[str, str]:
+        """The command, versions and hardware of this run, for its report."""
+        return {key: str(value) for key, value in json.loads((self.folder / "run.json").read_text()).items()}
+
+    def _drop_rows(self, path: Path, keep: object) -> None:
+        if path.exists():
+            rows = [row for row in read_rows(path) if keep(row)]  # type: ignore[operator] # a rule given above
+            write_atomically(path, "".join(json.dumps(row) + "\n" for row in rows))
+
+
+def read_variants(path: Path) -> list[Variant]:
+    """Variants of a JSONL file. Raises DataError for a missing file or a broken line, named by its number."""
+    return [from_record(Variant, row) for row in read_rows(path)]
+
+
+def read_rows(path: Path) -> Iterator[dict[str, object]]:
+    """Rows of a JSONL file; a last line cut off by a crash is left out."""
+    if not path.exists():
+        raise DataError(f"No file {path}. Run the stage that writes it first.")
+    lines = path.read_text().splitlines(keepends=True)
+    for number, line in enumerate(lines, 1):
+        try:
+            yield json.loads(line)
+        except json.JSONDecodeError as error:
+            if number == len(lines) and not line.endswith("\n"):
+                return
+            raise DataError(f"{path}:{number} is not JSON: {error}. Remove that line, or make the file again.") from None
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Writes a file whole or not at all."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text)
+    os.replace(temporary, path)
+
+
+def _take_lock(folder: Path) -> IO[str]:
+    file = (folder / "lock").open("a")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise RunFolderError(f"{folder} is in use by another process. Wait for it, or choose name=...") from None
+    return file
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, (int, float)) else 0.0
+
+
+def _circumstances(command: Sequence[str]) -> dict[str, object]:
+    return {
+        "command": shlex.join(command),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        **{name: _version(name) for name in _PACKAGES},
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")

@@ -1,0 +1,73 @@
+"""Samples variants from the bank in given proportions: how many are clear, how many facts are missing, and in which way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from random import Random
+
+from clarify_rl.errors import DataError
+from clarify_rl.problems.bank.draw import Draw, Split, draws, make_problem
+from clarify_rl.problems.bank.spec import Family
+from clarify_rl.synthesis.variants import make_variant
+from clarify_rl.types import Defect, Variant
+
+
+@dataclass(frozen=True)
+class Mix:
+    """Proportions of variants. Clear ones come from `clear_families`, unclear ones from `families`."""
+
+    count: int
+    families: Sequence[Family]
+    clear_families: Sequence[Family]
+    clear_share: float = 0.5
+    missing: Mapping[int, float] = field(default_factory=lambda: {1: 1.0})
+    defects: Mapping[Defect, float] = field(default_factory=lambda: dict.fromkeys(Defect, 1.0))
+
+
+def sample_variants(
+    mix: Mix, split: Split, seed: int, *, on_variant: Callable[[], None] | None = None
+) -> list[Variant]:
+    """`mix.count` variants of different problems, deterministic by seed; every hidden fact is proved to matter by tests.
+
+    Raises DataError when the mix asks for something that cannot be made.
+    """
+    if not mix.clear_families or (mix.clear_share < 1 and not mix.families):
+        raise DataError("The mix names no families: give at least one to draw variants from.")
+    rng = Random(f"{seed}/{split}/mix")
+    clear, unclear = draws(mix.clear_families, split, seed), draws(mix.families, split, seed + 1)
+    made: dict[str, Variant] = {}
+    attempts = 0
+    while len(made) < mix.count:
+        attempts += 1
+        if attempts > 20 * mix.count + 1000:
+            raise DataError(f"Made only {len(made)} of {mix.count} variants: too few distinct problems. Ask for fewer.")
+        is_clear = rng.random() < mix.clear_share
+        draw = next(clear if is_clear else unclear)
+        problem = make_problem(draw, seed)
+        if problem is None or problem.id in made:
+            continue
+        made[problem.id] = make_variant(draw, problem, {} if is_clear else _defects(draw, mix, rng), rng)
+        if on_variant:
+            on_variant()
+    return list(made.values())
+
+
+def _defects(draw: Draw, mix: Mix, rng: Random) -> dict[str, Defect]:
+    """Which facts are missing, and what happened to each."""
+    (count,) = rng.choices(list(mix.missing), weights=list(mix.missing.values()))
+    hidden = rng.sample(draw.facts, min(count, len(draw.facts)))
+    kinds = rng.choices(list(mix.defects), weights=list(mix.defects.values()), k=len(hidden))
+    return {spec.id: defect for spec, defect in zip(hidden, kinds, strict=True)}
+
+
+def exemplary_replies(variant: Variant, seed: int) -> tuple[str, ...]:
+    """What a good engineer would say: one question for each hidden fact, in random order, then the reference solution."""
+    rng = Random(f"{seed}/{variant.id}/replies")
+    facts = rng.sample(variant.facts, len(variant.facts))
+    return (*(rng.choice(fact.questions) for fact in facts), code_reply(variant.problem.solution))
+
+
+def code_reply(solution: str) -> str:
+    """A solution as a reply: one fenced block and nothing else."""
+    return f"```python\n{solution.strip()}\n```"

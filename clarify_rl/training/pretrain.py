@@ -1,0 +1,226 @@
+"""Makes the embedded base model: a small Llama trained from scratch on clear problems only, so that it codes and never asks.
+
+What it leaves out: everything a general language model needs. Its world is the bank's sentences and their solutions.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer as BPE
+from tokenizers import decoders, models, pre_tokenizers, trainers
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from clarify_rl.config import PretrainConfig
+from clarify_rl.policies.models import asset_digests
+from clarify_rl.problems.bank.draw import Draw, Split, draws
+from clarify_rl.problems.bank.families import FAMILIES
+from clarify_rl.problems.bank.spec import Family
+from clarify_rl.seeds import derive_seed
+from clarify_rl.synthesis.mix import code_reply
+
+PAD, START, END = "<|pad|>", "<|im_start|>", "<|im_end|>"
+CHAT_TEMPLATE = (
+    "{%- for message in messages -%}"
+    "{{- '<|im_start|>' + message['role'] + '\n' -}}"
+    "{%- if message['role'] == 'assistant' -%}"
+    "{%- generation -%}{{- message['content'] + '<|im_end|>' -}}{%- endgeneration -%}{{- '\n' -}}"
+    "{%- else -%}{{- message['content'] + '<|im_end|>\n' -}}{%- endif -%}"
+    "{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\n' -}}{%- endif -%}"
+)
+
+_PROMPT_WEIGHT = 0.1  # of the loss on the problem's own words: enough to learn English, little enough to learn coding
+_LOADER_WORKERS = 8  # part of the recipe: the stream of examples depends on it
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where pretraining stands: losses in nats per token, `exact` the share of dev solutions written to the letter."""
+
+    step: int
+    loss: float
+    exact: float | None
+    seconds: float
+
+
+def pretrain(
+    config: PretrainConfig, out: Path, seed: int, *, on_progress: Callable[[Progress], None] | None = None
+) -> None:
+    """Trains the base model and writes it to `out` (float16 safetensors, tokenizer, template, digests)."""
+    torch.manual_seed(seed)
+    families = [family for family in FAMILIES if family.name not in config.exclude]
+    tokenizer = train_tokenizer(config.vocabulary, families, seed)
+    model = build_model(config, tokenizer).to(_device(config.device))
+    for progress in _train(model, tokenizer, families, config, seed):
+        if on_progress:
+            on_progress(progress)
+    save_base(model, tokenizer, out)
+
+
+def train_tokenizer(vocabulary: int, families: Sequence[Family], seed: int) -> PreTrainedTokenizerFast:
+    """Byte-level BPE over the bank's sentences and solutions; digits stay single, so that numbers are copied digit by digit."""
+    bpe = BPE(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    bpe.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=[PAD, START, END],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    bpe.train_from_iterator(_corpus(families, seed), trainer)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, pad_token=PAD, eos_token=END, additional_special_tokens=[START])
+    tokenizer.chat_template = CHAT_TEMPLATE
+    return tokenizer
+
+
+def _corpus(families: Sequence[Family], seed: int) -> Iterator[str]:
+    for draw in islice(draws(families, "train", seed), 300 * len(families)):
+        yield draw.prompt
+        yield code_reply(draw.solution)
+    for family in families:
+        for spec in family.facts:
+            yield from (*spec.asks, *spec.vague, *(text for option in spec.options[:8] for text in option.answers))
+
+
+def build_model(config: PretrainConfig, tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=config.hidden_size,
+            intermediate_size=config.intermediate_size,
+            num_hidden_layers=config.layers,
+            num_attention_heads=config.heads,
+            num_key_value_heads=config.heads,
+            max_position_embeddings=config.context,
+            tie_word_embeddings=True,
+            bos_token_id=None,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+
+
+class _ClearProblems(IterableDataset[tuple[list[int], int]]):
+    """An endless stream of (token ids, length of the prompt) of clear problems and their solutions."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, families: Sequence[Family], split: Split, seed: int) -> None:
+        self.tokenizer, self.families, self.split, self.seed = tokenizer, families, split, seed
+
+    def __iter__(self) -> Iterator[tuple[list[int], int]]:
+        worker = get_worker_info()
+        for draw in draws(self.families, self.split, derive_seed(self.seed, worker.id if worker else 0)):
+            yield encode_example(self.tokenizer, draw)
+
+
+def encode_example(tokenizer: PreTrainedTokenizerFast, draw: Draw) -> tuple[list[int], int]:
+    """Token ids of a dialogue of two messages, and how many of them are the prompt."""
+    prompt = f"{START}user\n{draw.prompt}{END}\n{START}assistant\n"
+    prompt_ids = tokenizer(prompt, add_special_tokens=False).input_ids
+    reply_ids = tokenizer(code_reply(draw.solution) + END, add_special_tokens=False).input_ids
+    return prompt_ids + reply_ids, len(prompt_ids)
+
+
+def _train(
+    model: LlamaForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    families: Sequence[Family],
+    config: PretrainConfig,
+    seed: int,
+) -> Iterator[Progress]:
+    loader = DataLoader(
+        _ClearProblems(tokenizer, families, "train", seed),
+        batch_size=config.batch_size,
+        collate_fn=lambda rows: collate(rows, model.config.pad_token_id),
+        num_workers=_LOADER_WORKERS,
+        multiprocessing_context="fork",
+        prefetch_factor=16,
+    )
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, config))
+    started, running = time.monotonic(), 0.0
+    model.train()
+    for step, (ids, mask, weights) in enumerate(islice(loader, config.steps), 1):
+        loss = weighted_loss(model, ids.to(model.device), mask.to(model.device), weights.to(model.device))
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        if step % 200 == 0 or step == config.steps:
+            running = loss.item()
+            exact = exact_share(model, tokenizer, families, seed) if step % 2000 == 0 or step == config.steps else None
+            yield Progress(step, running, exact, time.monotonic() - started)
+
+
+def weighted_loss(
+    model: LlamaForCausalLM, ids: torch.Tensor, mask: torch.Tensor, weights: torch.Tensor
+) -> torch.Tensor:
+    """Mean cross-entropy of the next token over (B, T) ids, each position weighted."""
+    with torch.autocast(ids.device.type, torch.bfloat16, enabled=ids.is_cuda):
+        logits = model(input_ids=ids, attention_mask=mask).logits[:, :-1]
+    losses = torch.nn.functional.cross_entropy(logits.flatten(0, 1).float(), ids[:, 1:].flatten(), reduction="none")
+    flat = weights[:, 1:].flatten()
+    return (losses * flat).sum() / flat.sum()
+
+
+def collate(rows: Sequence[tuple[list[int], int]], pad_id: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Ids (B, T), attention mask (B, T) and loss weights (B, T), padded on the right."""
+    longest = max(len(ids) for ids, _ in rows)
+    ids = torch.full((len(rows), longest), pad_id)
+    mask = torch.zeros((len(rows), longest), dtype=torch.long)
+    weights = torch.zeros((len(rows), longest))
+    for i, (tokens, prompt) in enumerate(rows):
+        ids[i, : len(tokens)] = torch.tensor(tokens)
+        mask[i, : len(tokens)] = 1
+        weights[i, :prompt] = _PROMPT_WEIGHT
+        weights[i, prompt : len(tokens)] = 1.0
+    return ids, mask, weights
+
+
+def _rate(step: int, config: PretrainConfig) -> float:
+    """Warm-up, then a cosine to a fiftieth, as a factor of the learning rate."""
+    if step < config.warmup_steps:
+        return (step + 1) / config.warmup_steps
+    progress = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
+    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
+@torch.no_grad()
+def exact_share(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, families: Sequence[Family], seed: int, count: int = 512
+) -> float:
+    """Share of dev problems whose every solution token is the likeliest one: a lower bound of the share solved."""
+    model.eval()
+    rows = [encode_example(tokenizer, draw) for draw in islice(draws(families, "dev", seed), count)]
+    ids, mask, weights = (tensor.to(model.device) for tensor in collate(rows, model.config.pad_token_id))
+    right = model(input_ids=ids, attention_mask=mask).logits[:, :-1].argmax(-1) == ids[:, 1:]
+    exact = (right | (weights[:, 1:] < 1.0)).all(1).float().mean().item()
+    model.train()
+    return exact
+
+
+def save_base(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, out: Path) -> None:
+    """Writes the folder that ships in the package, and the digest of each of its files."""
+    out.mkdir(parents=True, exist_ok=True)
+    model.to(torch.float16).save_pretrained(out)  # type: ignore[arg-type] # transformers types `to` as a bound method
+    tokenizer.save_pretrained(out)
+    (out / "DIGESTS.json").write_text(json.dumps(asset_digests(out), indent=1) + "\n")
+
+
+def _device(name: str) -> str:
+    return name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+
