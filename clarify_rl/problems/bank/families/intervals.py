@@ -22,10 +22,13 @@ def _chain(rng: Random, lengths: tuple[int, ...], gaps: tuple[int, ...], most: i
 
 
 def _around_window(rng: Random, c: Choices) -> list[Span]:
-    """Spans whose ends lie on, or close to, the start and the end of a window."""
-    points = [edge + move for edge in (integer(c, "start"), integer(c, "end")) for move in (-9, -2, -1, 0, 1, 2)]
-    pairs = [sorted(rng.choices(points, k=2)) for _ in range(rng.randint(0, 5))]
-    return [(a, b) for a, b in pairs]
+    """Spans with an end on, or close to, the start or the end of a window."""
+    spans: list[Span] = []
+    for _ in range(rng.randint(0, 6)):
+        edge = integer(c, rng.choice(("start", "end"))) + rng.choice((-2, -1, 0, 0, 1, 2))
+        length = rng.choice((0, 1, 2, 4, 9))
+        spans.append((edge, edge + length) if rng.random() < 0.5 else (edge - length, edge))
+    return spans
 
 
 def _ends() -> FactSpec:

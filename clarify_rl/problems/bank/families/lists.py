@@ -8,7 +8,7 @@ from clarify_rl.problems.bank import facts
 from clarify_rl.problems.bank.spec import Choices, Family, choice, code, integer
 
 
-def _numbers(rng: Random, low: int, high: int, longest: int = 9) -> list[int]:
+def numbers(rng: Random, low: int, high: int, longest: int = 9) -> list[int]:
     """A list with repeats, often with equal neighbours; empty one time in eight."""
     if rng.random() < 0.125:
         return []
@@ -18,16 +18,16 @@ def _numbers(rng: Random, low: int, high: int, longest: int = 9) -> list[int]:
 
 def _near(rng: Random, centre: int) -> list[int]:
     """Numbers around `centre`, so that its neighbours and the centre itself come up."""
-    return _numbers(rng, centre - 3, centre + 6)
+    return numbers(rng, centre - 3, centre + 6)
 
 
-def _around(rng: Random, centre: int) -> list[int]:
+def around(rng: Random, centre: int) -> list[int]:
     """Numbers around `centre`; one time in three they differ from it by at most one."""
     reach = 1 if rng.random() < 0.34 else 5
-    return _numbers(rng, centre - reach, centre + reach)
+    return numbers(rng, centre - reach, centre + reach)
 
 
-def _beyond(c: Choices) -> str:
+def beyond(c: Choices) -> str:
     """The comparison that `side` and `inclusive` ask for; numbers above the limit where no side is given."""
     sign = "<" if c.get("side") == "below" else ">"
     return f"{sign}= {c['limit']}" if c["inclusive"] else f"{sign} {c['limit']}"
@@ -35,7 +35,7 @@ def _beyond(c: Choices) -> str:
 
 def _select_beyond_solution(name: str, c: Choices) -> str:
     source = "dict.fromkeys(xs)" if c["duplicates"] == "drop" else "xs"
-    picked = f"[x for x in {source} if x {_beyond(c)}]"
+    picked = f"[x for x in {source} if x {beyond(c)}]"
     final = {"asc": "sorted(ys)", "desc": "sorted(ys, reverse=True)", "kept": "ys"}[str(c["order"])]
     return code(f"def {name}(xs):", f"    ys = {picked}", f"    return {final}")
 
@@ -62,7 +62,7 @@ def _count_beyond_solution(name: str, c: Choices) -> str:
         f"def {name}(xs):",
         "    if not xs:",
         f"        return {c['fallback']}",
-        f"    return len([x for x in {source} if x {_beyond(c)}])",
+        f"    return len([x for x in {source} if x {beyond(c)}])",
     )
 
 
@@ -74,7 +74,7 @@ COUNT_BEYOND = Family(
     openings=(
         "Write {call} that counts the numbers in xs on one side of a limit.",
         "Implement {call}: tell how many numbers of xs lie beyond a limit.",
-        "Create {call}, which counts the numbers of the list xs that pass a limit.",
+        "Create {call}, which counts the numbers of the list xs past a limit.",
     ),
     facts=(
         facts.limit(range(10, 70)),
@@ -84,7 +84,7 @@ COUNT_BEYOND = Family(
         facts.fallback("an empty list", range(10, 40)),
     ),
     solution=_count_beyond_solution,
-    inputs=lambda rng, c: (_around(rng, integer(c, "limit")),),
+    inputs=lambda rng, c: (around(rng, integer(c, "limit")),),
 )
 
 
@@ -132,7 +132,7 @@ RANKED = Family(
         facts.fallback("a list that is too short", range(10, 70)),
     ),
     solution=_ranked_solution,
-    inputs=lambda rng, c: (_numbers(rng, 1, 30, integer(c, "rank") + 4),),
+    inputs=lambda rng, c: (numbers(rng, 1, 30, integer(c, "rank") + 4),),
 )
 
 
@@ -206,7 +206,7 @@ def _longest_run_solution(name: str, c: Choices) -> str:
         f"def {name}(xs):",
         "    best = run = 0",
         "    for x in xs:",
-        f"        run = run + {gain} if x {_beyond(c)} else 0",
+        f"        run = run + {gain} if x {beyond(c)} else 0",
         "        best = max(best, run)",
         f"    return best or {c['not_found']}",
     )
@@ -243,7 +243,7 @@ LONGEST_RUN = Family(
         facts.not_found(range(60)),
     ),
     solution=_longest_run_solution,
-    inputs=lambda rng, c: (_around(rng, integer(c, "limit") + 1),),
+    inputs=lambda rng, c: (around(rng, integer(c, "limit") + 1),),
 )
 
 
@@ -253,7 +253,7 @@ def _find_beyond_solution(name: str, c: Choices) -> str:
     return code(
         f"def {name}(xs):",
         f"    for i, x in {source}:",
-        f"        if x {_beyond(c)}:",
+        f"        if x {beyond(c)}:",
         "            return i",
         f"    return {c['not_found']}",
     )
@@ -288,7 +288,7 @@ FIND_BEYOND = Family(
         facts.not_found(range(-9, 0)),
     ),
     solution=_find_beyond_solution,
-    inputs=lambda rng, c: (_around(rng, integer(c, "limit")),),
+    inputs=lambda rng, c: (around(rng, integer(c, "limit")),),
 )
 
 
@@ -330,7 +330,7 @@ SHIFT_LIST = Family(
         facts.empty((None, "raise")),
     ),
     solution=_shift_solution,
-    inputs=lambda rng, c: (_numbers(rng, 0, 60, integer(c, "step") + 4),),
+    inputs=lambda rng, c: (numbers(rng, 0, 60, integer(c, "step") + 4),),
 )
 
 
@@ -376,7 +376,7 @@ CHUNK = Family(
         facts.leftover(),
     ),
     solution=_chunk_solution,
-    inputs=lambda rng, c: (_numbers(rng, 1, integer(c, "cap") + 3 if rng.random() < 0.5 else 12, 15),),
+    inputs=lambda rng, c: (numbers(rng, 1, integer(c, "cap") + 3 if rng.random() < 0.5 else 12, 15),),
 )
 
 FAMILIES = (SELECT_BEYOND, COUNT_BEYOND, RANKED, DIFFERENCES, LONGEST_RUN, FIND_BEYOND, SHIFT_LIST, CHUNK)
