@@ -3,8 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --quiet --log $(VENV)/install.log -c constraints.txt
+LOG := $(VENV)/install.log
 PYTEST := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 RAY_USAGE_STATS_ENABLED=0 $(BIN)/python -m pytest
+
+# $(call install,WHAT): pip's chatter goes to the log, the end of it to the terminal when the installation fails.
+install = $(BIN)/python -m pip install -c constraints.txt $(1) >>$(LOG) 2>&1 || { \
+    tail -n 20 $(LOG); echo "The installation failed. The whole log is $(LOG)."; exit 1; }
 
 .PHONY: help demo test lint clean
 
@@ -17,9 +21,9 @@ help:
 demo: $(STAMP)
 	@$(BIN)/clarify-rl run demo
 
-# The tests with a local Ray run alone: two of them at once would share its ports and the few cores.
+# The tests with a local Ray come one after another: two at a time would fight over its ports and the cores.
 test: $(STAMP)
-	@$(PYTEST) -n 2 -m "not slow and not gpu and not ray"
+	@$(PYTEST) -n 2 --dist loadfile -m "not slow and not gpu and not ray"
 	@$(PYTEST) -m "ray and not slow and not gpu"
 
 lint: $(STAMP)
@@ -36,8 +40,8 @@ $(STAMP): pyproject.toml constraints.txt
 	    echo "clarify-rl needs Python 3.11 or newer; '$(PYTHON)' is: $$($(PYTHON) --version 2>&1)."; \
 	    echo "Name a newer one, e.g.: make PYTHON=python3.11"; exit 1; }
 	@test -x $(BIN)/python || { echo "Creating $(VENV) ..."; $(PYTHON) -m venv $(VENV); }
-	@echo "Installing PyTorch (several minutes the first time; log: $(VENV)/install.log) ..."
-	@$(PIP) torch
-	@echo "Installing clarify-rl and its other dependencies (several minutes the first time) ..."
-	@$(PIP) -e '.[dev]'
+	@echo "Installing PyTorch (minutes the first time; progress is in $(LOG)) ..."
+	@$(call install,torch)
+	@echo "Installing clarify-rl and its other dependencies (minutes the first time) ..."
+	@$(call install,-e '.[dev]')
 	@touch $@
