@@ -134,12 +134,12 @@ def fallback(what: str, values: Iterable[int]) -> FactSpec:
 
 
 def invalid(what: str, options: tuple[Value, ...] = (None, -1, "raise")) -> FactSpec:
-    """What the function does with input it does not accept: the value that it returns, or "raise" for a ValueError."""
+    """What the function does with input that it refuses: the value that it returns, or "raise" for a ValueError."""
     start = what[0].upper() + what[1:]
 
     def words(value: Value) -> tuple[tuple[str, ...], tuple[str, ...]]:
         if value == "raise":
-            says = (f"Raise a ValueError for {what}.", f"For {what}, raise ValueError.", f"{start} raises a ValueError.")
+            says = (f"Raise a ValueError for {what}.", f"For {what}, raise ValueError.", f"{start} raises ValueError.")
             return says, ("Raise a ValueError.", "It raises ValueError.")
         says = (f"Return {value!r} for {what}.", f"For {what}, return {value!r}.", f"{start} gives {value!r}.")
         return says, (f"Return {value!r}.", f"It gives {value!r}.")
@@ -258,6 +258,11 @@ def ties() -> FactSpec:
         vague=("Break a tie in a fair way.", "Handle ties sensibly."),
         asks=("Who wins in a tie?", "What if there is a tie?", "How should I break ties?"),
     )
+
+
+def tied(choices_ties: Value, names: str) -> str:
+    """The expression for `ties`: the winner among the equally good names, in the order of the input."""
+    return {"first": f"{names}[0]", "last": f"{names}[-1]"}.get(str(choices_ties), f"min({names})")
 
 
 def side() -> FactSpec:
@@ -445,3 +450,15 @@ def clash(options: tuple[str, ...] = ("first", "last", "sum", "larger", "smaller
 def only(spec: FactSpec, *values: Value) -> FactSpec:
     """The same fact with only these options."""
     return FactSpec(spec.id, tuple(spec.option(value) for value in values), spec.vague, spec.asks)
+
+
+def most(values: Iterable[int]) -> FactSpec:
+    """How many of the first items are used."""
+    return number(
+        "most",
+        values,
+        says=("Use only the first {v}.", "Stop after the first {v}.", "Ignore all after the first {v}."),
+        answers=("The first {v}.", "Stop after {v}.", "{v}."),
+        vague=("Use only the first few.", "Stop when there are enough."),
+        asks=("After how many do I stop?", "When should I stop?", "How many until I stop?"),
+    )

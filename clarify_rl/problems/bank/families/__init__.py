@@ -2,11 +2,16 @@
 
 from clarify_rl.problems.bank.families import (
     dictionaries,
+    digits,
     intervals,
     lists,
     measures,
     numbers,
+    people,
+    parsing,
     records,
+    string_cuts,
+    string_edits,
     strings,
     text,
     totals,
@@ -15,12 +20,17 @@ from clarify_rl.problems.bank.spec import Family
 
 FAMILIES: tuple[Family, ...] = (
     *numbers.FAMILIES,
+    *digits.FAMILIES,
     *measures.FAMILIES,
     *lists.FAMILIES,
     *totals.FAMILIES,
     *strings.FAMILIES,
+    *string_cuts.FAMILIES,
+    *string_edits.FAMILIES,
     *dictionaries.FAMILIES,
+    *people.FAMILIES,
     *records.FAMILIES,
     *intervals.FAMILIES,
+    *parsing.FAMILIES,
     *text.FAMILIES,
 )
