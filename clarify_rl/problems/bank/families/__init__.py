@@ -2,12 +2,10 @@
 
 from clarify_rl.problems.bank.families import (
     dictionaries,
-    digits,
     intervals,
     lists,
     measures,
     numbers,
-    people,
     parsing,
     records,
     string_cuts,
@@ -20,7 +18,6 @@ from clarify_rl.problems.bank.spec import Family
 
 FAMILIES: tuple[Family, ...] = (
     *numbers.FAMILIES,
-    *digits.FAMILIES,
     *measures.FAMILIES,
     *lists.FAMILIES,
     *totals.FAMILIES,
@@ -28,7 +25,6 @@ FAMILIES: tuple[Family, ...] = (
     *string_cuts.FAMILIES,
     *string_edits.FAMILIES,
     *dictionaries.FAMILIES,
-    *people.FAMILIES,
     *records.FAMILIES,
     *intervals.FAMILIES,
     *parsing.FAMILIES,
