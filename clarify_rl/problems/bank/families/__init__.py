@@ -2,10 +2,13 @@
 
 from clarify_rl.problems.bank.families import (
     dictionaries,
+    digits,
     intervals,
     lists,
     measures,
     numbers,
+    pairs,
+    people,
     parsing,
     records,
     string_cuts,
@@ -18,6 +21,7 @@ from clarify_rl.problems.bank.spec import Family
 
 FAMILIES: tuple[Family, ...] = (
     *numbers.FAMILIES,
+    *digits.FAMILIES,
     *measures.FAMILIES,
     *lists.FAMILIES,
     *totals.FAMILIES,
@@ -25,6 +29,8 @@ FAMILIES: tuple[Family, ...] = (
     *string_cuts.FAMILIES,
     *string_edits.FAMILIES,
     *dictionaries.FAMILIES,
+    *pairs.FAMILIES,
+    *people.FAMILIES,
     *records.FAMILIES,
     *intervals.FAMILIES,
     *parsing.FAMILIES,
