@@ -136,7 +136,7 @@ class PretrainConfig(_Section):
     """The embedded base model: architecture, and the plain language-model training on clear problems that makes it."""
 
     exclude: tuple[str, ...] = ()
-    vocabulary: int = 1024
+    vocabulary: int = 1536
     hidden_size: int = 192
     intermediate_size: int = 512
     layers: int = 4

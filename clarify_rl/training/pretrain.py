@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 
 import torch
+from tokenizers import Regex
 from tokenizers import Tokenizer as BPE
 from tokenizers import decoders, models, pre_tokenizers, trainers
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
@@ -38,6 +39,8 @@ CHAT_TEMPLATE = (
     "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\n' -}}{%- endif -%}"
 )
 
+# Digits stay single, so that numbers are copied digit by digit; words, line starts and runs of signs may become one token.
+_PIECES = r" ?\d|\n *[A-Za-z_]*| ?[A-Za-z_]+| ?[^\sA-Za-z_\d]+|\s"
 _PROMPT_WEIGHT = 0.1  # of the loss on the problem's own words: enough to learn English, little enough to learn coding
 _LOADER_WORKERS = 8  # part of the recipe: the stream of examples depends on it
 
@@ -67,10 +70,13 @@ def pretrain(
 
 
 def train_tokenizer(vocabulary: int, families: Sequence[Family], seed: int) -> PreTrainedTokenizerFast:
-    """Byte-level BPE over the bank's sentences and solutions; digits stay single, so that numbers are copied digit by digit."""
+    """Byte-level BPE over the bank's sentences and solutions, with ChatML's frame."""
     bpe = BPE(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+        [
+            pre_tokenizers.Split(Regex(_PIECES), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
     )
     bpe.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
@@ -87,8 +93,8 @@ def train_tokenizer(vocabulary: int, families: Sequence[Family], seed: int) -> P
 
 def _corpus(families: Sequence[Family], seed: int) -> Iterator[str]:
     for draw in islice(draws(families, "train", seed), 300 * len(families)):
-        yield draw.prompt
-        yield code_reply(draw.solution)
+        yield f"user\n{draw.prompt}"
+        yield f"assistant\n{code_reply(draw.solution)}"
     for family in families:
         for spec in family.facts:
             yield from (*spec.asks, *spec.vague, *(text for option in spec.options[:8] for text in option.answers))
