@@ -1,9 +1,12 @@
 """What a user who installs the wheel gets."""
 
+import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -18,7 +21,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of what a wheel is built from, without the folders that an earlier build may have left."""
     folder = tmp_path_factory.mktemp("checkout")
     for name in INSTALLED_AS:
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
     for file in ("pyproject.toml", "LICENSE", "README.md"):
         if (ROOT / file).exists():
             shutil.copy(ROOT / file, folder)
@@ -57,6 +60,26 @@ def test_the_wheel_has_every_module_config_template_and_asset(checkout: Path, in
 def test_every_folder_with_modules_is_a_package(checkout: Path) -> None:
     folders = {path.parent for name in INSTALLED_AS for path in (checkout / name).rglob("*.py")}
     assert not [folder for folder in sorted(folders) if not (folder / "__init__.py").exists()]
+
+
+def test_every_library_that_is_imported_is_a_declared_dependency(checkout: Path) -> None:
+    project = tomllib.loads((checkout / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = {name: wanted for name, wanted in project["optional-dependencies"].items() if name != "dev"}
+    declared = {re.split(r"\W", line)[0] for lines in (project["dependencies"], *extras.values()) for line in lines}
+    imported = {
+        name.partition(".")[0]
+        for path in checkout.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for name in _imported_by(node)
+    }
+    undeclared = imported - declared - sys.stdlib_module_names - {"clarify_rl", "yaml"}  # yaml is pyyaml's module
+    assert not undeclared, f"Add {sorted(undeclared)} to the dependencies in pyproject.toml and constraints.txt."
+
+
+def _imported_by(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
 
 
 def test_nothing_called_rewards_or_envs_reaches_site_packages(installed: Path) -> None:
