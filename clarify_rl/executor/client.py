@@ -52,7 +52,13 @@ class Executor:
         return execution
 
     def _exchange(self, request: bytes, output_bytes: int) -> Outcome:
-        server = self._running_server()
+        had_server = self._owner == os.getpid()
+        try:
+            server = self._running_server()
+        except (ExecutorError, OSError):
+            if had_server and not self._closed:  # it worked here before: a failure of ours, not of the program
+                return Outcome(b"", overflow=False, report=None)
+            raise
         try:
             outcome = server.exchange(request, self.limits, output_bytes)
         except BaseException:  # the reply of an interrupted job must not reach the next one

@@ -18,8 +18,8 @@ MAX_DEPTH = 100
 MAX_BYTES = 4 << 20
 EXACT_INT = 1 << 53
 NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
-SCALARS = (bool, int, float, complex, str, bytes)
-CONTAINERS = (list, tuple, set, frozenset, dict)
+SCALARS = (str, int, float, bool, complex, bytes)
+KINDS = (*SCALARS, list, tuple, dict, set, frozenset)
 
 _dump = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
 
@@ -159,8 +159,11 @@ class _Encoder:
 
 def _builtin_kind(cls: type) -> type | None:
     """The builtin data type that a class is or extends."""
-    kinds = (*SCALARS, *CONTAINERS)
-    return cls if cls in kinds else next((kind for kind in kinds if kind in cls.__mro__), None)
+    for base in cls.__mro__:
+        for kind in KINDS:
+            if base is kind:  # not ==, which a metaclass may answer
+                return kind
+    return None
 
 
 def _float_tree(number: float) -> Tree:

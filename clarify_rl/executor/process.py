@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -21,7 +22,8 @@ START_S = 60.0
 GRACE_S = 10.0
 LAUNCH = Path(__file__).with_name("launch.py")
 # Programs must behave alike on every run: a fixed hash seed fixes the order of sets.
-ENVIRONMENT = {"PYTHONHASHSEED": "0", "PYTHONUTF8": "1", "LANG": "C.UTF-8"}
+# One memory arena, because every further one takes 64 MiB of the program's address space.
+ENVIRONMENT = {"PYTHONHASHSEED": "0", "PYTHONUTF8": "1", "LANG": "C.UTF-8", "MALLOC_ARENA_MAX": "1"}
 
 
 @dataclass(frozen=True)
@@ -73,13 +75,14 @@ class ServerProcess:
                     header = json.dumps(asdict(limits)).encode()
                     socket.send_fds(self.control, [header], [theirs.fileno()])
                 except OSError:
-                    return Outcome(b"", False, None)
+                    return Outcome(b"", overflow=False, report=None)
             ours.setblocking(False)
             return _Conversation(self.control, ours, request, output_bytes).run(limits.wall_s + GRACE_S)
 
     def close(self) -> None:
         """Ends the fork server and whatever it runs."""
-        self.control.close()
+        with self.control, contextlib.suppress(OSError):
+            self.control.shutdown(socket.SHUT_RDWR)  # reaches it even where a fork of the caller holds a copy
         try:
             self.process.wait(GRACE_S)
         except subprocess.TimeoutExpired:
@@ -109,13 +112,18 @@ class _Conversation:
                 if descriptor == self.data.fileno():
                     self._move(event)
                     continue
-                message = self.control.recv(1 << 16)
+                message = self._report()
                 if not message:
                     return Outcome(bytes(self.output), self.overflow, None)
                 report = Report(**json.loads(message))
         while report is not None and self._receive():
             pass
         return Outcome(bytes(self.output), self.overflow, report)
+
+    def _report(self) -> bytes:
+        with contextlib.suppress(ConnectionResetError):
+            return self.control.recv(1 << 16)
+        return b""
 
     def _move(self, event: int) -> None:
         if self.unsent and event & select.POLLOUT:
@@ -132,10 +140,8 @@ class _Conversation:
             self.unsent = self.unsent[:0]
         if not self.unsent:
             self.poller.modify(self.data, select.POLLIN)
-            try:
+            with contextlib.suppress(OSError):
                 self.data.shutdown(socket.SHUT_WR)
-            except OSError:
-                return
 
     def _receive(self) -> bool:
         """Whether more may come."""
@@ -155,13 +161,9 @@ class _Conversation:
         return True
 
     def _cancel(self) -> None:
-        try:
+        with contextlib.suppress(OSError):
             self.control.send(b"cancel")
-        except OSError:
-            return
 
     def _stop_polling(self) -> None:
-        try:
+        with contextlib.suppress(KeyError):
             self.poller.unregister(self.data)
-        except KeyError:
-            return

@@ -47,13 +47,22 @@ def serve(control_descriptor: int) -> None:
     control.send(json.dumps(vars(_capabilities(sandbox))).encode())
     _forget_traces()
     while True:
-        header, descriptors, _, _ = socket.recv_fds(control, MESSAGE_BYTES, 1)
+        header, descriptors = _receive(control)
         if not header:
             return
         if not descriptors:  # a cancellation that came after its job had ended
             continue
         report = _run_job(control, sandbox, Limits(**json.loads(header)), descriptors[0])
         control.send(json.dumps(vars(report)).encode())
+
+
+def _receive(control: socket.socket) -> tuple[bytes, list[int]]:
+    """The next message and its descriptors; an empty message when the caller is gone."""
+    try:
+        header, descriptors, _, _ = socket.recv_fds(control, MESSAGE_BYTES, 1)
+    except ConnectionResetError:
+        return b"", []
+    return header, descriptors
 
 
 def _forget_traces() -> None:
@@ -79,6 +88,8 @@ def _run_job(control: socket.socket, sandbox: Sandbox, limits: Limits, channel: 
     cpu_s = usage.ru_utime + usage.ru_stime + _sweep(sandbox, pid)
     if why == "gone":
         os._exit(0)
+    if cpu_s >= limits.cpu_s and why != "cancelled":  # also when it ended between two looks, or in other processes
+        why = "cpu"
     return Report(os.waitstatus_to_exitcode(status), cpu_s, time.monotonic() - started_s, why)
 
 
@@ -113,7 +124,7 @@ def _watch(control: socket.socket, pid: int, limits: Limits, started_s: float) -
             os.close(ended)
             return why
         if control.fileno() in events:
-            why = "cancelled" if control.recv(MESSAGE_BYTES) else "gone"
+            why = "cancelled" if _receive(control)[0] else "gone"
             if why == "gone":
                 poller.unregister(control)
 
