@@ -1,0 +1,28 @@
+"use strict";
+
+function renderRun(data, section) {
+  const rows = Object.entries(data.run).flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]);
+  const size = `${plural(data.variants.length, "variant")}, ${plural(data.results.reduce((n, r) => n + r.episodes.length, 0), "episode")}.`;
+  const hint = "Keys: j and k for the next and previous transcript, / to search.";
+  section.replaceChildren(
+    el("h2", {}, "Run"),
+    rows.length ? el("details", { open: true }, el("summary", {}, "How this was made"), el("dl", {}, rows)) : "",
+    el("p", { class: "note" }, `${size} ${hint}`),
+  );
+}
+
+async function main() {
+  const status = document.getElementById("status");
+  try {
+    const data = await unpack(document.getElementById("data"));
+    document.querySelector("main").hidden = false;
+    const views = { results: renderResults, training: renderCurves, transcripts: renderTranscripts, run: renderRun };
+    for (const [name, render] of Object.entries(views)) render(data, document.getElementById(name));
+    status.remove();
+  } catch (error) {
+    status.textContent = `The page could not be drawn. ${error.message}`;
+    throw error;
+  }
+}
+
+main();

@@ -1,0 +1,179 @@
+"use strict";
+
+// What each column shows, and which paired difference belongs to it; `good` is the direction that is better.
+const COLUMNS = [
+  { title: "solved", group: "all", metric: "solved", good: 1 },
+  { title: "solved clear", group: "clear", metric: "solved", good: 1 },
+  { title: "solved unclear", group: "unclear", metric: "solved", good: 1 },
+  { title: "tests passed", group: "all", metric: "pass_rate", good: 1 },
+  { title: "ask-recall", group: "unclear", metric: "asked", good: 1, help: "first reply asks, on unclear variants" },
+  { title: "false-ask", group: "clear", metric: "asked", good: -1, help: "first reply asks, on clear variants" },
+  { title: "questions each", group: "all", metric: "questions", plain: true, help: "questions asked per episode" },
+  { title: "facts revealed", group: "unclear", metric: "revealed", help: "share of all hidden facts" },
+  { title: "malformed", group: "all", metric: "malformed", help: "some reply is neither a question nor fenced code" },
+  { title: "failed", group: "all", metric: "failed", help: "episodes that could not be measured: in no share of solved" },
+];
+
+const findGroup = (summary, name) => summary.groups.find((group) => group.group === name);
+const summariesOf = (data, suite) => data.comparison.summaries.filter((summary) => summary.suite === suite);
+const differencesOf = (data, suite) =>
+  data.comparison.differences
+    .map((difference, i) => ({ ...difference, sentence: data.sentences[i] }))
+    .filter((difference) => difference.suite === suite && difference.pairs > 0);
+
+function renderResults(data, section) {
+  const body = el("div");
+  const show = (suite) => {
+    const summaries = summariesOf(data, suite);
+    const [all, clear, unclear] = ["all", "clear", "unclear"].map((name) => findGroup(summaries[0], name).episodes);
+    body.replaceChildren(
+      el("p", { class: "note" }, `${plural(all, "variant")}: ${clear} clear, ${unclear} unclear. Shares in percent.`),
+      el("div", { class: "scroll" }, checkpointTable(data, summaries)),
+      differencesView(data, suite) ?? "",
+    );
+    renderKinds(data, document.getElementById("kinds"), suite);
+  };
+  section.replaceChildren(el("h2", {}, "Results"), tabs(data.comparison.suites, show), body);
+  show(data.comparison.suites[0]);
+}
+
+function tabs(names, show) {
+  const buttons = names.map((name) =>
+    el("button", { type: "button", "aria-pressed": "false", onclick: () => select(name) }, name),
+  );
+  const select = (chosen) => {
+    buttons.forEach((button, i) => button.setAttribute("aria-pressed", String(names[i] === chosen)));
+    show(chosen);
+  };
+  buttons[0].setAttribute("aria-pressed", "true");
+  return el("div", { class: "tabs", role: "group", "aria-label": "Suite" }, buttons);
+}
+
+function checkpointTable(data, summaries) {
+  const first = summaries[0].checkpoint;
+  const head = COLUMNS.map((column) => el("th", { scope: "col", title: column.help ?? null }, column.title));
+  const rows = summaries.map((summary) =>
+    el(
+      "tr",
+      {},
+      el("th", { scope: "row" }, dot(data, summary.checkpoint), summary.checkpoint),
+      COLUMNS.map((column) => el("td", {}, measureCell(data, summary, column, first))),
+    ),
+  );
+  const small = summaries.length > 1 ? `Small: difference from ${first} in points, with its interval.` : "";
+  return el(
+    "table",
+    { class: "checkpoints" },
+    el("caption", {}, small),
+    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "checkpoint"), head)),
+    el("tbody", {}, rows),
+  );
+}
+
+function measureCell(data, summary, column, first) {
+  const value = findGroup(summary, column.group)[column.metric];
+  if (typeof value === "number") return el("b", {}, String(value));
+  const shown = column.plain ? (value.value === null ? DASH : value.value.toFixed(2)) : percent(value);
+  const difference = data.comparison.differences.find(
+    (d) =>
+      d.suite === summary.suite && d.before === first && d.after === summary.checkpoint &&
+      d.metric === column.metric && d.group === column.group,
+  );
+  return [el("b", { title: `n = ${value.n}` }, shown), difference ? deltaNote(difference, column.good) : null];
+}
+
+function deltaNote(difference, good) {
+  if (difference.points === null) return null;
+  const interval = difference.low === null ? "" : ` [${difference.low.toFixed(1)}, ${difference.high.toFixed(1)}]`;
+  return el("small", { class: verdictClass(difference, good) }, el("span", {}, signed(difference.points)), interval);
+}
+
+function verdictClass(difference, good) {
+  if (difference.low === null || (difference.low <= 0 && difference.high >= 0)) return "even";
+  return difference.points * good > 0 ? "better" : "worse";
+}
+
+function differencesView(data, suite) {
+  const differences = differencesOf(data, suite);
+  if (!differences.length) return null;
+  const reach = Math.max(...differences.flatMap((d) => [d.low ?? d.points, d.high ?? d.points]).map(Math.abs), 1);
+  const pairs = [...new Set(differences.map((d) => `${d.after}\n${d.before}`))];
+  return el(
+    "div",
+    { class: "pairs" },
+    el("h3", {}, "Paired differences, variant by variant"),
+    pairs.map((pair) => pairView(data, pair.split("\n"), differences, reach)),
+  );
+}
+
+function pairView(data, [after, before], differences, reach) {
+  const rows = differences.filter((d) => d.after === after && d.before === before);
+  return el(
+    "details",
+    { open: rows[0].before === data.comparison.checkpoints[0] && after === data.comparison.checkpoints.at(-1) },
+    el("summary", {}, rows[0].sentence),
+    el("div", { class: "forest" }, rows.map((difference) => forestRow(data, difference, reach))),
+  );
+}
+
+function forestRow(data, difference, reach) {
+  const column = COLUMNS.find((c) => c.metric === difference.metric && c.group === difference.group);
+  const title = column ? column.title : `${difference.metric.replace("pass_rate", "tests passed")} ${difference.group}`;
+  const at = (points) => `${50 + (50 * points) / reach}%`;
+  const low = difference.low ?? difference.points;
+  const high = difference.high ?? difference.points;
+  const style = { left: at(low), width: `${(50 * (high - low)) / reach}%` };
+  return el(
+    "div",
+    { class: `row ${verdictClass(difference, column?.good ?? 1)}`, title: difference.sentence },
+    el("span", { class: "what" }, title),
+    el("span", { class: "track" }, el("i", { class: "zero" }), el("i", { class: "bar", style }),
+      el("i", { class: "point", style: { left: at(difference.points) } })),
+    el("span", { class: "number" }, signed(difference.points)),
+    el("span", { class: "fine" }, evidenceText(difference)),
+  );
+}
+
+function evidenceText(difference) {
+  const test = difference.mcnemar;
+  const parts = [difference.low === null ? "no interval" : `${difference.low.toFixed(1)} to ${difference.high.toFixed(1)}`];
+  if (test) parts.push(test.p < 0.0001 ? "p < 0.0001" : `p ${test.p.toFixed(test.p < 0.1 ? 4 : 2)}`);
+  if (test) parts.push(`+${test.won} −${test.lost}`);
+  return `${parts.join(" · ")} · n ${difference.pairs}`;
+}
+
+function renderKinds(data, section, suite) {
+  const summaries = summariesOf(data, suite);
+  const named = [...new Set(summaries.flatMap((summary) => summary.groups.map((group) => group.group)))];
+  const names = named.filter((name) => !["all", "unclear"].includes(name));
+  const axis = el("div", { class: "row axis" }, el("span"), ...["solved", "asked"].map(axisView));
+  const rows = names.map((name) => kindRow(data, summaries, name));
+  section.replaceChildren(el("h2", {}, "By kind of variant"), legend(data), el("div", { class: "dots" }, axis, rows));
+}
+
+const axisView = (title) =>
+  el("span", { class: "ticks" }, el("b", {}, title), [0, 25, 50, 75, 100].map((tick) =>
+    el("i", { style: { left: `${tick}%` } }, tick === 100 ? "100%" : String(tick))));
+
+function kindRow(data, summaries, name) {
+  const groups = summaries.map((summary) => ({ checkpoint: summary.checkpoint, group: findGroup(summary, name) }));
+  const present = groups.filter(({ group }) => group);
+  const n = Math.max(...present.map(({ group }) => group.episodes));
+  const tracks = ["solved", "asked"].map((metric) => dotTrack(data, present, metric));
+  return el("div", { class: "row" }, el("span", { class: "what" }, name, el("small", {}, ` ${n}`)), tracks);
+}
+
+function dotTrack(data, groups, metric) {
+  const measured = groups.filter(({ group }) => group[metric].value !== null);
+  const values = measured.map(({ group }) => 100 * group[metric].value);
+  const low = Math.min(...values);
+  const line = { left: `${low}%`, width: `${Math.max(...values) - low}%` };
+  const points = measured.map(({ checkpoint, group }) =>
+    el("i", {
+      class: "point",
+      style: { left: `${100 * group[metric].value}%`, background: colour(data, checkpoint) },
+      title: `${checkpoint}: ${metric} ${percent(group[metric])}% of ${group[metric].n}`,
+    }),
+  );
+  return el("span", { class: "track", "data-metric": metric }, values.length ? el("i", { class: "span", style: line }) : null, points);
+}

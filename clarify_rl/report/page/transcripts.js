@@ -1,0 +1,211 @@
+"use strict";
+
+const ROW_HEIGHT = 54;
+
+function renderTranscripts(data, section) {
+  const view = new Transcripts(data);
+  section.replaceChildren(
+    el("h2", {}, "Transcripts"),
+    el("div", { class: "filters" }, view.filters, view.search),
+    el("div", { class: "browser" }, el("div", { class: "list" }, view.count, view.list), view.detail),
+  );
+  view.section = section;
+  view.filter();
+  document.addEventListener("keydown", (event) => view.key(event));
+  window.addEventListener("resize", () => view.drawRows());
+}
+
+class Transcripts {
+  constructor(data) {
+    this.data = data;
+    this.all = data.results.flatMap((result) =>
+      result.episodes.map((episode) => ({ checkpoint: result.checkpoint, suite: result.suite, episode, variant: data.variants[episode.variant] })));
+    this.siblings = new Map();
+    this.all.forEach((item) => {
+      if (!this.siblings.has(item.episode.variant)) this.siblings.set(item.episode.variant, new Map());
+      this.siblings.get(item.episode.variant).set(item.checkpoint, item);
+    });
+    this.chosen = { checkpoint: data.comparison.checkpoints.at(-1) };
+    this.beside = "";
+    this.build();
+  }
+
+  build() {
+    this.filters = this.filterFields().map(([key, label, options]) => this.select(key, label, options));
+    this.search = el("input", { type: "search", placeholder: "Search text ( / )", "aria-label": "Search text", oninput: () => this.filter() });
+    this.count = el("p", { class: "count", role: "status" });
+    this.rows = el("div", { class: "rows" });
+    this.list = el("div", { class: "scroller", tabindex: "0", onscroll: () => this.drawRows() }, this.rows);
+    this.detail = el("div", { class: "detail" });
+  }
+
+  filterFields() {
+    const names = (values) => [...new Set(values)].sort().map((value) => [value, value.replace("_", " ")]);
+    const { checkpoints, suites } = this.data.comparison;
+    const flips = checkpoints.flatMap((a, i) => checkpoints.slice(i + 1).flatMap((b) => [
+      [`${b}\n${a}`, `${b} solved, ${a} not`], [`${a}\n${b}`, `${a} solved, ${b} not`]]));
+    return [
+      ["checkpoint", "Checkpoint", checkpoints.map((name) => [name, name])],
+      ["suite", "Suite", suites.map((name) => [name, name])],
+      ["kind", "Kind", names(this.all.map((item) => item.variant.kind))],
+      ["outcome", "Outcome", ["solved", "unsolved", "unmeasured"].map((name) => [name, name])],
+      ["stop", "Stop", names(this.all.map((item) => item.episode.stop))],
+      ["reply", "Reply kind", names(this.all.flatMap((item) => item.episode.turns.map((turn) => turn.kind)))],
+      ["differs", "Differs", [["any", "any difference in solved"], ...flips]],
+    ].filter(([key, , options]) => options.length > 1 || key === "outcome");
+  }
+
+  select(key, label, options) {
+    const change = (event) => {
+      this.chosen[key] = event.target.value;
+      this.filter();
+    };
+    const entries = [["", "any"], ...options].map(([value, text]) =>
+      el("option", { value, selected: this.chosen[key] === value && value !== "" }, text));
+    return el("label", {}, label, el("select", { onchange: change }, entries));
+  }
+
+  filter() {
+    const words = this.search.value.toLowerCase().split(/\s+/).filter(Boolean);
+    this.shown = this.all.filter((item) => this.matches(item) && words.every((word) => textOf(item).includes(word)));
+    const position = this.shown.indexOf(this.current);
+    this.count.textContent = `${plural(this.shown.length, "episode")} of ${this.all.length.toLocaleString("en")}`;
+    this.rows.style.height = `${this.shown.length * ROW_HEIGHT}px`;
+    if (position < 0) this.list.scrollTop = 0;
+    this.open(position < 0 ? this.shown[0] : this.current, false);
+  }
+
+  matches(item) {
+    const { checkpoint, suite, kind, outcome, stop, reply, differs } = this.chosen;
+    return (
+      (!checkpoint || item.checkpoint === checkpoint) && (!suite || item.suite === suite) &&
+      (!kind || item.variant.kind === kind) && (!outcome || outcomeOf(item.episode) === outcome) &&
+      (!stop || item.episode.stop === stop) && (!reply || item.episode.turns.some((turn) => turn.kind === reply)) &&
+      (!differs || this.differs(item, differs))
+    );
+  }
+
+  differs(item, wanted) {
+    const siblings = this.siblings.get(item.episode.variant);
+    const solved = (name) => siblings.get(name)?.episode.solved ?? null;
+    if (wanted !== "any") {
+      const [winner, loser] = wanted.split("\n");
+      return solved(winner) === true && solved(loser) === false;
+    }
+    const outcomes = [...siblings.keys()].map(solved);
+    return outcomes.includes(true) && outcomes.includes(false);
+  }
+
+  open(item, byHand = true) {
+    this.current = item;
+    if (byHand) this.section.classList.add("reading");
+    this.drawRows();
+    this.drawDetail();
+  }
+
+  drawRows() {
+    const first = Math.max(0, Math.floor(this.list.scrollTop / ROW_HEIGHT) - 5);
+    const last = Math.ceil((this.list.scrollTop + (this.list.clientHeight || 600)) / ROW_HEIGHT) + 5;
+    this.rows.replaceChildren(...this.shown.slice(first, last).map((item, i) => this.row(item, first + i)));
+  }
+
+  row(item, position) {
+    const { episode, variant } = item;
+    const questions = episode.turns.reduce((sum, turn) => sum + turn.questions.length, 0);
+    const asked = questions ? plural(questions, "question") : episode.turns.length ? "no question" : "no reply";
+    const about = [variant.kind, asked, episode.stop.replace("_", " ")];
+    return el(
+      "button",
+      { type: "button", class: "item", "aria-current": item === this.current ? "true" : false, tabindex: "-1",
+        title: variant.id, style: { top: `${position * ROW_HEIGHT}px` }, onclick: () => this.open(item) },
+      el("i", { class: `outcome ${outcomeOf(episode)}`, title: outcomeOf(episode) }),
+      el("span", { class: "name" }, variant.id),
+      el("small", {}, this.chosen.checkpoint ? null : [dot(this.data, item.checkpoint), `${item.checkpoint} · `], about.join(" · ")),
+    );
+  }
+
+  drawDetail() {
+    if (!this.current) {
+      this.detail.replaceChildren(el("p", { class: "note" }, "No episode passes these filters."));
+      return;
+    }
+    const { checkpoint, episode, variant } = this.current;
+    const other = this.siblings.get(episode.variant).get(this.beside);
+    const shown = [{ checkpoint, episode }];
+    if (other && other !== this.current) shown.push({ checkpoint: other.checkpoint, episode: other.episode });
+    const order = this.data.comparison.checkpoints;
+    shown.sort((a, b) => order.indexOf(a.checkpoint) - order.indexOf(b.checkpoint));
+    this.detail.replaceChildren(this.head(), renderVariant(this.data, variant, shown));
+    this.detail.scrollTop = 0;
+  }
+
+  head() {
+    const { suite, variant } = this.current;
+    const step = (by, label, key) => el("button", { type: "button", onclick: () => this.move(by), title: `key ${key}` }, label);
+    return el(
+      "header",
+      {},
+      el("div", { class: "steps" },
+        el("button", { type: "button", class: "back", onclick: () => this.section.classList.remove("reading") }, "Back to the list"),
+        step(-1, "Previous", "k"), step(1, "Next", "j")),
+      el("h3", {}, variant.id),
+      el("p", {}, el("span", { class: "tag" }, variant.kind), el("span", { class: "note" }, suite)),
+      el("div", { class: "choose" }, this.checkpointButtons(), this.besideSelect()),
+    );
+  }
+
+  checkpointButtons() {
+    const siblings = [...this.siblings.get(this.current.episode.variant).values()];
+    const buttons = siblings.map((item) =>
+      el("button", { type: "button", "aria-pressed": String(item === this.current), onclick: () => this.open(item) },
+        el("i", { class: `outcome ${outcomeOf(item.episode)}` }), `${item.checkpoint} ${outcomeOf(item.episode)}`));
+    return el("div", { class: "tabs", role: "group", "aria-label": "Checkpoint" }, buttons);
+  }
+
+  besideSelect() {
+    const names = [...this.siblings.get(this.current.episode.variant).keys()].filter((name) => name !== this.current.checkpoint);
+    if (!names.length) return null;
+    const change = (event) => {
+      this.beside = event.target.value;
+      this.drawDetail();
+    };
+    const options = ["", ...names].map((name) => el("option", { value: name, selected: name === this.beside }, name || "nothing"));
+    return el("label", {}, "Beside it", el("select", { onchange: change }, options));
+  }
+
+  move(by) {
+    // A checkpoint chosen by hand may be outside the list: go on from its sibling that is in it.
+    const here = this.shown.findIndex((item) => item === this.current);
+    const near = here < 0 ? this.shown.findIndex((item) => item.episode.variant === this.current?.episode.variant) : here;
+    const next = Math.min(this.shown.length - 1, Math.max(0, near + by));
+    if (!this.shown.length) return;
+    const [top, height] = [next * ROW_HEIGHT, this.list.clientHeight];
+    if (top < this.list.scrollTop || top + ROW_HEIGHT > this.list.scrollTop + height) this.list.scrollTop = top - height / 2;
+    this.open(this.shown[next]);
+  }
+
+  key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.target.closest("input, select, textarea")) {
+      if (event.key === "Escape") event.target.blur();
+      return;
+    }
+    if (event.key !== "j" && event.key !== "k" && event.key !== "/") return;
+    event.preventDefault();
+    this.section.scrollIntoView({ block: "start" });
+    if (event.key === "/") this.search.focus();
+    else this.move(event.key === "j" ? 1 : -1);
+  }
+}
+
+const texts = new WeakMap();
+
+function textOf(item) {
+  if (!texts.has(item)) {
+    const { episode, variant } = item;
+    const turns = episode.turns.flatMap((turn) => [turn.text, turn.answer?.text ?? ""]);
+    const facts = variant.facts.map((fact) => fact.statement);
+    texts.set(item, [episode.id, variant.id, variant.prompt, ...facts, ...turns, episode.failure, episode.execution?.detail ?? ""].join("\n").toLowerCase());
+  }
+  return texts.get(item);
+}
