@@ -28,7 +28,12 @@ function stageView(curves, stage) {
   const known = main.filter(([, found]) => found.length);
   const taken = new Set(known.flatMap(([, found]) => found));
   const rest = series.filter((s) => !taken.has(s)).sort((a, b) => (a.name < b.name ? -1 : 1));
-  const grid = (panels) => el("div", { class: "panels" }, panels.map(([title, found]) => panel(title, found)));
+  const grid = (panels) =>
+    el(
+      "div",
+      { class: "panels" },
+      panels.map(([title, found]) => panel(title, found)),
+    );
   const steps = Math.max(...series.flatMap((s) => s.points.map(([step]) => step)));
   const more = rest.map((s) => [s.name, [s]]);
   return el(
@@ -36,7 +41,9 @@ function stageView(curves, stage) {
     {},
     el("h3", {}, STAGES[stage] ?? (stage || "Metrics"), el("small", {}, ` ${plural(steps, "step")}`)),
     grid(known.length ? known : more),
-    known.length && more.length ? el("details", {}, el("summary", {}, `${plural(more.length, "other metric")}`), grid(more)) : null,
+    known.length && more.length
+      ? el("details", {}, el("summary", {}, `${plural(more.length, "other metric")}`), grid(more))
+      : null,
   );
 }
 
@@ -49,7 +56,9 @@ function panel(title, series) {
   drawing.addEventListener("pointermove", (event) => {
     const box = drawing.getBoundingClientRect();
     const step = scale.stepAt(((event.clientX - box.left) / box.width) * BOX.width);
-    const values = series.map((s) => s.points.reduce((a, b) => (Math.abs(b[0] - step) < Math.abs(a[0] - step) ? b : a)));
+    const values = series.map((s) =>
+      s.points.reduce((a, b) => (Math.abs(b[0] - step) < Math.abs(a[0] - step) ? b : a)),
+    );
     const x = scale.x(values[0][0]);
     fill(cursor, { x1: x, x2: x, visibility: "visible" }, []);
     readout.textContent = `step ${values[0][0]}: ${values.map(([, value]) => compact(value)).join(", ")}`;
@@ -75,7 +84,10 @@ function scales(series) {
   const [width, height] = [BOX.width - BOX.left - BOX.right, BOX.height - BOX.top - BOX.bottom];
   const reach = last - first || 1;
   return {
-    low, high, first, last,
+    low,
+    high,
+    first,
+    last,
     x: (step) => BOX.left + (width * (step - first)) / reach,
     y: (value) => BOX.top + height * (1 - (value - low) / (high - low)),
     stepAt: (x) => first + ((x - BOX.left) / width) * reach,
@@ -108,7 +120,10 @@ function ticks(low, high) {
 function lines(series, index, scale) {
   const window = Math.floor(series.points.length / 40);
   if (window < 1) return [path(series.points, `line line-${index}`, scale)];
-  return [path(series.points, `line raw line-${index}`, scale), path(smooth(series.points, window), `line line-${index}`, scale)];
+  return [
+    path(series.points, `line raw line-${index}`, scale),
+    path(smooth(series.points, window), `line line-${index}`, scale),
+  ];
 }
 
 function smooth(points, window) {

@@ -50,5 +50,9 @@ function colour(data, checkpoint) {
 const dot = (data, checkpoint) => el("i", { class: "dot", style: { background: colour(data, checkpoint) } });
 
 function legend(data) {
-  return el("p", { class: "legend" }, data.comparison.checkpoints.map((name) => el("span", {}, dot(data, name), name)));
+  return el(
+    "p",
+    { class: "legend" },
+    data.comparison.checkpoints.map((name) => el("span", {}, dot(data, name), name)),
+  );
 }

@@ -7,31 +7,51 @@ function renderVariant(data, variant, shown) {
     { class: `variant ${shown.length > 1 ? "two" : "one"}` },
     factsView(data, variant, shown),
     shown.length > 1 ? promptView(variant) : null,
-    el("div", { class: "columns" }, shown.map((one) => episodeView(data, variant, one, shown.length > 1))),
+    el(
+      "div",
+      { class: "columns" },
+      shown.map((one) => episodeView(data, variant, one, shown.length > 1)),
+    ),
   );
 }
 
 function factsView(data, variant, shown) {
   const facts = variant.facts.map((fact) => factView(data, fact, shown));
-  const none = variant.kind === "clear" ? "Nothing is hidden: asking cannot help." : "The data does not say what is hidden.";
+  const none =
+    variant.kind === "clear" ? "Nothing is hidden: asking cannot help." : "The data does not say what is hidden.";
   return el(
     "section",
     { class: "facts" },
     el("h4", {}, "Hidden facts"),
     facts.length ? el("ul", {}, facts) : el("p", { class: "note" }, none),
-    el("details", {}, el("summary", {}, "Complete statement and reference solution"), prose(variant.complete),
-      variant.solution ? codeView(variant.solution) : null),
+    el(
+      "details",
+      {},
+      el("summary", {}, "Complete statement and reference solution"),
+      prose(variant.complete),
+      variant.solution ? codeView(variant.solution) : null,
+    ),
   );
 }
 
 function factView(data, fact, shown) {
   const marks = shown.map(({ checkpoint, episode }) => {
     const known = episode.revealed.includes(fact.id);
-    return el("span", { class: known ? "mark yes" : "mark" }, dot(data, checkpoint), known ? "revealed" : "not revealed");
+    return el(
+      "span",
+      { class: known ? "mark yes" : "mark" },
+      dot(data, checkpoint),
+      known ? "revealed" : "not revealed",
+    );
   });
   const instead = fact.replaced_by ? `In the prompt: “${fact.replaced_by}”` : "Left out of the prompt";
-  return el("li", {}, el("p", {}, el("span", { class: "tag" }, fact.defect ?? "hidden"), fact.statement),
-    el("small", {}, `${fact.id} · ${instead}`), el("div", { class: "marks" }, marks));
+  return el(
+    "li",
+    {},
+    el("p", {}, el("span", { class: "tag" }, fact.defect ?? "hidden"), fact.statement),
+    el("small", {}, `${fact.id} · ${instead}`),
+    el("div", { class: "marks" }, marks),
+  );
 }
 
 function episodeView(data, variant, { checkpoint, episode }, named) {
@@ -41,7 +61,14 @@ function episodeView(data, variant, { checkpoint, episode }, named) {
     { class: "episode" },
     named ? el("h3", {}, dot(data, checkpoint), checkpoint, el("span", { class: `tag ${outcome}` }, outcome)) : null,
     el("div", { class: "dialogue" }, named ? null : promptView(variant), episode.turns.map(turnView), ending(episode)),
-    el("div", { class: "side" }, testsView(variant, episode), scoresView(episode), factsOfEpisode(episode), tokensView(episode)),
+    el(
+      "div",
+      { class: "side" },
+      testsView(variant, episode),
+      scoresView(episode),
+      factsOfEpisode(episode),
+      tokensView(episode),
+    ),
   );
 }
 
@@ -55,8 +82,16 @@ function bubble(who, label, ...content) {
 
 function turnView(turn, i) {
   const parsed = turn.questions.length
-    ? el("details", {}, el("summary", {}, `${plural(turn.questions.length, "question")} found in it`),
-        el("ol", {}, turn.questions.map((question) => el("li", {}, question))))
+    ? el(
+        "details",
+        {},
+        el("summary", {}, `${plural(turn.questions.length, "question")} found in it`),
+        el(
+          "ol",
+          {},
+          turn.questions.map((question) => el("li", {}, question)),
+        ),
+      )
     : null;
   const label = ["policy · ", el("span", { class: `kind ${turn.kind}` }, turn.kind.replace("_", " "))];
   const reply = bubble("policy", label, markdown(turn.text), parsed);
@@ -71,7 +106,11 @@ function answerView(answer) {
 
 function ending(episode) {
   const why = episode.failure ? `: ${episode.failure}` : "";
-  return el("p", { class: episode.failure ? "ending failure" : "ending" }, `Stopped: ${episode.stop.replace("_", " ")}${why}`);
+  return el(
+    "p",
+    { class: episode.failure ? "ending failure" : "ending" },
+    `Stopped: ${episode.stop.replace("_", " ")}${why}`,
+  );
 }
 
 function testsView(variant, episode) {
@@ -88,24 +127,51 @@ function testsView(variant, episode) {
 }
 
 function testRow(variant, test, verdict) {
-  return el("li", { class: verdict }, el("code", {}, `${variant.entry_point}(${test.args})`),
+  return el(
+    "li",
+    { class: verdict },
+    el("code", {}, `${variant.entry_point}(${test.args})`),
     el("code", { class: "expected" }, test.expected.startsWith("raises ") ? test.expected : `→ ${test.expected}`),
-    el("span", { class: "verdict" }, verdict));
+    el("span", { class: "verdict" }, verdict),
+  );
 }
 
 function scoresView(episode) {
   if (!episode.scores.length) return null;
   const rows = episode.scores.map((score) =>
-    el("tr", {}, el("th", { scope: "row" }, score.name, score.turn === null ? "" : ` (turn ${score.turn + 1})`,
-      score.why ? el("small", {}, score.why) : null),
-      el("td", {}, score.value === null ? "unmeasured" : compact(score.value)), el("td", {}, `× ${compact(score.weight)}`)));
+    el(
+      "tr",
+      {},
+      el(
+        "th",
+        { scope: "row" },
+        score.name,
+        score.turn === null ? "" : ` (turn ${score.turn + 1})`,
+        score.why ? el("small", {}, score.why) : null,
+      ),
+      el("td", {}, score.value === null ? "unmeasured" : compact(score.value)),
+      el("td", {}, `× ${compact(score.weight)}`),
+    ),
+  );
   const total = episode.reward === null ? "Reward: masked" : `Reward: ${compact(episode.reward)}`;
   return panelOf(total, el("table", { class: "scores" }, el("tbody", {}, rows)));
 }
 
 function factsOfEpisode(episode) {
-  const pairs = { stop: episode.stop, failure: episode.failure || "none", seed: String(episode.seed), episode: episode.id };
-  return panelOf("Episode", el("dl", {}, Object.entries(pairs).flatMap(([k, v]) => [el("dt", {}, k), el("dd", {}, v)])));
+  const pairs = {
+    stop: episode.stop,
+    failure: episode.failure || "none",
+    seed: String(episode.seed),
+    episode: episode.id,
+  };
+  return panelOf(
+    "Episode",
+    el(
+      "dl",
+      {},
+      Object.entries(pairs).flatMap(([k, v]) => [el("dt", {}, k), el("dd", {}, v)]),
+    ),
+  );
 }
 
 function tokensView(episode) {
@@ -113,9 +179,10 @@ function tokensView(episode) {
   const details = el("details", { class: "tokens" }, el("summary", {}, "Tokens"));
   details.addEventListener("toggle", () => {
     if (!details.open || details.children.length > 1) return;
-    const words = `${plural(count(1), "token")} of the policy (mask 1), ${count(0)} of the user (mask 0), after a prompt of ${episode.prompt_tokens}.`;
+    const split = `${plural(count(1), "token")} of the policy (mask 1), ${count(0)} of the user (mask 0)`;
+    const words = `${split}, after a prompt of ${episode.prompt_tokens}.`;
     details.append(el("p", { class: "note" }, words), tokenGrid(episode.mask), tokenRuns(episode.mask));
-  }, { once: false });
+  });
   return details;
 }
 
@@ -124,13 +191,17 @@ function tokenGrid(mask) {
   const total = mask.reduce((sum, [, length]) => sum + length, 0);
   const each = Math.ceil(total / 3000);
   const cells = mask.flatMap(([value, length]) =>
-    Array.from({ length: Math.ceil(length / each) }, () => el("i", { class: value ? "mine" : "" })));
+    Array.from({ length: Math.ceil(length / each) }, () => el("i", { class: value ? "mine" : "" })),
+  );
   return el("div", { class: "grid", title: each > 1 ? `a cell is ${each} tokens` : "a cell is a token" }, cells);
 }
 
 const tokenRuns = (mask) =>
-  el("p", { class: "runs" }, mask.map(([value, length]) =>
-    el("span", { class: value ? "mine" : "" }, `${value ? "policy" : "user"} ${length}`)));
+  el(
+    "p",
+    { class: "runs" },
+    mask.map(([value, length]) => el("span", { class: value ? "mine" : "" }, `${value ? "policy" : "user"} ${length}`)),
+  );
 
 const panelOf = (title, ...content) => el("section", { class: "panel" }, el("h4", {}, title), content);
 
@@ -145,16 +216,26 @@ function markdown(text) {
     end = match.index + match[0].length;
   }
   parts.push(text.slice(end));
-  return parts.filter((part) => typeof part !== "string" || part.trim()).map((part) => (typeof part === "string" ? prose(part.trim()) : part));
+  return parts
+    .filter((part) => typeof part !== "string" || part.trim())
+    .map((part) => (typeof part === "string" ? prose(part.trim()) : part));
 }
 
+const KEYWORDS = [
+  "and as assert async await break class continue def del elif else except finally for from global if",
+  "import in is lambda nonlocal not or pass raise return try while with yield None True False",
+]
+  .join(" ")
+  .replaceAll(" ", "|");
 const PYTHON = new RegExp(
   [
     /(?<comment>#[^\n]*)/,
     /(?<string>"""[\s\S]*?(?:"""|$)|'''[\s\S]*?(?:'''|$)|"(?:\\.|[^"\\\n])*"?|'(?:\\.|[^'\\\n])*'?)/,
-    /(?<keyword>\b(?:and|as|assert|async|await|break|class|continue|def|del|elif|else|except|finally|for|from|global|if|import|in|is|lambda|nonlocal|not|or|pass|raise|return|try|while|with|yield|None|True|False)\b)/,
+    new RegExp(`(?<keyword>\\b(?:${KEYWORDS})\\b)`),
     /(?<value>\b\d[\d_.]*(?:e[+-]?\d+)?\b)/,
-  ].map((part) => part.source).join("|"),
+  ]
+    .map((part) => part.source)
+    .join("|"),
   "g",
 );
 

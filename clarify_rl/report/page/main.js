@@ -2,7 +2,10 @@
 
 function renderRun(data, section) {
   const rows = Object.entries(data.run).flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]);
-  const size = `${plural(data.variants.length, "variant")}, ${plural(data.results.reduce((n, r) => n + r.episodes.length, 0), "episode")}.`;
+  const size = `${plural(data.variants.length, "variant")}, ${plural(
+    data.results.reduce((n, r) => n + r.episodes.length, 0),
+    "episode",
+  )}.`;
   const hint = "Keys: j and k for the next and previous transcript, / to search.";
   section.replaceChildren(
     el("h2", {}, "Run"),

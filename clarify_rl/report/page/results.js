@@ -11,7 +11,12 @@ const COLUMNS = [
   { title: "questions each", group: "all", metric: "questions", plain: true, help: "questions asked per episode" },
   { title: "facts revealed", group: "unclear", metric: "revealed", help: "share of all hidden facts" },
   { title: "malformed", group: "all", metric: "malformed", help: "some reply is neither a question nor fenced code" },
-  { title: "failed", group: "all", metric: "failed", help: "episodes that could not be measured: in no share of solved" },
+  {
+    title: "failed",
+    group: "all",
+    metric: "failed",
+    help: "episodes that could not be measured: in no share of solved",
+  },
 ];
 
 const findGroup = (summary, name) => summary.groups.find((group) => group.group === name);
@@ -76,8 +81,11 @@ function measureCell(data, summary, column, first) {
   const shown = column.plain ? (value.value === null ? DASH : value.value.toFixed(2)) : percent(value);
   const difference = data.comparison.differences.find(
     (d) =>
-      d.suite === summary.suite && d.before === first && d.after === summary.checkpoint &&
-      d.metric === column.metric && d.group === column.group,
+      d.suite === summary.suite &&
+      d.before === first &&
+      d.after === summary.checkpoint &&
+      d.metric === column.metric &&
+      d.group === column.group,
   );
   return [el("b", { title: `n = ${value.n}` }, shown), difference ? deltaNote(difference, column.good) : null];
 }
@@ -112,7 +120,11 @@ function pairView(data, [after, before], differences, reach) {
     "details",
     { open: rows[0].before === data.comparison.checkpoints[0] && after === data.comparison.checkpoints.at(-1) },
     el("summary", {}, rows[0].sentence),
-    el("div", { class: "forest" }, rows.map((difference) => forestRow(data, difference, reach))),
+    el(
+      "div",
+      { class: "forest" },
+      rows.map((difference) => forestRow(data, difference, reach)),
+    ),
   );
 }
 
@@ -127,8 +139,13 @@ function forestRow(data, difference, reach) {
     "div",
     { class: `row ${verdictClass(difference, column?.good ?? 1)}`, title: difference.sentence },
     el("span", { class: "what" }, title),
-    el("span", { class: "track" }, el("i", { class: "zero" }), el("i", { class: "bar", style }),
-      el("i", { class: "point", style: { left: at(difference.points) } })),
+    el(
+      "span",
+      { class: "track" },
+      el("i", { class: "zero" }),
+      el("i", { class: "bar", style }),
+      el("i", { class: "point", style: { left: at(difference.points) } }),
+    ),
     el("span", { class: "number" }, signed(difference.points)),
     el("span", { class: "fine" }, evidenceText(difference)),
   );
@@ -136,7 +153,9 @@ function forestRow(data, difference, reach) {
 
 function evidenceText(difference) {
   const test = difference.mcnemar;
-  const parts = [difference.low === null ? "no interval" : `${difference.low.toFixed(1)} to ${difference.high.toFixed(1)}`];
+  const parts = [
+    difference.low === null ? "no interval" : `${difference.low.toFixed(1)} to ${difference.high.toFixed(1)}`,
+  ];
   if (test) parts.push(test.p < 0.0001 ? "p < 0.0001" : `p ${test.p.toFixed(test.p < 0.1 ? 4 : 2)}`);
   if (test) parts.push(`+${test.won} −${test.lost}`);
   return `${parts.join(" · ")} · n ${difference.pairs}`;
@@ -152,8 +171,12 @@ function renderKinds(data, section, suite) {
 }
 
 const axisView = (title) =>
-  el("span", { class: "ticks" }, el("b", {}, title), [0, 25, 50, 75, 100].map((tick) =>
-    el("i", { style: { left: `${tick}%` } }, tick === 100 ? "100%" : String(tick))));
+  el(
+    "span",
+    { class: "ticks" },
+    el("b", {}, title),
+    [0, 25, 50, 75, 100].map((tick) => el("i", { style: { left: `${tick}%` } }, tick === 100 ? "100%" : String(tick))),
+  );
 
 function kindRow(data, summaries, name) {
   const groups = summaries.map((summary) => ({ checkpoint: summary.checkpoint, group: findGroup(summary, name) }));
@@ -175,5 +198,10 @@ function dotTrack(data, groups, metric) {
       title: `${checkpoint}: ${metric} ${percent(group[metric])}% of ${group[metric].n}`,
     }),
   );
-  return el("span", { class: "track", "data-metric": metric }, values.length ? el("i", { class: "span", style: line }) : null, points);
+  return el(
+    "span",
+    { class: "track", "data-metric": metric },
+    values.length ? el("i", { class: "span", style: line }) : null,
+    points,
+  );
 }

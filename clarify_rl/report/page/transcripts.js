@@ -19,7 +19,13 @@ class Transcripts {
   constructor(data) {
     this.data = data;
     this.all = data.results.flatMap((result) =>
-      result.episodes.map((episode) => ({ checkpoint: result.checkpoint, suite: result.suite, episode, variant: data.variants[episode.variant] })));
+      result.episodes.map((episode) => ({
+        checkpoint: result.checkpoint,
+        suite: result.suite,
+        episode,
+        variant: data.variants[episode.variant],
+      })),
+    );
     this.siblings = new Map();
     this.all.forEach((item) => {
       if (!this.siblings.has(item.episode.variant)) this.siblings.set(item.episode.variant, new Map());
@@ -32,7 +38,12 @@ class Transcripts {
 
   build() {
     this.filters = this.filterFields().map(([key, label, options]) => this.select(key, label, options));
-    this.search = el("input", { type: "search", placeholder: "Search text ( / )", "aria-label": "Search text", oninput: () => this.filter() });
+    this.search = el("input", {
+      type: "search",
+      placeholder: "Search text ( / )",
+      "aria-label": "Search text",
+      oninput: () => this.filter(),
+    });
     this.count = el("p", { class: "count", role: "status" });
     this.rows = el("div", { class: "rows" });
     this.list = el("div", { class: "scroller", tabindex: "0", onscroll: () => this.drawRows() }, this.rows);
@@ -42,8 +53,12 @@ class Transcripts {
   filterFields() {
     const names = (values) => [...new Set(values)].sort().map((value) => [value, value.replace("_", " ")]);
     const { checkpoints, suites } = this.data.comparison;
-    const flips = checkpoints.flatMap((a, i) => checkpoints.slice(i + 1).flatMap((b) => [
-      [`${b}\n${a}`, `${b} solved, ${a} not`], [`${a}\n${b}`, `${a} solved, ${b} not`]]));
+    const flips = checkpoints.flatMap((a, i) =>
+      checkpoints.slice(i + 1).flatMap((b) => [
+        [`${b}\n${a}`, `${b} solved, ${a} not`],
+        [`${a}\n${b}`, `${a} solved, ${b} not`],
+      ]),
+    );
     return [
       ["checkpoint", "Checkpoint", checkpoints.map((name) => [name, name])],
       ["suite", "Suite", suites.map((name) => [name, name])],
@@ -61,7 +76,8 @@ class Transcripts {
       this.filter();
     };
     const entries = [["", "any"], ...options].map(([value, text]) =>
-      el("option", { value, selected: this.chosen[key] === value && value !== "" }, text));
+      el("option", { value, selected: this.chosen[key] === value && value !== "" }, text),
+    );
     return el("label", {}, label, el("select", { onchange: change }, entries));
   }
 
@@ -78,9 +94,12 @@ class Transcripts {
   matches(item) {
     const { checkpoint, suite, kind, outcome, stop, reply, differs } = this.chosen;
     return (
-      (!checkpoint || item.checkpoint === checkpoint) && (!suite || item.suite === suite) &&
-      (!kind || item.variant.kind === kind) && (!outcome || outcomeOf(item.episode) === outcome) &&
-      (!stop || item.episode.stop === stop) && (!reply || item.episode.turns.some((turn) => turn.kind === reply)) &&
+      (!checkpoint || item.checkpoint === checkpoint) &&
+      (!suite || item.suite === suite) &&
+      (!kind || item.variant.kind === kind) &&
+      (!outcome || outcomeOf(item.episode) === outcome) &&
+      (!stop || item.episode.stop === stop) &&
+      (!reply || item.episode.turns.some((turn) => turn.kind === reply)) &&
       (!differs || this.differs(item, differs))
     );
   }
@@ -116,11 +135,23 @@ class Transcripts {
     const about = [variant.kind, asked, episode.stop.replace("_", " ")];
     return el(
       "button",
-      { type: "button", class: "item", "aria-current": item === this.current ? "true" : false, tabindex: "-1",
-        title: variant.id, style: { top: `${position * ROW_HEIGHT}px` }, onclick: () => this.open(item) },
+      {
+        type: "button",
+        class: "item",
+        "aria-current": item === this.current ? "true" : false,
+        tabindex: "-1",
+        title: variant.id,
+        style: { top: `${position * ROW_HEIGHT}px` },
+        onclick: () => this.open(item),
+      },
       el("i", { class: `outcome ${outcomeOf(episode)}`, title: outcomeOf(episode) }),
       el("span", { class: "name" }, variant.id),
-      el("small", {}, this.chosen.checkpoint ? null : [dot(this.data, item.checkpoint), `${item.checkpoint} · `], about.join(" · ")),
+      el(
+        "small",
+        {},
+        this.chosen.checkpoint ? null : [dot(this.data, item.checkpoint), `${item.checkpoint} · `],
+        about.join(" · "),
+      ),
     );
   }
 
@@ -141,13 +172,22 @@ class Transcripts {
 
   head() {
     const { suite, variant } = this.current;
-    const step = (by, label, key) => el("button", { type: "button", onclick: () => this.move(by), title: `key ${key}` }, label);
+    const step = (by, label, key) =>
+      el("button", { type: "button", onclick: () => this.move(by), title: `key ${key}` }, label);
     return el(
       "header",
       {},
-      el("div", { class: "steps" },
-        el("button", { type: "button", class: "back", onclick: () => this.section.classList.remove("reading") }, "Back to the list"),
-        step(-1, "Previous", "k"), step(1, "Next", "j")),
+      el(
+        "div",
+        { class: "steps" },
+        el(
+          "button",
+          { type: "button", class: "back", onclick: () => this.section.classList.remove("reading") },
+          "Back to the list",
+        ),
+        step(-1, "Previous", "k"),
+        step(1, "Next", "j"),
+      ),
       el("h3", {}, variant.id),
       el("p", {}, el("span", { class: "tag" }, variant.kind), el("span", { class: "note" }, suite)),
       el("div", { class: "choose" }, this.checkpointButtons(), this.besideSelect()),
@@ -157,30 +197,41 @@ class Transcripts {
   checkpointButtons() {
     const siblings = [...this.siblings.get(this.current.episode.variant).values()];
     const buttons = siblings.map((item) =>
-      el("button", { type: "button", "aria-pressed": String(item === this.current), onclick: () => this.open(item) },
-        el("i", { class: `outcome ${outcomeOf(item.episode)}` }), `${item.checkpoint} ${outcomeOf(item.episode)}`));
+      el(
+        "button",
+        { type: "button", "aria-pressed": String(item === this.current), onclick: () => this.open(item) },
+        el("i", { class: `outcome ${outcomeOf(item.episode)}` }),
+        `${item.checkpoint} ${outcomeOf(item.episode)}`,
+      ),
+    );
     return el("div", { class: "tabs", role: "group", "aria-label": "Checkpoint" }, buttons);
   }
 
   besideSelect() {
-    const names = [...this.siblings.get(this.current.episode.variant).keys()].filter((name) => name !== this.current.checkpoint);
+    const names = [...this.siblings.get(this.current.episode.variant).keys()].filter(
+      (name) => name !== this.current.checkpoint,
+    );
     if (!names.length) return null;
     const change = (event) => {
       this.beside = event.target.value;
       this.drawDetail();
     };
-    const options = ["", ...names].map((name) => el("option", { value: name, selected: name === this.beside }, name || "nothing"));
+    const options = ["", ...names].map((name) =>
+      el("option", { value: name, selected: name === this.beside }, name || "nothing"),
+    );
     return el("label", {}, "Beside it", el("select", { onchange: change }, options));
   }
 
   move(by) {
     // A checkpoint chosen by hand may be outside the list: go on from its sibling that is in it.
     const here = this.shown.findIndex((item) => item === this.current);
-    const near = here < 0 ? this.shown.findIndex((item) => item.episode.variant === this.current?.episode.variant) : here;
+    const near =
+      here < 0 ? this.shown.findIndex((item) => item.episode.variant === this.current?.episode.variant) : here;
     const next = Math.min(this.shown.length - 1, Math.max(0, near + by));
     if (!this.shown.length) return;
     const [top, height] = [next * ROW_HEIGHT, this.list.clientHeight];
-    if (top < this.list.scrollTop || top + ROW_HEIGHT > this.list.scrollTop + height) this.list.scrollTop = top - height / 2;
+    if (top < this.list.scrollTop || top + ROW_HEIGHT > this.list.scrollTop + height)
+      this.list.scrollTop = top - height / 2;
     this.open(this.shown[next]);
   }
 
@@ -205,7 +256,12 @@ function textOf(item) {
     const { episode, variant } = item;
     const turns = episode.turns.flatMap((turn) => [turn.text, turn.answer?.text ?? ""]);
     const facts = variant.facts.map((fact) => fact.statement);
-    texts.set(item, [episode.id, variant.id, variant.prompt, ...facts, ...turns, episode.failure, episode.execution?.detail ?? ""].join("\n").toLowerCase());
+    texts.set(
+      item,
+      [episode.id, variant.id, variant.prompt, ...facts, ...turns, episode.failure, episode.execution?.detail ?? ""]
+        .join("\n")
+        .toLowerCase(),
+    );
   }
   return texts.get(item);
 }
