@@ -17,7 +17,9 @@ from pathlib import Path
 
 from clarify_rl.executor.limits import Limits
 from clarify_rl.executor.syscalls import (
+    CLONE_NEWIPC,
     CLONE_NEWNET,
+    CLONE_NEWPID,
     CLONE_NEWUSER,
     PR_SET_CHILD_SUBREAPER,
     PR_SET_DUMPABLE,
@@ -37,33 +39,48 @@ STACK_BYTES = 64 << 20
 
 @dataclass(frozen=True)
 class Sandbox:
-    """What works on this machine. `user_id` None: programs run as the caller's user."""
+    """What works on this machine. `user_id` None: programs run as the caller's user.
+
+    `isolated`: the fork server has its own network, process ids and, where it is not root, user namespace. It is then
+    the first process there: no program can signal it or anything outside, and its end is the end of all of them.
+    """
 
     user_id: int | None
-    network: bool
-    counts_processes: bool
+    isolated: bool
     claim: socket.socket | None = None
+
+    @property
+    def counts_processes(self) -> bool:
+        """Whether a limit on processes counts the program's alone, not the caller's too."""
+        return self.isolated or self.user_id is not None
 
 
 def prepare() -> Sandbox:
     """Isolates the fork server as far as this machine allows. Root must be able to become another user."""
-    prctl(PR_SET_CHILD_SUBREAPER, 1)
-    if os.geteuid() == 0:
-        user_id, claim = _claim_user_id()
-        if not attempt(lambda: become(user_id)):
-            raise PermissionError("root cannot change to another user here; run as an ordinary user")
-        network = attempt(lambda: unshare(CLONE_NEWNET))
-        if network:
-            unshare(CLONE_NEWNET)
-        sandbox = Sandbox(user_id, network, counts_processes=True, claim=claim)
-    else:
-        isolated = attempt(lambda: unshare(CLONE_NEWUSER | CLONE_NEWNET))
-        if isolated:
-            unshare(CLONE_NEWUSER | CLONE_NEWNET)
+    is_root = os.geteuid() == 0
+    user_id, claim = _claim_user_id() if is_root else (None, None)
+    if user_id is not None and not attempt(lambda: become(user_id)):
+        raise PermissionError("root cannot change to another user here; run as an ordinary user")
+    flags = CLONE_NEWNET | CLONE_NEWPID | CLONE_NEWIPC | (0 if is_root else CLONE_NEWUSER)
+    isolated = attempt(lambda: unshare(flags))
+    if isolated:
+        unshare(flags)
+        _become_first_process()
+        if not is_root:
             drop_capabilities()
-        sandbox = Sandbox(None, isolated, counts_processes=isolated)
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
     prctl(PR_SET_DUMPABLE, 0)
-    return sandbox
+    return Sandbox(user_id, isolated, claim)
+
+
+def _become_first_process() -> None:
+    """Goes on as process 1 of the new namespace; the old process only waits for it."""
+    pid = os.fork()
+    if pid:
+        os.closerange(CHANNEL, 1 << 20)
+        os.waitpid(pid, 0)
+        os._exit(0)
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def attempt(act: Callable[[], object]) -> bool:

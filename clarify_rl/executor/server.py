@@ -144,7 +144,9 @@ def _sweep(sandbox: Sandbox, leader: int) -> float:
             cpu_s += usage.ru_utime + usage.ru_stime
             continue
         _kill_group(leader)
-        if sandbox.user_id is None:
+        if os.getpid() == 1:
+            os.kill(-1, signal.SIGKILL)  # everything else in this namespace
+        elif sandbox.user_id is None:
             _kill_children()
         else:
             _kill_user(sandbox.user_id)
@@ -194,7 +196,8 @@ def _capabilities(sandbox: Sandbox) -> Capabilities:
     os.close(reader)
     return Capabilities(
         user_drop=sandbox.user_id is not None and found.get("user_drop", False),
-        network_namespace=sandbox.network and found.get("network_namespace", False),
+        network_namespace=found.get("network_namespace", False),
+        process_namespace=found.get("process_namespace", False),
         process_limit=sandbox.counts_processes,
         resource_limits=found.get("resource_limits", False),
         no_new_privileges=found.get("no_new_privileges", False),
@@ -213,6 +216,7 @@ def _probe() -> dict[str, bool]:
     return {
         "user_drop": not _works(lambda: os.setresuid(0, 0, 0)),
         "network_namespace": {name for _, name in socket.if_nameindex()} <= {"lo"},
+        "process_namespace": os.getppid() == 1,
         "resource_limits": not _works(lambda: resource.setrlimit(resource.RLIMIT_CPU, (1 << 20, 1 << 20))),
         "no_new_privileges": prctl(PR_GET_NO_NEW_PRIVS) == 1,
     }
