@@ -1,0 +1,227 @@
+"""Models and their tokenizers, from what names them: a folder, an adapter, a .gguf file, a hub name, or "embedded"."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+import transformers
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
+
+from clarify_rl.errors import ClarifyError, unknown_name
+
+EMBEDDED = "embedded"
+DIGESTS = "DIGESTS.json"
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+_HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A causal LM in evaluation mode, the tokenizer that belongs to it, and the spec that named them."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerFast
+    spec: str
+
+
+def load_model(spec: str, *, dtype: str = "float32", device: str = "auto") -> LoadedModel:
+    """The model that `spec` names, on `device` ("auto": a GPU if there is one). An adapter is loaded trainable."""
+    if dtype not in DTYPES:
+        raise ClarifyError(unknown_name("dtype", dtype, DTYPES))
+    target = _device(device)
+    adapter = Path(spec) if (Path(spec) / "adapter_config.json").is_file() else None
+    model, tokenizer = _load_adapter(adapter, DTYPES[dtype]) if adapter else _load_plain(spec, DTYPES[dtype])
+    _check_tokenizer(tokenizer, spec)
+    _check_vocabulary(model, tokenizer, spec)
+    return LoadedModel(model.to(target).eval(), tokenizer, spec)
+
+
+def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerFast) -> str:
+    """A digest of everything that turns messages into token ids: vocabulary, merges, special tokens, chat template."""
+    backend = json.loads(tokenizer.backend_tokenizer.to_str())
+    # A call with padding=True or truncation=True leaves its mark in the backend; it is still the same tokenizer.
+    del backend["padding"], backend["truncation"]
+    text = json.dumps([backend, tokenizer.chat_template], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def asset_digests(folder: Path) -> dict[str, str]:
+    """The sha256 of every file under `folder` but DIGESTS.json, by relative path."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path != folder / DIGESTS)
+    return {path.relative_to(folder).as_posix(): _sha256(path) for path in files}
+
+
+def verify_digests(folder: Path) -> None:
+    """Raises ClarifyError unless the files of `folder` are exactly those that its DIGESTS.json lists."""
+    listing = folder / DIGESTS
+    if not listing.is_file():
+        raise ClarifyError(f"{folder} has no {DIGESTS}. Reinstall clarify-rl, or name another model.")
+    expected, found = json.loads(listing.read_text(encoding="utf-8")), asset_digests(folder)
+    wrong = [
+        f"{name} is {'missing' if name not in found else 'not listed' if name not in expected else 'changed'}"
+        for name in sorted(expected.keys() | found.keys())
+        if expected.get(name) != found.get(name)
+    ]
+    if wrong:
+        raise ClarifyError(f"{folder} differs from its {DIGESTS}: {', '.join(wrong)}. Reinstall clarify-rl.")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ClarifyError(f"No device named {name!r}. Use auto, cpu, cuda or cuda:0.") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ClarifyError(f"device is {name!r}, but torch {torch.__version__} sees no GPU. Use device=auto or cpu.")
+    return device
+
+
+def _load_plain(spec: str, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """A model that is no adapter. It remembers `spec`, so that an adapter trained on it records where to find it."""
+    path = Path(spec)
+    if spec == EMBEDDED:
+        path = _embedded_folder()
+        verify_digests(path)
+    if path.suffix == ".gguf":
+        model, tokenizer = _load_gguf(path, dtype)
+    elif path.is_dir():
+        if not (path / "config.json").is_file():
+            raise ClarifyError(f"{path} holds no model: looked for config.json and adapter_config.json.{_nearby(path)}")
+        model, tokenizer = _load_pretrained(str(path), dtype), _load_tokenizer(str(path))
+    else:
+        model, tokenizer = _load_hub(spec, dtype)
+    model.name_or_path = spec
+    return model, tokenizer
+
+
+def _embedded_folder() -> Path:
+    folder = Path(__file__).parents[1] / "assets" / "base"
+    if not folder.is_dir():
+        raise ClarifyError(f"The embedded model is missing: looked for {folder}. Reinstall clarify-rl.")
+    return folder
+
+
+def _nearby(folder: Path) -> str:
+    """A hint at models one folder below, or at a .gguf file inside."""
+    found = sorted(path.parent for name in ("config.json", "adapter_config.json") for path in folder.glob(f"*/{name}"))
+    found += sorted(folder.glob("*.gguf"))
+    return f" Did you mean {found[-1]}?" if found else ""
+
+
+def _load_hub(name: str, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    looked = f"No model {name!r}: looked for a folder of that name, a .gguf file, the name {EMBEDDED!r}"
+    if not _HUB_NAME.fullmatch(name):
+        raise ClarifyError(f"{looked}. Check the path.")
+    try:
+        return _load_pretrained(name, dtype), _load_tokenizer(name)
+    except OSError as error:
+        reason = (str(error).splitlines() or ["no reason given"])[0]
+        raise ClarifyError(f"{looked}, and the hub: {reason} Check the name, or give the folder's path.") from error
+
+
+def _load_pretrained(
+    source: str,
+    dtype: torch.dtype,
+    **options: Any,  # reason: transformers takes any keyword here
+) -> PreTrainedModel:
+    """The weights of `source`; a weight that the checkpoint lacks is an error, not a random tensor."""
+    model, info = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, output_loading_info=True, **options)
+    absent = sorted(info["missing_keys"]) + sorted(str(key) for key in info["mismatched_keys"])
+    if absent:
+        raise ClarifyError(f"{source} lacks weights of its own architecture: {', '.join(absent[:5])}. Save it again.")
+    return cast(PreTrainedModel, model)
+
+
+def _load_tokenizer(source: str) -> PreTrainedTokenizerFast:
+    """The tokenizer exactly as tokenizer.json says. AutoTokenizer may put another pre-tokenizer in, by model type."""
+    exact = not Path(source).is_dir() or (Path(source) / "tokenizer.json").is_file()
+    try:
+        loader = PreTrainedTokenizerFast if exact else AutoTokenizer
+        return cast(PreTrainedTokenizerFast, loader.from_pretrained(source))
+    except (OSError, ValueError, TypeError) as error:
+        raise ClarifyError(
+            f"{source} has no usable tokenizer ({str(error).splitlines()[0]}). "
+            f"Save it there with tokenizer.save_pretrained({source!r})."
+        ) from error
+
+
+def _load_gguf(path: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """A plain model of `dtype` with the file's weights unpacked, so that it can be trained and saved."""
+    if not path.is_file():
+        raise ClarifyError(f"No model {str(path)!r}: looked for that file. Check the path.")
+    if importlib.util.find_spec("gguf") is None:
+        raise ClarifyError('Reading a .gguf file needs the gguf package: pip install "clarify-rl[gguf]"')
+    # Newer versions of transformers keep the weights packed unless told otherwise; older ones always unpack them.
+    config = getattr(transformers, "GgufConfig", None)
+    options = {"quantization_config": config(dequantize=True)} if config else {}
+    folder, name = str(path.parent), path.name
+    model = _load_pretrained(folder, dtype, gguf_file=name, **options)
+    if quantizer := getattr(model, "hf_quantizer", None):
+        # Nothing is packed any more; with this mark left on, the model could be neither trained nor saved.
+        quantizer.remove_quantization_config(model)
+    return model, cast(PreTrainedTokenizerFast, AutoTokenizer.from_pretrained(folder, gguf_file=name))
+
+
+def _load_adapter(folder: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """The adapter on its base. Its own tokenizer, where it has one, is the one that it was trained with."""
+    from peft import PeftModel
+
+    base = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8")).get("base_model_name_or_path")
+    if not base:
+        raise ClarifyError(f"{folder}/adapter_config.json names no base_model_name_or_path. Add the base model's path.")
+    try:
+        model, tokenizer = _load_plain(base, dtype)
+    except ClarifyError as error:
+        raise ClarifyError(f"The base of the adapter {folder} cannot be loaded. {error}") from error
+    if (folder / "tokenizer.json").is_file():
+        tokenizer = _load_tokenizer(str(folder))
+    # Without is_trainable a continued run would train nothing and say nothing.
+    adapted = PeftModel.from_pretrained(model, str(folder), is_trainable=True)
+    return cast(PreTrainedModel, adapted), tokenizer  # it passes every attribute on to the model that it wraps
+
+
+def _check_tokenizer(tokenizer: PreTrainedTokenizerFast, spec: str) -> None:
+    """Requires a chat template and an end of turn, and gives padding a token that exists."""
+    if not tokenizer.is_fast:
+        raise ClarifyError(
+            f"The tokenizer of {spec} has no tokenizer.json. Convert it with transformers, then save it."
+        )
+    if not tokenizer.chat_template:
+        raise ClarifyError(
+            f"The tokenizer of {spec} has no chat template. Use an instruction-tuned model, "
+            f"or put a chat_template.jinja beside its tokenizer.json."
+        )
+    if tokenizer.eos_token_id is None:
+        raise ClarifyError(
+            f"The tokenizer of {spec} has no eos token, so no reply would end. "
+            f'Set "eos_token" in its tokenizer_config.json to the token that ends a turn.'
+        )
+    if tokenizer.pad_token_id is None:
+        # Rather unk than eos: trainers that mask padding in the labels would then never teach a reply to end.
+        unk = tokenizer.unk_token
+        tokenizer.pad_token = unk if unk is not None and unk != tokenizer.eos_token else tokenizer.eos_token
+
+
+def _check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, spec: str) -> None:
+    rows = model.get_input_embeddings().weight.shape[0]
+    highest = max(tokenizer.get_vocab().values())
+    if highest >= rows:
+        raise ClarifyError(
+            f"{spec}: the tokenizer has token id {highest}, the model only {rows} embeddings. "
+            f"Give the tokenizer that belongs to the model."
+        )
