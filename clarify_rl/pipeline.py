@@ -19,6 +19,7 @@ from clarify_rl.errors import ClarifyError, ConfigError, unknown_name
 from clarify_rl.evaluation.compare import Comparison, compare, to_json
 from clarify_rl.evaluation.evaluate import evaluate
 from clarify_rl.executor import Limits
+from clarify_rl.policies.hf import HFPolicy
 from clarify_rl.policies.models import LoadedModel, load_model
 from clarify_rl.pool import PoolSpec, RewardSpec, make_pool
 from clarify_rl.problems.bank.draw import Split
@@ -183,6 +184,10 @@ def evaluate_checkpoint(config: Config, run: Run, checkpoint: str) -> None:
     """Plays every suite with one checkpoint, greedily unless configured otherwise; episodes/eval-CHECKPOINT-SUITE."""
     spec = config.model.base if checkpoint == "base" else str(run.model_folder(checkpoint))
     loaded = load_model(spec, dtype=config.model.dtype, device=config.model.device)
+    chat = chat_for(config, loaded)
+    policy = HFPolicy(
+        loaded.model, chat.end_ids, loaded.tokenizer.pad_token_id, config.eval.temperature, config.eval.batch_size
+    )
     suites = {name: run.read_variants(name) for name in config.eval.suites}
     total = sum(map(len, suites.values()))
     console.print(f"[bold]eval[/bold]: {checkpoint} on {total} variants of {', '.join(suites)} -> {run.folder / 'episodes'}")
@@ -191,11 +196,10 @@ def evaluate_checkpoint(config: Config, run: Run, checkpoint: str) -> None:
             run.drop_episodes(f"eval-{checkpoint}-{name}")
             for episodes in evaluate(
                 variants,
-                model=loaded,
+                policy=policy,
                 pool=pool,
-                chat=chat_for(config, loaded),
+                chat=chat,
                 limits=dialogue_limits(config, loaded),
-                temperature=config.eval.temperature,
                 batch_size=config.eval.batch_size,
                 seed=derive_seed(config.seed, "eval"),
             ):
@@ -231,7 +235,14 @@ def compare_run(config: Config, run: Run) -> Comparison:
 
 
 def chat_for(config: Config, loaded: LoadedModel) -> Chat:
-    return Chat(loaded.tokenizer, config.dialogue.instruction, config.dialogue.last_call, loaded.end_ids)
+    return Chat(loaded.tokenizer, config.dialogue.instruction, config.dialogue.last_call, end_ids(loaded))
+
+
+def end_ids(loaded: LoadedModel) -> frozenset[int]:
+    """Every token that ends a turn: the tokenizer's, and those that the model's generation configuration adds."""
+    stated = loaded.model.generation_config.eos_token_id
+    more = stated if isinstance(stated, list) else [] if stated is None else [stated]
+    return frozenset({loaded.tokenizer.eos_token_id, *more})
 
 
 def dialogue_limits(config: Config, loaded: LoadedModel) -> DialogueLimits:

@@ -6,25 +6,21 @@ from collections.abc import Iterator, Sequence
 
 from clarify_rl.dialogue.chat import Chat
 from clarify_rl.dialogue.episodes import DialogueLimits, run_episodes
-from clarify_rl.policies.hf import HFPolicy
-from clarify_rl.policies.models import LoadedModel
 from clarify_rl.seeds import derive_seed
-from clarify_rl.types import Episode, Pool, Variant
+from clarify_rl.types import Episode, Policy, Pool, Variant
 
 
 def evaluate(
     variants: Sequence[Variant],
     *,
-    model: LoadedModel,
+    policy: Policy,
     pool: Pool,
     chat: Chat,
     limits: DialogueLimits,
-    temperature: float,
     batch_size: int,
     seed: int,
 ) -> Iterator[list[Episode]]:
     """Episodes in the suite's order, a batch at a time. The user's seeds depend on the variant alone, not on the model."""
-    policy = HFPolicy(model.model, chat.end_ids, model.tokenizer.pad_token_id, temperature, batch_size)
     for start in range(0, len(variants), batch_size):
         batch = variants[start : start + batch_size]
         yield run_episodes(

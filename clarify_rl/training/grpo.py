@@ -1,0 +1,170 @@
+"""GRPO (Shao et al. 2024, arXiv 2402.03300) on TRL: its trainer, our rollouts.
+
+TRL calls `rollout`, which runs the dialogue loop on the trainer's own model and hands back token ids, mask and episodes;
+TRL's reward functions only read the scores that the episodes came with. What it leaves out: generation by vLLM.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+from peft import LoraConfig
+from trl import GRPOConfig, GRPOTrainer
+
+from clarify_rl.config import Config, RLSection
+from clarify_rl.dialogue.chat import Chat
+from clarify_rl.dialogue.episodes import DialogueLimits, run_episodes
+from clarify_rl.errors import ClarifyError, ConfigError
+from clarify_rl.policies.hf import HFPolicy
+from clarify_rl.policies.models import LoadedModel
+from clarify_rl.seeds import derive_seed
+from clarify_rl.store import Run
+from clarify_rl.training.checkpoints import newest_checkpoint, save_model
+from clarify_rl.training.progress import RecordProgress
+from clarify_rl.training.rollout_metrics import rollout_metrics
+from clarify_rl.training.sft import trainer_config
+from clarify_rl.types import Episode, Pool, Variant
+
+
+@dataclass
+class Rollouts:
+    """Runs one generation batch of episodes, keeps them on disk, and remembers their numbers for the log."""
+
+    variants: Sequence[Variant]
+    pool: Pool
+    chat: Chat
+    limits: DialogueLimits
+    run: Run
+    seed: int
+    max_failed_share: float
+    numbers: Mapping[str, float] = field(default_factory=dict)
+
+    def __call__(self, trainer: DialogueGRPOTrainer, rows: Sequence[int]) -> list[Episode]:
+        """One episode for each row, an index into `variants`; equal rows stand beside each other and form a group."""
+        step, rank = trainer.state.global_step, trainer.accelerator.process_index
+        batch = [self.variants[row] for row in rows]
+        started = time.monotonic()
+        episodes = run_episodes(
+            batch,
+            ids=[f"rl/{step}/{rank}/{i}" for i in range(len(batch))],
+            seeds=[derive_seed(self.seed, "rl", step, rank, variant.id, i) for i, variant in enumerate(batch)],
+            policy=self._policy(trainer),
+            pool=self.pool,
+            chat=self.chat,
+            limits=self.limits,
+        )
+        self.run.add_episodes("rl", episodes, step=step)
+        self.numbers = {**rollout_metrics(episodes), "time/rollout_s": time.monotonic() - started}
+        self._stop_if_failing(episodes)
+        return episodes
+
+    def _policy(self, trainer: DialogueGRPOTrainer) -> HFPolicy:
+        return HFPolicy(
+            model=trainer.accelerator.unwrap_model(trainer.model),
+            end_ids=self.chat.end_ids,
+            pad_id=trainer.processing_class.pad_token_id,
+            temperature=trainer.args.temperature,
+        )
+
+    def _stop_if_failing(self, episodes: Sequence[Episode]) -> None:
+        failed = [episode for episode in episodes if not episode.measured]
+        if len(failed) > self.max_failed_share * len(episodes):
+            first = failed[0].failure or (failed[0].execution and failed[0].execution.detail)
+            raise ClarifyError(
+                f"{len(failed)} of {len(episodes)} episodes could not be measured, more than env.max_failed_share="
+                f"{self.max_failed_share}. The first: {first}. They are in episodes/rl.jsonl; mend the cause and --resume."
+            )
+
+
+class DialogueGRPOTrainer(GRPOTrainer):
+    """TRL's GRPOTrainer with our rollouts. Overrides one method, only to learn which variants a batch is about."""
+
+    def __init__(self, *args: Any, rollouts: Rollouts, **kwargs: Any) -> None:  # Any: TRL's own signature
+        self._rollouts = rollouts
+        self._rows: list[int] = []
+        super().__init__(*args, rollout_func=_rollout, **kwargs)
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:  # Any: TRL's own types
+        self._rows = [row["variant_index"] for row in inputs]
+        return super()._generate_and_score_completions(inputs)
+
+
+def _rollout(prompts: list[Any], trainer: DialogueGRPOTrainer) -> dict[str, list[Any]]:  # Any: TRL's own types
+    """TRL's `rollout_func`: row i of the result belongs to prompt i, and TRL accepts a short batch without a word."""
+    episodes = trainer._rollouts(trainer, trainer._rows)
+    assert len(episodes) == len(prompts)
+    end_id = trainer.processing_class.eos_token_id
+    return {
+        "prompt_ids": [list(episode.prompt_ids) for episode in episodes],
+        # TRL cannot take an empty completion: a masked end token stands for an episode that failed before its first reply.
+        "completion_ids": [list(episode.completion_ids) or [end_id] for episode in episodes],
+        "env_mask": [list(episode.policy_mask) or [0] for episode in episodes],
+        "logprobs": None,  # type: ignore[dict-item] # TRL takes None where the trainer's own model generates
+        "episode": episodes,
+    }
+
+
+def reward_function(name: str, index: int) -> Callable[..., list[float | None]]:
+    """TRL's view of one reward: reads each episode's score, or None for an episode that could not be measured."""
+
+    def read_score(episode: Sequence[Episode], **_: object) -> list[float | None]:
+        return [item.scores[index].value if item.reward is not None else None for item in episode]
+
+    read_score.__name__ = name
+    return read_score
+
+
+def train_grpo(
+    loaded: LoadedModel, variants: Sequence[Variant], pool: Pool, chat: Chat, limits: DialogueLimits, config: Config, run: Run
+) -> Path:
+    """Optimises asking and coding together from `loaded` (also the reference model), and writes models/rl."""
+    section = config.rl or RLSection()
+    checkpoints = run.folder / "checkpoints" / "rl"
+    newest = newest_checkpoint(checkpoints)
+    step = int(newest.rpartition("-")[2]) if newest else 0
+    run.drop_episodes("rl", from_step=step)
+    run.drop_metrics("rl", from_step=step + 1)
+    rollouts = Rollouts(variants, pool, chat, limits, run, config.seed, config.env.max_failed_share)
+    trainer = DialogueGRPOTrainer(
+        rollouts=rollouts,
+        model=loaded.model,
+        reward_funcs=[reward_function(item.use.rpartition(":")[2], i) for i, item in enumerate(config.rewards)],
+        args=grpo_config(config, section, checkpoints),
+        train_dataset=_dataset(variants, chat),
+        processing_class=loaded.tokenizer,
+        peft_config=LoraConfig(**section.lora) if section.lora else None,
+        callbacks=[RecordProgress(run, "rl", _SHOWN, lambda: rollouts.numbers)],
+    )
+    trainer.train(resume_from_checkpoint=newest)
+    return save_model(trainer.model, loaded.tokenizer, run.model_folder("rl"))
+
+
+_SHOWN = {
+    "reward": "reward/total",
+    "solved": "episode/solved",
+    "ask": "episode/asked_unclear",
+    "false ask": "episode/asked_clear",
+    "kl": "train/kl",
+}
+
+
+def grpo_config(config: Config, section: RLSection, out: Path) -> GRPOConfig:
+    ours = {
+        "max_completion_length": config.dialogue.total_tokens,
+        "reward_weights": [item.weight for item in config.rewards],
+        "logging_steps": 1,
+    }
+    made = trainer_config(GRPOConfig, "rl.trainer", {**ours, **section.trainer}, out, config.seed)
+    if made.use_vllm:
+        raise ConfigError("rl.trainer.use_vllm: generation by vLLM is not supported yet; leave it out.")
+    return made
+
+
+def _dataset(variants: Sequence[Variant], chat: Chat) -> Dataset:
+    prompts = [[{"role": "user", "content": chat.first_message(variant)}] for variant in variants]
+    return Dataset.from_dict({"prompt": prompts, "variant_index": list(range(len(variants)))})

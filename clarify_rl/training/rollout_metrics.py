@@ -1,0 +1,41 @@
+"""The numbers of one batch of rollouts, by their paths in metrics.jsonl."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from clarify_rl.types import Episode
+
+
+def rollout_metrics(episodes: Sequence[Episode]) -> dict[str, float]:
+    """Means over the episodes; a number that nothing in the batch can tell is left out, never 0."""
+    clear = [episode for episode in episodes if episode.variant.is_clear]
+    unclear = [episode for episode in episodes if not episode.variant.is_clear]
+    facts = sum(len(episode.variant.facts) for episode in unclear)
+    numbers = {
+        "rollout/episodes": float(len(episodes)),
+        "rollout/failed": float(sum(not episode.measured for episode in episodes)),
+        "episode/solved": _mean(episode.solved for episode in episodes),
+        "episode/solved_clear": _mean(episode.solved for episode in clear),
+        "episode/solved_unclear": _mean(episode.solved for episode in unclear),
+        "episode/asked_clear": _mean(episode.asked for episode in clear),
+        "episode/asked_unclear": _mean(episode.asked for episode in unclear),
+        "episode/questions": _mean(len(episode.questions) for episode in episodes),
+        "episode/revealed": sum(len(episode.revealed) for episode in unclear) / facts if facts else None,
+        "episode/malformed": _mean(episode.malformed for episode in episodes),
+        **_rewards(episodes),
+    }
+    return {name: value for name, value in numbers.items() if value is not None}
+
+
+def _rewards(episodes: Sequence[Episode]) -> dict[str, float | None]:
+    names = dict.fromkeys(score.name for episode in episodes for score in episode.scores)
+    return {
+        f"reward/{name}": _mean(score.value for episode in episodes for score in episode.scores if score.name == name)
+        for name in names
+    }
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [float(value) for value in values if value is not None]
+    return sum(known) / len(known) if known else None

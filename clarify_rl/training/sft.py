@@ -1,0 +1,60 @@
+"""SFT on demonstrations: TRL's SFTTrainer on the very token ids of the dialogue loop, loss on the policy's turns only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+from peft import LoraConfig
+from transformers import EarlyStoppingCallback
+from trl import SFTConfig, SFTTrainer
+
+from clarify_rl.config import Options, SFTSection
+from clarify_rl.errors import ConfigError
+from clarify_rl.policies.models import LoadedModel
+from clarify_rl.store import Run
+from clarify_rl.training.checkpoints import newest_checkpoint, save_model
+from clarify_rl.training.progress import RecordProgress, no_extra
+from clarify_rl.types import Episode
+
+
+def train_sft(
+    loaded: LoadedModel, demonstrations: Sequence[Episode], held_out: Sequence[Episode], section: SFTSection, run: Run, seed: int
+) -> Path:
+    """Trains until the held-out loss stops falling, and writes the best checkpoint to the run's models/sft."""
+    checkpoints = run.folder / "checkpoints" / "sft"
+    trainer = SFTTrainer(
+        model=loaded.model,
+        args=trainer_config(SFTConfig, "sft.trainer", section.trainer, checkpoints, seed),
+        train_dataset=to_dataset(demonstrations),
+        eval_dataset=to_dataset(held_out),
+        processing_class=loaded.tokenizer,
+        peft_config=LoraConfig(**section.lora) if section.lora else None,
+        callbacks=[
+            RecordProgress(run, "sft", {"loss": "train/loss", "held-out loss": "eval/loss"}, no_extra),
+            EarlyStoppingCallback(section.patience),
+        ],
+    )
+    trainer.train(resume_from_checkpoint=newest_checkpoint(checkpoints))
+    return save_model(trainer.model, loaded.tokenizer, run.model_folder("sft"))
+
+
+def to_dataset(episodes: Sequence[Episode]) -> Dataset:
+    """Columns `input_ids` and `assistant_masks` (1 on the policy's tokens, prompt and user turns 0), one row an episode."""
+    return Dataset.from_dict(
+        {
+            "input_ids": [[*episode.prompt_ids, *episode.completion_ids] for episode in episodes],
+            "assistant_masks": [[0] * len(episode.prompt_ids) + list(episode.policy_mask) for episode in episodes],
+        }
+    )
+
+
+def trainer_config(kind: type[Any], where: str, options: Options, out: Path, seed: int) -> Any:  # Any: TRL's config classes
+    """A trainer's own configuration. Raises ConfigError for an option that TRL does not know or does not take."""
+    ours = {"output_dir": str(out), "seed": seed, "disable_tqdm": True, "report_to": "none"}
+    try:
+        return kind(**{**ours, **options})
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{where}: {error}. These options are those of TRL's {kind.__name__}.") from error
