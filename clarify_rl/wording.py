@@ -6,18 +6,28 @@ import re
 from collections.abc import Iterable
 
 _WORD = re.compile(r"[a-z]+|\d+")
-_SUFFIXES = ("ations", "ation", "ively", "ingly", "ings", "ing", "ives", "ive", "ions", "ion", "edly", "ed", "ies", "es", "ly", "s", "e", "y")
+_SUFFIXES = "ations ation ively ingly ings ing ives ive ions ion edly ed ies es ly s e y".split()
 
 STOP_WORDS = frozenset(
     """a about above after all also an and any are as ask at be because been before being below between both but by can
-    clarify code come could count do does done each else ever exactly few for form found from function get give given
-    go good has have how i if implement in instead into is it its just kind know less like list make many may me mean meant
-    mind more most much must my need needed no not now number numbers of off on once one only or other otherwise our out
-    over per please proper properly put result return returned returns right same say sensible sensibly set should so some
-    still such suitable take than that the their them then there these they thing this those to under up use used using usual
-    value values very wanted was way well were what when where whether which while who whose why will with would write
-    yes you your""".split()
+    clarify code come could count do does done each else ever exactly few for form found from function get give
+    given go good has have how i if implement in instead into is it its just kind know less like list make many may
+    me mean meant mind more most much must my need needed no not now number numbers of off on once one only or other
+    otherwise our out over per please proper properly put result return returned returns right same say sensible
+    sensibly set should so some still such suitable take than that the their them then there these they thing this
+    those to under up use used using usual usually value values very wanted was way well were what when where
+    whether which while who whom whose why will with would write yes you your""".split()
 )
+
+
+# What is done to things, and how things are: said of many facts, so that such words alone never say which one is meant.
+_GENERIC = """
+    add again allow allowed appear become becomes care careful certain change choose come comes common deal discard
+    drop easy enough error ever exception fair find fine fit fitting get gets give gives giving goes gone graceful
+    handle handled happen happens here instead keep keeps kept leave left let look matter matters natural need nice
+    often open pick place prefer raise raises read reject remain remove replace resolve return something stay stays
+    suitably take think treat treated turn two useful ValueError want work s x
+"""
 
 
 def words(text: str) -> list[str]:
@@ -39,8 +49,11 @@ def stems(text: str) -> frozenset[str]:
     return frozenset(stem(word) for word in words(text) if word not in STOP_WORDS and not word.isdigit())
 
 
+GENERIC = frozenset(stem(word) for word in words(_GENERIC))
+
+
 def distinctive(texts: Iterable[str], others: Iterable[str]) -> tuple[str, ...]:
-    """Stems that occur in `texts` and not in `others`, sorted."""
+    """Stems that occur in `texts` and not in `others`, sorted; generic ones are left out."""
     mine = frozenset[str]().union(*(stems(text) for text in texts))
     theirs = frozenset[str]().union(*(stems(text) for text in others))
-    return tuple(sorted(mine - theirs))
+    return tuple(sorted(mine - theirs - GENERIC))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from clarify_rl.problems.bank.draw import draws, make_problem
-from clarify_rl.problems.bank.spec import Family, about
+from clarify_rl.problems.bank.spec import Family, about, own_words
 from clarify_rl.types import Raises
 from clarify_rl.wording import stems
 
@@ -29,21 +29,27 @@ def _wording_faults(family: Family) -> list[str]:
     for opening in family.openings:
         if "{call}" not in opening:
             faults.append(f"opening without {{call}}: {opening}")
-    topics = {spec.id: frozenset(about(family, spec.id)) for spec in family.facts}
     for spec in family.facts:
         if len({len(option.says) for option in spec.options}) != 1 or len(spec.options[0].says) < 2:
             faults.append(f"fact {spec.id}: every option needs the same number of sentences, at least 2")
         if len(spec.options) < 2 or len(spec.asks) < 2 or len(spec.vague) < 2:
             faults.append(f"fact {spec.id}: needs at least 2 options, 2 questions and 2 vague sentences")
-        for ask in spec.asks:
-            others = [other for other, words in topics.items() if other != spec.id and words & stems(ask)]
-            if not topics[spec.id] & stems(ask):
-                faults.append(f"question {ask!r} holds no word that is only about {spec.id}: {sorted(topics[spec.id])}")
-            if others:
-                faults.append(f"question {ask!r} about {spec.id} also fits {others}")
-            if not ask.endswith("?"):
-                faults.append(f"question {ask!r} does not end with '?'")
+        faults += [fault for ask in spec.asks for fault in _question_faults(family, spec.id, ask)]
     return faults
+
+
+def _question_faults(family: Family, fact_id: str, ask: str) -> list[str]:
+    """A question must hold words that are only about its fact, and no fewer of them than words of any other fact."""
+    asked, topic = stems(ask), frozenset(about(family, fact_id))
+    faults = [] if ask.endswith("?") else [f"question {ask!r} does not end with '?'"]
+    if not topic & asked:
+        faults.append(f"question {ask!r} holds no word that is only about {fact_id}: {sorted(topic)}")
+    others = [
+        spec.id
+        for spec in family.facts
+        if spec.id != fact_id and len(own_words(family, spec.id) & asked) > len(topic & asked)
+    ]
+    return [*faults, f"question {ask!r} about {fact_id} also fits {others}"] if others else faults
 
 
 def _problem_faults(family: Family, samples: int, seed: int) -> list[str]:
@@ -55,7 +61,9 @@ def _problem_faults(family: Family, samples: int, seed: int) -> list[str]:
         problem = make_problem(draw, seed)
         accepted += problem is not None
         if len(draw.prompt) > LONGEST_PROMPT or len(draw.solution) > LONGEST_SOLUTION:
-            faults.append(f"too long: prompt {len(draw.prompt)}, solution {len(draw.solution)} characters: {draw.prompt}")
+            faults.append(
+                f"too long: prompt {len(draw.prompt)}, solution {len(draw.solution)} characters: {draw.prompt}"
+            )
         for case in problem.tests.cases if problem else ():
             if isinstance(case.expected, Raises) and case.expected.exception != "ValueError":
                 faults.append(f"the solution raises {case.expected.exception} on {case.args}: {draw.solution}")

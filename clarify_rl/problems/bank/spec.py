@@ -1,4 +1,4 @@
-"""What a family of problems is: an opening sentence, facts with options, a reference solution and an input generator."""
+"""What a family of problems is: an opening, facts with options, a reference solution and an input generator."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from random import Random
 
-from clarify_rl.wording import distinctive
+from clarify_rl.wording import GENERIC, distinctive, stems
 
 Value = int | float | str | bool | None
 Choices = Mapping[str, Value]
@@ -37,7 +37,7 @@ class FactSpec:
 
 @dataclass(frozen=True)
 class Family:
-    """Problems that share a shape. `solution(name, choices)` is source text; `inputs(rng, choices)` one call's arguments.
+    """Problems that share a shape. `solution(name, choices)` is source; `inputs(rng, choices)` one call's arguments.
 
     Openings hold `{call}`, which becomes e.g. `top(xs, k)`; they must not give any fact away.
     """
@@ -68,6 +68,18 @@ def about(family: Family, fact_id: str) -> tuple[str, ...]:
     """Stems that tell questions about this fact from questions about the family's other facts."""
     others = [text for spec in family.facts if spec.id != fact_id for text in _texts(spec)]
     return distinctive(_texts(family.fact(fact_id)), others)
+
+
+@lru_cache(maxsize=1024)
+def not_about(family: Family, fact_id: str) -> frozenset[str]:
+    """Stems that point to one of the family's other facts."""
+    return frozenset(word for spec in family.facts if spec.id != fact_id for word in about(family, spec.id))
+
+
+@lru_cache(maxsize=1024)
+def own_words(family: Family, fact_id: str) -> frozenset[str]:
+    """Stems of everything that is said about this fact, shared with other facts or not; generic ones are left out."""
+    return frozenset[str]().union(*(stems(text) for text in _texts(family.fact(fact_id)))) - GENERIC
 
 
 def _texts(spec: FactSpec) -> list[str]:

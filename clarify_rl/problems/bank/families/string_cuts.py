@@ -97,7 +97,7 @@ _HEAD = number(
     says=("Keep {v} letters at the front.", "The front part has {v} letters.", "In front, {v} letters remain."),
     answers=("Keep {v} at the front.", "The front part has {v}.", "{v}."),
     vague=("Keep some letters at the front.", "The front part has a usual size."),
-    asks=("How many letters stay at the front?", "How long is the front part?", "What remains in front?"),
+    asks=("How many letters does the front keep?", "How long is the front?", "What remains in front?"),
 )
 
 _TAIL = number(
@@ -106,7 +106,7 @@ _TAIL = number(
     says=("Keep {v} letters at the end.", "The end part has {v} letters.", "At the end, {v} letters remain."),
     answers=("Keep {v} at the end.", "The end part has {v}.", "{v}."),
     vague=("Keep some letters at the end.", "The end part has a usual size."),
-    asks=("How many letters stay at the end?", "How long is the end part?", "What remains at the end?"),
+    asks=("How many letters does the end keep?", "How long is the end?", "What remains at the end?"),
 )
 
 _FILLER = word(
