@@ -101,7 +101,8 @@ class Fact:
     """One thing that a variant hides, blurs or contradicts, and that the user may reveal.
 
     `replaced_by` is what stands in the prompt instead ("" when the fact is left out); `answers` are the user's own
-    wordings of `statement`; `defect` is None where the source does not say; `questions` are good ways to ask; `about` are the stems that a question about it contains.
+    wordings of `statement`; `defect` is None where the source does not say; `questions` are good ways to ask; `about`
+    are the stems that a question about it contains, `not_about` those that point to another fact of the statement.
     """
 
     id: str
@@ -111,6 +112,7 @@ class Fact:
     answers: tuple[str, ...] = ()
     questions: tuple[str, ...] = ()
     about: tuple[str, ...] = ()
+    not_about: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Request:
-    """One reply that a policy should generate: the context's token ids, the budget, and whose turn of which episode it is."""
+    """One reply that a policy should generate: the context's token ids, the budget, and whose turn it is."""
 
     context: tuple[int, ...]
     max_new_tokens: int
@@ -144,7 +146,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Sample:
-    """What a policy generated for one request. `finished`: it ended with an end-of-turn token, which `token_ids` keeps."""
+    """What a policy generated for one request. `finished`: its last token ends the turn; `token_ids` keeps it."""
 
     token_ids: tuple[int, ...]
     logprobs: tuple[float, ...] | None
@@ -165,7 +167,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the user said, and the ids of the facts that it revealed. `useless` counts questions that revealed nothing."""
+    """What the user said, and the ids of the facts it revealed. `useless` counts questions that revealed nothing."""
 
     text: str
     revealed: tuple[str, ...] = ()
@@ -203,7 +205,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class Response:
-    """An environment's reaction to a reply: an answer and the dialogue goes on, or a stop (with the execution, if code ran)."""
+    """An environment's reaction to a reply: an answer, and the dialogue goes on, or a stop (and the execution)."""
 
     answer: Answer | None = None
     execution: Execution | None = None
@@ -327,7 +329,7 @@ class User(Protocol):
 
 
 class Env(Protocol):
-    """Reacts to a reply. It keeps no state between calls, so a lost worker loses no episode; close() frees resources."""
+    """Reacts to a reply. No state stays between calls, so a lost worker loses no episode; close() frees resources."""
 
     def respond(self, exchange: Exchange) -> Response: ...
 
@@ -335,13 +337,13 @@ class Env(Protocol):
 
 
 class Policy(Protocol):
-    """Token ids in, token ids out: sample i belongs to request i. The same requests give the same samples on one machine."""
+    """Token ids in, token ids out: sample i belongs to request i. On one machine, same requests, same samples."""
 
     def generate(self, requests: Sequence[Request]) -> list[Sample]: ...
 
 
 class Pool(Protocol):
-    """Where environments live. Both calls keep the order; a worker's failure comes back as `failure` or a None score."""
+    """Where environments live. Calls keep the order; a worker's failure comes back as `failure` or a None score."""
 
     def respond(self, exchanges: Sequence[Exchange]) -> list[Response]: ...
 
