@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from random import Random
 
-from clarify_rl.problems.bank.draw import Draw
-from clarify_rl.problems.bank.spec import FactSpec, about
-from clarify_rl.types import Defect, Fact, Problem, Variant
+from clarify_rl.problems.bank.draw import Draw, outcomes, same
+from clarify_rl.problems.bank.spec import Choices, FactSpec, about, not_about
+from clarify_rl.types import Defect, Fact, Problem, Raises, Variant
+from clarify_rl.wording import stems
+
+EXAMPLE_SHARE = 0.2  # of the contradicted facts; the others are contradicted by a sentence
+_EXAMPLE_INPUTS = 24
+_LONGEST_EXAMPLE = 90  # characters
 
 
 def make_variant(draw: Draw, problem: Problem, defects: Mapping[str, Defect], rng: Random) -> Variant:
@@ -17,7 +22,7 @@ def make_variant(draw: Draw, problem: Problem, defects: Mapping[str, Defect], rn
     for index in draw.order:
         spec = draw.facts[index]
         defect = defects.get(spec.id)
-        shown = _shown(draw, spec, defect, rng)
+        shown = _shown(draw, spec, defect, rng, alone=len(defects) == 1)
         sentences += shown
         if defect is not None:
             facts.append(_fact(draw, spec, defect, " ".join(shown)))
@@ -27,7 +32,7 @@ def make_variant(draw: Draw, problem: Problem, defects: Mapping[str, Defect], rn
     return Variant(id=f"{problem.id}/{suffix}", problem=problem, prompt=prompt, kind=kind, facts=tuple(facts))
 
 
-def _shown(draw: Draw, spec: FactSpec, defect: Defect | None, rng: Random) -> list[str]:
+def _shown(draw: Draw, spec: FactSpec, defect: Defect | None, rng: Random, *, alone: bool) -> list[str]:
     """The sentences that stand in the prompt for one fact."""
     match defect:
         case None:
@@ -37,8 +42,39 @@ def _shown(draw: Draw, spec: FactSpec, defect: Defect | None, rng: Random) -> li
         case Defect.AMBIGUOUS:
             return [rng.choice(spec.vague)]
         case Defect.INCONSISTENT:
-            other = rng.choice([option for option in spec.options if option is not draw.option(spec)])
-            return rng.sample([draw.sentence(spec), rng.choice(other.says)], 2)
+            return _contradicted(draw, spec, rng, alone=alone)
+
+
+def _contradicted(draw: Draw, spec: FactSpec, rng: Random, *, alone: bool) -> list[str]:
+    """The fact's sentence beside one for another option, or before an example that only another option explains.
+
+    An example would give hidden facts away, so it needs a fact that is `alone`.
+    """
+    other = rng.choice([option for option in spec.options if option is not draw.option(spec)])
+    by_example = alone and rng.random() < EXAMPLE_SHARE
+    if by_example and (example := _example(draw, {**draw.choices, spec.id: other.value}, rng)):
+        return [draw.sentence(spec), example]
+    return rng.sample([draw.sentence(spec), rng.choice(other.says)], 2)
+
+
+def _example(draw: Draw, choices: Choices, rng: Random) -> str:
+    """The shortest of a few examples of what other choices give where the outputs differ; "" when none is short."""
+    inputs = [draw.family.inputs(rng, draw.choices) for _ in range(_EXAMPLE_INPUTS)]
+    right = outcomes(draw.solution, draw.entry_point, inputs)
+    wrong = outcomes(draw.family.solution(draw.entry_point, choices), draw.entry_point, inputs)
+    texts = [
+        _example_text(draw.entry_point, args, b)
+        for args, a, b in zip(inputs, right, wrong, strict=True)
+        if not same(a, b)
+    ]
+    return min((text for text in texts if len(text) <= _LONGEST_EXAMPLE), key=len, default="")
+
+
+def _example_text(entry_point: str, args: tuple[object, ...], outcome: object) -> str:
+    call = f"{entry_point}({', '.join(map(repr, args))})"
+    return f"For example, {call} " + (
+        f"raises {outcome.exception}." if isinstance(outcome, Raises) else f"returns {outcome!r}."
+    )
 
 
 def _fact(draw: Draw, spec: FactSpec, defect: Defect, replaced_by: str) -> Fact:
@@ -50,4 +86,6 @@ def _fact(draw: Draw, spec: FactSpec, defect: Defect, replaced_by: str) -> Fact:
         answers=draw.option(spec).answers,
         questions=spec.asks,
         about=about(draw.family, spec.id),
+        # The opening mentions some facts' words, so a question may use them whatever it is about.
+        not_about=tuple(sorted(not_about(draw.family, spec.id) - stems(draw.opening))),
     )
