@@ -4,37 +4,74 @@ from __future__ import annotations
 
 import ast
 import re
+from dataclasses import dataclass, field
 
 from clarify_rl.types import Reply, ReplyKind
 
-_FENCE = re.compile(r"```[^\n`]*\n(.*?)```", re.DOTALL)
-_OPEN_FENCE = re.compile(r"```[^\n`]*\n?")
-_SENTENCE = re.compile(r"[^.!?\n]*\?+")
+_FENCE_OPENS = re.compile(r"((?<!`)`{3,}+|(?<!~)~{3,}+)[^`~]*$")
+_SENTENCE_ENDS = re.compile(r"(?<=[.!?])[\"'*_)\]]*\s+")
+_LITERAL = re.compile(r"`[^`\n]*`|(?<!\w)([\"'])[^\s\"']{1,40}\1(?!\w)")
+_HIDDEN = "\x00"  # stands for a question mark in a literal while sentences are told apart
 _DEFINES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
 
 
 def parse_reply(text: str, *, finished: bool = True) -> Reply:
-    """The reply's class, its questions and its code. `finished` is False when the budget cut it off."""
+    """The reply's class, its questions and its code (the first block). `finished` is False when the budget cut it off."""
     text = text.strip()
     if not text:
         return Reply(text, ReplyKind.EMPTY)
     if not finished:
         return Reply(text, ReplyKind.TRUNCATED)
-    fence = _FENCE.search(text)
-    questions = find_questions(_FENCE.sub(" ", text))
-    if fence:
+    parts = _take_apart(text)
+    questions = find_questions("\n".join(parts.prose))
+    if parts.blocks:
         kind = ReplyKind.MIXED if questions else ReplyKind.CODE
-        return Reply(text, kind, questions, code=fence.group(1))
-    bare = _OPEN_FENCE.sub("", text)
+        return Reply(text, kind, questions, code=parts.blocks[0])
+    bare = "\n".join([*parts.prose, *parts.unclosed])
     if is_bare_code(bare):
         return Reply(text, ReplyKind.BARE_CODE, code=bare)
-    return Reply(text, ReplyKind.QUESTION if questions else ReplyKind.OTHER, questions)
+    is_question = questions and not parts.unclosed
+    return Reply(text, ReplyKind.QUESTION if is_question else ReplyKind.OTHER, questions if is_question else ())
+
+
+@dataclass
+class _Parts:
+    """A reply taken apart: the fenced blocks, the lines around them, and the lines behind a fence that never closes."""
+
+    blocks: list[str] = field(default_factory=list)
+    prose: list[str] = field(default_factory=list)
+    unclosed: list[str] = field(default_factory=list)
+
+
+def _take_apart(text: str) -> _Parts:
+    """Line by line, so that the time grows with the length only, whatever a policy writes."""
+    parts = _Parts()
+    fence = ""
+    block: list[str] = []
+    for line in text.split("\n"):
+        if not fence:
+            opening = _FENCE_OPENS.search(line)
+            parts.prose.append(line[: opening.start()] if opening else line)
+            fence, block = (opening.group(1), []) if opening else ("", [])
+        elif line.lstrip().startswith(fence):
+            parts.blocks.append("\n".join(block) + "\n")
+            parts.prose.append(line.lstrip().removeprefix(fence))
+            fence = ""
+        elif line.rstrip().endswith(fence):
+            parts.blocks.append("\n".join([*block, line.rstrip().removesuffix(fence)]) + "\n")
+            fence = ""
+        else:
+            block.append(line)
+    parts.unclosed = block if fence else []
+    return parts
 
 
 def find_questions(text: str) -> tuple[str, ...]:
-    """Every sentence that ends with a question mark and holds a word."""
-    found = (match.group().strip(" -*\t") for match in _SENTENCE.finditer(text))
-    return tuple(question for question in found if re.search(r"\w", question))
+    """Every sentence that ends with a question mark and holds a word; question marks in literals end nothing."""
+    masked = _LITERAL.sub(lambda match: match.group().replace("?", _HIDDEN), text)
+    sentences = (sentence for line in masked.split("\n") for sentence in _SENTENCE_ENDS.split(line))
+    found = (sentence.strip(" \t-*_\"'()[]").replace(_HIDDEN, "?") for sentence in sentences)
+    return tuple(question for question in found if question.endswith(("?", "?!")) and re.search(r"\w", question))
 
 
 def is_bare_code(text: str) -> bool:

@@ -1,0 +1,114 @@
+"""What a reply is: seven classes, exactly one for every text, in time that grows with its length only."""
+
+import time
+
+import pytest
+
+from clarify_rl.dialogue.replies import find_questions, parse_reply
+from clarify_rl.types import ReplyKind
+
+CODE = "def f(x):\n    return x"
+FENCED = f"```python\n{CODE}\n```"
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("What is the limit?", ReplyKind.QUESTION),
+        ("1. What is the limit?\n2. Does case matter?", ReplyKind.QUESTION),
+        ("I wonder.\n**Which order?** Thanks.", ReplyKind.QUESTION),
+        ("Which separator, `?` or `,`?", ReplyKind.QUESTION),
+        (FENCED, ReplyKind.CODE),
+        (f"```\n{CODE}\n```", ReplyKind.CODE),
+        (f"~~~python\n{CODE}\n~~~", ReplyKind.CODE),
+        (f"Here it is:\n{FENCED}\nIt returns x.", ReplyKind.CODE),
+        (f"Here it is: {FENCED}", ReplyKind.CODE),
+        (f"{FENCED}\n{FENCED}", ReplyKind.CODE),
+        ("```python\n" + CODE + "```", ReplyKind.CODE),
+        ("```python\ndef f(x):  # really?\n    '''Is it?'''\n    return x == '?'\n```", ReplyKind.CODE),
+        ("```python\n```", ReplyKind.CODE),
+        (f"What is the limit?\n{FENCED}", ReplyKind.MIXED),
+        (f"{FENCED}\nIs that right?", ReplyKind.MIXED),
+        (f"{FENCED}\nIs it?\n{FENCED}", ReplyKind.MIXED),
+        (CODE, ReplyKind.BARE_CODE),
+        ("def f(x):  # really?\n    return x", ReplyKind.BARE_CODE),
+        ("import math", ReplyKind.BARE_CODE),
+        (f"```python\n{CODE}", ReplyKind.BARE_CODE),
+        ("", ReplyKind.EMPTY),
+        (" \n\t\n ", ReplyKind.EMPTY),
+        ("I cannot tell.", ReplyKind.OTHER),
+        ("?", ReplyKind.OTHER),
+        ("?!? ... ?", ReplyKind.OTHER),
+        ("x = 1", ReplyKind.OTHER),
+        ("Use `a ? b : c` here.", ReplyKind.OTHER),
+        ("See https://example.org/?page=2 for more.", ReplyKind.OTHER),
+        ("```python\ndef f(x:  # what now?\n", ReplyKind.OTHER),
+        ("What is the limit?\n```python\ndef f(x:", ReplyKind.OTHER),
+    ],
+)
+def test_every_reply_has_its_class(text: str, kind: ReplyKind) -> None:
+    reply = parse_reply(text)
+    assert reply.kind is kind
+    assert bool(reply.questions) == (kind in (ReplyKind.QUESTION, ReplyKind.MIXED))
+    assert (reply.code is not None) == (kind in (ReplyKind.CODE, ReplyKind.MIXED, ReplyKind.BARE_CODE))
+
+
+@pytest.mark.parametrize("text", ["What is the limit?", FENCED, CODE, "Hm", f"Why?\n{FENCED}"])
+def test_what_the_budget_cut_off_is_truncated_whatever_it_holds(text: str) -> None:
+    reply = parse_reply(text, finished=False)
+    assert reply.kind is ReplyKind.TRUNCATED
+    assert not reply.questions
+    assert reply.code is None
+
+
+def test_nothing_that_the_budget_cut_off_is_empty() -> None:
+    assert parse_reply("  ", finished=False).kind is ReplyKind.EMPTY
+
+
+def test_the_first_block_is_the_answer_and_stays_as_it_was_written() -> None:
+    first = 'def f(x):\r\n    s = "```"\n    return "\x0c?" + s'
+    assert parse_reply(f"```py\n{first}\n```\nor\n```py\nx = 2\n```").code == first + "\n"
+    assert parse_reply("````\n```\n````").code == "```\n"
+
+
+def test_each_question_counts_once_and_is_kept_as_it_was_asked() -> None:
+    text = 'Hello. What is the limit??\n- Which one, "?" or `,`?  And (in a tie) who wins?! Version 3.5 is fine.'
+    assert find_questions(text) == ("What is the limit??", 'Which one, "?" or `,`?', "And (in a tie) who wins?!")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a" * 200_000,
+        "a " * 100_000 + "?",
+        "?" * 200_000,
+        "? " * 100_000,
+        "?*" * 100_000,
+        "?" + "*" * 200_000,
+        " " * 100_000 + "x" + "\t" * 100_000,
+        "```" * 66_000,
+        "`" * 200_000 + "~x",
+        "`" * 200_000 + "x`",
+        "~" * 200_000 + "`x",
+        "a```x\n" * 33_000,
+        "```python\n" * 20_000,
+        "```python\n" + "x\n" * 100_000,
+        '"?' * 100_000,
+        "(" * 200_000,
+        "[" * 90 + "]" * 90 + "\n" * 199_000,
+        "-" * 200_000 + "1",
+        "not " * 50_000 + "x",
+        "x" + ".a" * 100_000,
+        "x" + "[0]" * 66_000,
+        "lambda: " * 25_000 + "0",
+        "def f():\n    pass\n" * 11_000,
+        "\n" * 200_000 + "x",
+        "\x00" * 200_000,
+    ],
+    ids=lambda text: text[:12],
+)
+def test_no_text_takes_long_to_read(text: str) -> None:
+    start = time.perf_counter()
+    parse_reply(text)
+    parse_reply(f"```python\n{text}")
+    assert time.perf_counter() - start < 1.0
