@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from clarify_rl.errors import ConfigError
+from clarify_rl.errors import ConfigError, RunFolderError
 
 Options = dict[str, Any]  # Any: passed through untouched to the library or plugin that owns these names
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -125,9 +125,13 @@ class RLSection(_Section):
 
 
 class EvalConfig(_Section):
-    """`temperature` 0 is greedy. `batch_size` episodes run at once."""
+    """`temperature` 0 is greedy. `batch_size` episodes run at once.
+
+    `models` maps names to models that are evaluated in place of the run's own checkpoints.
+    """
 
     suites: dict[str, SuiteConfig] = {}
+    models: dict[str, str] = {}
     temperature: float = Field(0.0, ge=0.0)
     batch_size: int = Field(128, ge=1)
 
@@ -180,18 +184,28 @@ class Config(_Section):
         return Path(self.out.format(name=self.name))
 
 
-def load_config(spec: str | None, overrides: Sequence[str] = ()) -> Config:
+def load_config(
+    spec: str | None, overrides: Sequence[str] = (), *, options: Mapping[str, object] | None = None
+) -> Config:
     """The configuration of a file (a path, or the name of one that ships, e.g. `demo`) with key=value overrides.
 
-    Raises ConfigError: no such file, broken YAML, an unknown key (with the nearest known one), or a wrong value.
+    `options` are nested like a file and stand between the file and the overrides. Raises ConfigError: no such file,
+    broken YAML, an unknown key (with the nearest known one), or a wrong value.
     """
-    layers = [_read("base")] + ([_read(spec)] if spec else []) + [_overrides(overrides)]
-    merged = OmegaConf.merge(*layers)
-    data = OmegaConf.to_container(merged, resolve=True)
+    layers = [_read("base")] + ([_read(spec)] if spec else []) + [options or {}, _overrides(overrides)]
     try:
-        return Config.model_validate(data)
-    except ValidationError as error:
-        raise ConfigError("\n".join(_explain(item) for item in error.errors())) from None
+        data = OmegaConf.to_container(OmegaConf.merge(*layers), resolve=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"Cannot put the configuration together: {str(error).splitlines()[0]}.") from None
+    return _validated(data)
+
+
+def saved_config(folder: Path) -> Config:
+    """The resolved configuration of a run folder. Raises RunFolderError when it holds no run."""
+    path = folder / "config.yaml"
+    if not path.is_file():
+        raise RunFolderError(f"{folder} holds no run (no config.yaml). Give the folder that `clarify-rl run` wrote.")
+    return _validated(yaml.safe_load(path.read_text()))
 
 
 def to_yaml(config: Config) -> str:
@@ -221,6 +235,13 @@ def _read(spec: str) -> Any:  # Any: OmegaConf's DictConfig or ListConfig
         return OmegaConf.create(yaml.safe_load(text) or {})
     except (yaml.YAMLError, OmegaConfBaseException) as error:
         raise ConfigError(f"{spec}: not valid YAML: {error}") from None
+
+
+def _validated(data: object) -> Config:
+    try:
+        return Config.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_explain(item) for item in error.errors())) from None
 
 
 def _overrides(overrides: Sequence[str]) -> Any:  # Any: OmegaConf's DictConfig

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Console
+from rich.markup import escape
 from tqdm.auto import tqdm
 
 from clarify_rl.config import Config, MixConfig, SuiteConfig
 from clarify_rl.demonstrations import demonstrate
 from clarify_rl.dialogue.chat import Chat
 from clarify_rl.dialogue.episodes import DialogueLimits
-from clarify_rl.errors import ClarifyError, ConfigError, unknown_name
+from clarify_rl.errors import ClarifyError, ConfigError, DataError, RunFolderError, unknown_name
 from clarify_rl.evaluation.compare import Comparison, compare, to_json
 from clarify_rl.evaluation.evaluate import evaluate
 from clarify_rl.executor import Limits
@@ -38,33 +40,55 @@ console = Console()
 
 def run_all(config: Config, run: Run) -> Comparison:
     """Every stage that is not done yet, then the comparison. Prints a line before each."""
-    stages: list[tuple[str, Callable[[], None]]] = [("data", lambda: make_data(config, run))]
+    run_stage("data", config, run)
     if config.sft:
-        stages.append(("sft", lambda: sft(config, run)))
+        run_stage("sft", config, run)
     if config.rl:
-        stages.append(("rl", lambda: rl(config, run)))
-    for checkpoint in checkpoints(config):
-        stages.append((f"eval-{checkpoint}", lambda name=checkpoint: evaluate_checkpoint(config, run, name)))  # type: ignore[misc] # binds the loop's value
-    for name, stage in stages:
-        run_stage(run, name, stage)
+        run_stage("rl", config, run)
+    return evaluate_run(config, run)
+
+
+def run_stage(name: Literal["data", "sft", "rl"], config: Config, run: Run) -> None:
+    """One stage, unless it is complete. Raises RunFolderError when a stage before it is missing."""
+    needed = {"data": (), "sft": ("data",), "rl": ("data", "sft") if config.sft else ("data",)}[name]
+    for earlier in needed:
+        if not run.is_done(earlier):
+            raise RunFolderError(f"{run.folder} has no {earlier} yet. Run `clarify-rl {earlier} CONFIG` first.")
+    if name != "data" and getattr(config, name) is None:
+        raise ConfigError(f"This configuration has no {name} stage (`{name}: null`).")
+    _unless_done(run, name, {"data": make_data, "sft": sft, "rl": rl}[name], config)
+
+
+def evaluate_run(config: Config, run: Run) -> Comparison:
+    """Evaluates every checkpoint that exists and is not evaluated yet, then compares all of them."""
+    if not run.is_done("data"):
+        raise RunFolderError(f"{run.folder} has no data yet. Run `clarify-rl data CONFIG` first.")
+    for name in checkpoints(config):
+        if name in ("sft", "rl") and not config.eval.models and not run.is_done(name):
+            console.print(f"[yellow]{name} is not trained yet, so it is left out[/yellow]")
+        else:
+            _unless_done(run, f"eval-{name}", evaluate_checkpoint, config, name)
     return compare_run(config, run)
 
 
-def run_stage(run: Run, name: str, stage: Callable[[], None]) -> None:
-    """One stage, unless it is complete; it is marked complete only after it ended well."""
+def _unless_done(run: Run, name: str, stage: Callable[..., None], config: Config, *arguments: str) -> None:
+    """Marks a stage complete only after it ended well."""
     if run.is_done(name):
         console.print(f"[dim]{name}: complete already[/dim]")
         return
     started = time.monotonic()
-    stage()
+    stage(config, run, *arguments)
     seconds = time.monotonic() - started
     run.mark_done(name, seconds)
     console.print(f"[dim]{name}: {seconds:.0f} s[/dim]")
 
 
-def checkpoints(config: Config) -> list[str]:
-    """Names of the checkpoints that a run compares, from the first to the last."""
-    return ["base", *(["sft"] if config.sft else []), *(["rl"] if config.rl else [])]
+def checkpoints(config: Config) -> dict[str, str | None]:
+    """What a run compares, from the first to the last: names, and the models; None for one that the run trains."""
+    if config.eval.models:
+        return dict(config.eval.models)
+    trained = [name for name in ("sft", "rl") if getattr(config, name) is not None]
+    return {"base": config.model.base, **dict.fromkeys(trained)}
 
 
 # ---- data
@@ -105,9 +129,13 @@ def make_data(config: Config, run: Run) -> None:
         parts += [("sft", data.sft, "train", roles.demonstrated), ("sft_dev", data.sft_dev, "dev", roles.demonstrated)]
     if config.rl:
         parts.append(("rl", data.rl, "train", roles.trained))
-    total = sum(mix.count for _, mix, _, _ in parts) + sum(suite.count for suite in config.eval.suites.values())
-    console.print(f"[bold]data[/bold]: {total} variants, each proved to matter by its tests -> {run.folder / 'data'}")
-    with tqdm(total=total, desc="data", unit="variant", dynamic_ncols=True) as bar:
+    suites = [suite for suite in config.eval.suites.values() if suite.source == "bank"]
+    total = sum(mix.count for _, mix, _, _ in parts) + sum(suite.count for suite in suites)
+    if total:
+        console.print(
+            f"[bold]data[/bold]: {total} variants, each proved to matter by its tests -> {run.folder / 'data'}"
+        )
+    with tqdm(total=total, desc="data", unit="variant", dynamic_ncols=True, disable=not total) as bar:
         for name, mix, split, families in parts:
             variants = _sample(mix, families, roles.trained, split, derive_seed(config.seed, name), bar.update)
             run.write_variants(name, variants)
@@ -121,8 +149,7 @@ def suite_variants(
     """The variants of an evaluation suite. The same for every seed of training: they depend on the suite alone."""
     if suite.source != "bank":
         loaded = load_humaneval_comm(suite.source, limit=suite.count)
-        for reason in loaded.skipped:
-            console.print(f"[yellow]{name}: skipped {reason}[/yellow]")
+        console.print(f"[bold]data[/bold]: {name}: {escape(loaded.summary())}")
         return list(loaded.variants)
     families: tuple[Family, ...] = getattr(family_roles(config), suite.families)
     return _sample(suite, families, families, "test", derive_seed("suite", name), on_variant)
@@ -159,7 +186,9 @@ def sft(config: Config, run: Run) -> None:
     encode = lambda text: loaded.tokenizer.encode(text, add_special_tokens=False)  # noqa: E731 - names a tokenizer call
     with open_pool(config) as pool:
         train, dev = (
-            demonstrate(part, pool=pool, chat=chat, encode=encode, limits=dialogue_limits(config, loaded), seed=config.seed)
+            demonstrate(
+                part, pool=pool, chat=chat, encode=encode, limits=dialogue_limits(config, loaded), seed=config.seed
+            )
             for part in (variants, held_out)
         )
     train_sft(loaded, train, dev, config.sft, run, config.seed)
@@ -182,21 +211,23 @@ def rl(config: Config, run: Run) -> None:
 
 def evaluate_checkpoint(config: Config, run: Run, checkpoint: str) -> None:
     """Plays every suite with one checkpoint, greedily unless configured otherwise; episodes/eval-CHECKPOINT-SUITE."""
-    spec = config.model.base if checkpoint == "base" else str(run.model_folder(checkpoint))
+    spec = checkpoints(config)[checkpoint] or str(run.model_folder(checkpoint))
     loaded = load_model(spec, dtype=config.model.dtype, device=config.model.device)
     chat = chat_for(config, loaded)
-    policy = HFPolicy(
-        loaded.model, chat.end_ids, loaded.tokenizer.pad_token_id, config.eval.temperature, config.eval.batch_size
-    )
     suites = {name: run.read_variants(name) for name in config.eval.suites}
     total = sum(map(len, suites.values()))
-    console.print(f"[bold]eval[/bold]: {checkpoint} on {total} variants of {', '.join(suites)} -> {run.folder / 'episodes'}")
-    with open_pool(config) as pool, tqdm(total=total, desc=f"eval {checkpoint}", unit="episode", dynamic_ncols=True) as bar:
+    console.print(
+        f"[bold]eval[/bold]: {checkpoint} on {total} variants of {', '.join(suites)} -> {run.folder / 'episodes'}"
+    )
+    with (
+        open_pool(config) as pool,
+        tqdm(total=total, desc=f"eval {checkpoint}", unit="episode", dynamic_ncols=True) as bar,
+    ):
         for name, variants in suites.items():
             run.drop_episodes(f"eval-{checkpoint}-{name}")
             for episodes in evaluate(
                 variants,
-                policy=policy,
+                policy=policy_for(config, loaded),
                 pool=pool,
                 chat=chat,
                 limits=dialogue_limits(config, loaded),
@@ -220,14 +251,52 @@ def read_results(config: Config, run: Run) -> list[Results]:
 
 def compare_run(config: Config, run: Run) -> Comparison:
     """Compares what a run evaluated: a table here, comparison.json and report.html in its folder."""
-    results = read_results(config, run)
+    return _write_comparison(run.folder, read_results(config, run), run.read_metrics(), run.info())
+
+
+def compare_runs(runs: Mapping[str, tuple[Config, Run]], out: Path) -> Comparison:
+    """Compares the checkpoints of several runs, named RUN/CHECKPOINT, and writes to `out`. Their suites must be the same."""
+    results = [
+        replace(result, checkpoint=f"{name}/{result.checkpoint}")
+        for name, (config, run) in runs.items()
+        for result in read_results(config, run)
+    ]
+    suites = list(dict.fromkeys(result.suite for result in results))
+    _check_same_suites(results)
+    metrics = [
+        {**row, "stage": f"{name}/{row['stage']}"} for name, (_, run) in runs.items() for row in run.read_metrics()
+    ]
+    info = {f"{name}: {key}": value for name, (_, run) in runs.items() for key, value in run.info().items()}
+    out.mkdir(parents=True, exist_ok=True)
+    # Suite by suite, so that the checkpoints of all runs stand beside each other.
+    return _write_comparison(out, sorted(results, key=lambda result: suites.index(result.suite)), metrics, info)
+
+
+def _check_same_suites(results: Sequence[Results]) -> None:
+    """Raises DataError unless every checkpoint was evaluated on the same variants of the same suites."""
+    variants = {(result.suite, result.checkpoint): [e.variant.id for e in result.episodes] for result in results}
+    names = dict.fromkeys(result.checkpoint for result in results)
+    for suite in dict.fromkeys(result.suite for result in results):
+        first = variants.get((suite, next(iter(names))))
+        for name in names:
+            found = variants.get((suite, name))
+            if found is None or found != first:
+                raise DataError(
+                    f"{name} and {next(iter(names))} were not evaluated on the same variants of suite {suite!r} "
+                    f"({len(found or ())} and {len(first or ())}). Compare runs with one eval.suites and one data."
+                )
+
+
+def _write_comparison(
+    folder: Path, results: list[Results], metrics: Sequence[Mapping[str, float | int | str]], info: Mapping[str, str]
+) -> Comparison:
     if not results:
-        raise ClarifyError(f"{run.folder} has no finished evaluation yet. Run `clarify-rl eval` on it first.")
+        raise ClarifyError(f"There is no finished evaluation to compare for {folder}. Run `clarify-rl eval` first.")
     comparison = compare(results)
-    write_atomically(run.folder / "comparison.json", to_json(comparison))
-    write_report(run.folder / "report.html", comparison, results, run.read_metrics(), run.info())
+    write_atomically(folder / "comparison.json", to_json(comparison))
+    write_report(folder / "report.html", comparison, results, metrics, info)
     print_comparison(comparison, console)
-    console.print(f"Read every dialogue in [bold]{run.folder / 'report.html'}[/bold]")
+    console.print(f"Read every dialogue in [bold]{folder / 'report.html'}[/bold]")
     return comparison
 
 
@@ -236,6 +305,12 @@ def compare_run(config: Config, run: Run) -> Comparison:
 
 def chat_for(config: Config, loaded: LoadedModel) -> Chat:
     return Chat(loaded.tokenizer, config.dialogue.instruction, config.dialogue.last_call, end_ids(loaded))
+
+
+def policy_for(config: Config, loaded: LoadedModel) -> HFPolicy:
+    """The loaded model as it is evaluated: greedy unless configured otherwise."""
+    pad_id = loaded.tokenizer.pad_token_id
+    return HFPolicy(loaded.model, end_ids(loaded), pad_id, config.eval.temperature, config.eval.batch_size)
 
 
 def end_ids(loaded: LoadedModel) -> frozenset[int]:
@@ -268,11 +343,3 @@ def open_pool(config: Config) -> Iterator[Pool]:
         yield pool
     finally:
         pool.close()
-
-
-def run_folder_of(path: str) -> Path:
-    """A run folder by path. Raises ClarifyError when it holds no run."""
-    folder = Path(path)
-    if not (folder / "config.yaml").exists():
-        raise ClarifyError(f"{folder} holds no run (no config.yaml). Give the folder that `clarify-rl run` wrote.")
-    return folder

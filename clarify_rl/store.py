@@ -33,7 +33,7 @@ _PACKAGES = ("clarify-rl", "torch", "transformers", "trl", "peft", "accelerate",
 
 
 class Run:
-    """One run folder, locked while it is open. Use `Run.create` or `Run.resume`, as a context manager."""
+    """One run folder, locked while it is open, as a context manager. `Run.create` and `Run.resume` check its configuration."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -83,6 +83,11 @@ class Run:
         path = self.folder / "stages" / f"{stage}.json"
         path.parent.mkdir(exist_ok=True)
         write_atomically(path, json.dumps({"stage": stage, "seconds": round(seconds, 1)}) + "\n")
+
+    def done(self) -> list[str]:
+        """Names of the complete stages, in the order in which they were completed."""
+        marks = (self.folder / "stages").glob("*.json")
+        return [path.stem for path in sorted(marks, key=lambda path: path.stat().st_mtime_ns)]
 
     def model_folder(self, name: str) -> Path:
         return self.folder / "models" / name

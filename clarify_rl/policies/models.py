@@ -95,7 +95,7 @@ def _load_plain(spec: str, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrai
     """A model that is no adapter. It remembers `spec`, so that an adapter trained on it records where to find it."""
     path = Path(spec)
     if spec == EMBEDDED:
-        path = _embedded_folder()
+        path = embedded_folder()
         verify_digests(path)
     if path.suffix == ".gguf":
         model, tokenizer = _load_gguf(path, dtype)
@@ -109,7 +109,8 @@ def _load_plain(spec: str, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrai
     return model, tokenizer
 
 
-def _embedded_folder() -> Path:
+def embedded_folder() -> Path:
+    """The folder of the base model that ships with clarify-rl."""
     folder = Path(__file__).parents[1] / "assets" / "base"
     if not folder.is_dir():
         raise ClarifyError(f"The embedded model is missing: looked for {folder}. Reinstall clarify-rl.")

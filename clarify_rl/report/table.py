@@ -19,8 +19,8 @@ _COLUMNS = (
     "tests\npassed",
     "ask-\nrecall",
     "false-\nask",
-    "questions\neach",
-    "facts\nrevealed",
+    "ques-\ntions",
+    "facts\nfound",
     "mal-\nformed",
     "failed",
 )

@@ -14,6 +14,7 @@ from typing import Any
 
 from datasets import Dataset
 from peft import LoraConfig
+from transformers import PrinterCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from clarify_rl.config import Config, RLSection
@@ -140,6 +141,7 @@ def train_grpo(
         peft_config=LoraConfig(**section.lora) if section.lora else None,
         callbacks=[RecordProgress(run, "rl", _SHOWN, lambda: rollouts.numbers)],
     )
+    trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=newest)
     return save_model(trainer.model, loaded.tokenizer, run.model_folder("rl"))
 

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from datasets import Dataset
 from peft import LoraConfig
-from transformers import EarlyStoppingCallback
+from transformers import EarlyStoppingCallback, PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
 from clarify_rl.config import Options, SFTSection
@@ -27,7 +28,7 @@ def train_sft(
     checkpoints = run.folder / "checkpoints" / "sft"
     trainer = SFTTrainer(
         model=loaded.model,
-        args=trainer_config(SFTConfig, "sft.trainer", section.trainer, checkpoints, seed),
+        args=sft_config(section, checkpoints, seed),
         train_dataset=to_dataset(demonstrations),
         eval_dataset=to_dataset(held_out),
         processing_class=loaded.tokenizer,
@@ -37,8 +38,13 @@ def train_sft(
             EarlyStoppingCallback(section.patience),
         ],
     )
+    trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=newest_checkpoint(checkpoints))
     return save_model(trainer.model, loaded.tokenizer, run.model_folder("sft"))
+
+
+def sft_config(section: SFTSection, out: Path, seed: int) -> SFTConfig:
+    return trainer_config(SFTConfig, "sft.trainer", section.trainer, out, seed)
 
 
 def to_dataset(episodes: Sequence[Episode]) -> Dataset:
@@ -53,7 +59,10 @@ def to_dataset(episodes: Sequence[Episode]) -> Dataset:
 
 def trainer_config(kind: type[Any], where: str, options: Options, out: Path, seed: int) -> Any:  # Any: TRL's config classes
     """A trainer's own configuration. Raises ConfigError for an option that TRL does not know or does not take."""
-    ours = {"output_dir": str(out), "seed": seed, "disable_tqdm": True, "report_to": "none"}
+    gpu = torch.cuda.is_available()
+    # TRL takes bf16 for granted; without a GPU it must be told otherwise.
+    machine = {"use_cpu": not gpu, "bf16": gpu, "dataloader_pin_memory": gpu}
+    ours = {"output_dir": str(out), "seed": seed, "disable_tqdm": True, "report_to": "none", **machine}
     try:
         return kind(**{**ours, **options})
     except (TypeError, ValueError) as error:

@@ -19,6 +19,7 @@ MAY_IMPORT = {
     for name, allowed in {
         "types": "",
         "errors": "",
+        "arguments": "clarify_rl",
         "seeds": "",
         "wording": "",
         "registry": "types errors",
@@ -40,10 +41,13 @@ MAY_IMPORT = {
         "evaluation": "types errors seeds records config store policies problems dialogue pool",
         "report": "types errors seeds records config store evaluation",
         "launch": "types errors config store pool training evaluation",
-        "play": "types errors seeds registry config store policies problems synthesis dialogue pool",
         "pipeline": "types errors seeds registry records config store executor policies problems synthesis dialogue "
         "pool demonstrations training evaluation report launch",
-        "cli": "clarify_rl types errors config store report launch play pipeline",
+        "plan": "types errors config policies training pipeline",
+        "play": "types errors config store policies dialogue pipeline",
+        # training: the base model's pretraining is no stage of a run, so the command calls it itself.
+        "cli": "errors config store training pipeline plan play arguments",
+        "__main__": "cli",
     }.items()
 }
 PARTS = frozenset(

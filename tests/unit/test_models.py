@@ -226,7 +226,7 @@ def test_embedded_is_the_packaged_folder_and_an_adapter_on_it_says_embedded(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder / DIGESTS).write_text(json.dumps(asset_digests(folder)), encoding="utf-8")
-    monkeypatch.setattr(models, "_embedded_folder", lambda: folder)
+    monkeypatch.setattr(models, "embedded_folder", lambda: folder)
     assert load_model("embedded").spec == "embedded"
     adapter = make_adapter(tmp_path / "adapter", "embedded")
     assert json.loads((adapter / "adapter_config.json").read_text())["base_model_name_or_path"] == "embedded"

@@ -1,0 +1,147 @@
+"""The arguments of every command: each `--help` shows one example that works when pasted."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import clarify_rl
+
+Arguments = argparse.Namespace
+Parsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def parse(argv: Sequence[str]) -> Arguments:
+    """The arguments of one command; key=value pairs may stand anywhere behind CONFIG."""
+    parser = make_parser()
+    arguments, rest = parser.parse_known_args(argv)
+    # argparse fills a list of positionals at the first option, and calls those behind it unknown.
+    late = [item for item in rest if not item.startswith("-")]
+    if len(late) < len(rest) or (late and not hasattr(arguments, "items")):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if hasattr(arguments, "items"):
+        arguments.items = [*arguments.items, *late]
+    arguments.argv = ["clarify-rl", *argv]
+    return arguments
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="clarify-rl",
+        description="Reinforcement learning for code models that ask before they guess.",
+        epilog="example:\n  clarify-rl run demo",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"clarify-rl {clarify_rl.__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_run(commands)
+    _add_stages(commands)
+    _add_eval(commands)
+    _add_compare(commands)
+    _add_play(commands)
+    _add_pretrain(commands)
+    _add_config(commands)
+    return parser
+
+
+def _command(commands: Parsers, name: str, does: str, example: str) -> argparse.ArgumentParser:
+    """A command and its example. `command` of the parsed arguments is its name, e.g. `run` or `config show`."""
+    parser = commands.add_parser(
+        name,
+        help=does,
+        description=f"{does[0].upper()}{does[1:]}.",
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--verbose", action="store_true", help="show the libraries' warnings too")
+    parser.set_defaults(command=parser.prog.removeprefix("clarify-rl "))
+    return parser
+
+
+def _takes_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config", metavar="CONFIG", help="a shipped configuration (clarify-rl config list) or a file")
+    _takes_overrides(parser)
+
+
+def _takes_overrides(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "items", nargs="*", metavar="key=value", help="a setting to change, e.g. rl.trainer.max_steps=20"
+    )
+
+
+def _add_run(commands: Parsers) -> None:
+    parser = _command(
+        commands, "run", "make data, train, evaluate and compare, in one run folder", "clarify-rl run demo"
+    )
+    _takes_config(parser)
+    parser.add_argument("--resume", action="store_true", help="go on with the run in this folder")
+    parser.add_argument("--dry-run", action="store_true", help="check everything and say what would be done")
+
+
+def _add_stages(commands: Parsers) -> None:
+    does = {
+        "data": "make the variants of a run",
+        "sft": "train the SFT checkpoint of a run whose data is made",
+        "rl": "train the RL checkpoint of a run whose SFT is done",
+    }
+    for name, what in does.items():
+        parser = _command(commands, name, what, f"clarify-rl {name} demo")
+        _takes_config(parser)
+        parser.add_argument("--resume", action="store_true", help="go on with what was begun (a stage always does)")
+
+
+def _add_eval(commands: Parsers) -> None:
+    parser = _command(
+        commands,
+        "eval",
+        "evaluate the checkpoints of a run, or any models on a suite",
+        "clarify-rl eval --model embedded --suite bank --limit 20",
+    )
+    parser.add_argument(
+        "items", nargs="*", metavar="RUN_FOLDER | key=value", help="a run folder, or settings to change"
+    )
+    parser.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        metavar="[NAME=]SPEC",
+        help="a folder, hub name, or .gguf; may be repeated",
+    )
+    parser.add_argument("--suite", help="bank, a HumanEvalComm.jsonl, or its hub name jie-jw-wu/HumanEvalComm")
+    parser.add_argument("--limit", type=int, metavar="N", help="the most prompts to take")
+    parser.add_argument("--out", metavar="FOLDER", help="the run folder to make (default: runs/SUITE-NAMES)")
+    parser.add_argument("--instruction", metavar="TEXT", help="what stands before each problem")
+    parser.add_argument("--last-call", metavar="TEXT", help="what follows the last answer")
+    parser.add_argument("--max-questions", type=int, metavar="K", help="how many turns may ask")
+    parser.add_argument("--turn-tokens", type=int, metavar="N", help="the most tokens of one reply")
+
+
+def _add_compare(commands: Parsers) -> None:
+    parser = _command(commands, "compare", "compare what runs evaluated", "clarify-rl compare runs/demo")
+    parser.add_argument("folders", nargs="+", metavar="RUN_FOLDER")
+    parser.add_argument("--out", metavar="FOLDER", help="where the comparison of several runs is written")
+
+
+def _add_play(commands: Parsers) -> None:
+    parser = _command(commands, "play", "be the user of a model", "clarify-rl play --kind incomplete --seed 3")
+    _takes_overrides(parser)
+    parser.add_argument("--model", metavar="SPEC", help="default: the newest checkpoint of the configured run")
+    parser.add_argument("--config", default="demo", help="dialogue settings, families and run folder (default: demo)")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--variant", metavar="ID", help="a variant of the run's data")
+    which.add_argument("--kind", help="clear, ambiguous, incomplete, inconsistent, or several joined by '+'")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="chooses the problem (default: 0)")
+
+
+def _add_pretrain(commands: Parsers) -> None:
+    parser = _command(commands, "pretrain", "make the embedded base model again", "clarify-rl pretrain --out runs/base")
+    _takes_overrides(parser)
+    parser.add_argument("--out", required=True, metavar="FOLDER", help="a new folder for the model")
+
+
+def _add_config(commands: Parsers) -> None:
+    parser = commands.add_parser("config", help="show configurations", description="Show configurations.")
+    inner = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _takes_config(_command(inner, "show", "print a configuration with every default", "clarify-rl config show demo"))
+    _command(inner, "list", "name the configurations that ship", "clarify-rl config list")

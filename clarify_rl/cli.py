@@ -1,0 +1,296 @@
+"""The command line. Each command parses, calls one function, and prints one result."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clarify_rl.arguments import Arguments, parse
+from clarify_rl.errors import ClarifyError, ConfigError, RunFolderError
+
+if TYPE_CHECKING:
+    from clarify_rl.config import Config
+    from clarify_rl.store import Run
+
+_ENVIRONMENT = {"TRL_EXPERIMENTAL_SILENCE": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; 0 when it ended well, 2 for a mistake that the user can fix, 130 after Ctrl-C."""
+    arguments = parse(sys.argv[1:] if argv is None else argv)
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    try:
+        _COMMANDS[arguments.command](arguments)
+    except ClarifyError as error:
+        print(f"clarify-rl: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as stop:
+        print(f"\nInterrupted. {stop}".rstrip(), file=sys.stderr)
+        return 130
+    return 0
+
+
+# ---- the commands
+
+
+def _run(arguments: Arguments) -> None:
+    config = _load(arguments)
+    _quieten(arguments.verbose)
+    from clarify_rl import pipeline, plan
+
+    if arguments.dry_run:
+        plan.print_plan(config, pipeline.console)
+        return
+    if not arguments.resume and _holds_run(config.folder):
+        raise RunFolderError(
+            f"{config.folder} already holds a run. Go on with it: {_resuming(arguments)}. "
+            "Or choose another folder with name=... or out=..."
+        )
+    with _open(config, arguments, must_exist=arguments.resume) as run:
+        pipeline.run_all(config, run)
+
+
+def _stage(arguments: Arguments) -> None:
+    config, name = _load(arguments), arguments.command
+    earlier = {"data": None, "sft": "data", "rl": "sft" if config.sft else "data"}[name]
+    if earlier and not (config.folder / "stages" / f"{earlier}.json").exists():
+        typed = shlex.join(["clarify-rl", earlier, arguments.config, *arguments.items])
+        raise RunFolderError(f"{config.folder} has no finished {earlier} stage, which {name} needs. First: {typed}")
+    _quieten(arguments.verbose)
+    from clarify_rl import pipeline
+
+    with _open(config, arguments, must_exist=name != "data") as run:
+        pipeline.run_stage(name, config, run)
+
+
+def _eval(arguments: Arguments) -> None:
+    overrides = [item for item in arguments.items if "=" in item and not Path(item).is_dir()]
+    folders = [item for item in arguments.items if item not in overrides]
+    if bool(arguments.model) != bool(arguments.suite) or len(folders) != (0 if arguments.model else 1):
+        raise ConfigError("Give one run folder (clarify-rl eval runs/demo), or --model with --suite, and not both.")
+    if folders:
+        if overrides:
+            raise ConfigError(f"A run is evaluated as it was configured, so {overrides[0]!r} cannot be changed here.")
+        _eval_run(Path(folders[0]), arguments)
+        return
+    config = _evaluation_config(arguments, overrides)
+    _quieten(arguments.verbose)
+    from clarify_rl import pipeline
+
+    with _open(config, arguments) as run:
+        pipeline.run_all(config, run)
+
+
+def _eval_run(folder: Path, arguments: Arguments) -> None:
+    from clarify_rl.config import saved_config
+    from clarify_rl.store import Run
+
+    config = saved_config(folder)
+    _quieten(arguments.verbose)
+    from clarify_rl import pipeline
+
+    with Run(folder) as run, _telling_what_is_kept(run, arguments):
+        pipeline.evaluate_run(config, run)
+
+
+def _compare(arguments: Arguments) -> None:
+    from clarify_rl.config import saved_config
+    from clarify_rl.store import Run
+
+    folders = [Path(folder) for folder in dict.fromkeys(arguments.folders)]
+    configs = [saved_config(folder) for folder in folders]
+    names = [folder.resolve().name for folder in folders]
+    out = Path(arguments.out) if arguments.out else None
+    if len(folders) > 1 and out is None:
+        raise ConfigError("Say where the comparison of several runs is written: --out FOLDER")
+    if out and _holds_run(out):
+        raise RunFolderError(f"{out} holds a run. Choose another folder with --out.")
+    _quieten(arguments.verbose)
+    from clarify_rl import pipeline
+
+    with ExitStack() as stack:
+        runs = [stack.enter_context(Run(folder)) for folder in folders]
+        if out is None:
+            pipeline.compare_run(configs[0], runs[0])
+        else:
+            labels = names if len(set(names)) == len(names) else [str(folder) for folder in folders]
+            pipeline.compare_runs(dict(zip(labels, zip(configs, runs, strict=True), strict=True)), out)
+
+
+def _play(arguments: Arguments) -> None:
+    config = _load(arguments)
+    _quieten(arguments.verbose)
+    from clarify_rl import play
+    from clarify_rl.pipeline import console
+
+    try:
+        variant = play.choose_variant(config, variant_id=arguments.variant, kind=arguments.kind, seed=arguments.seed)
+        play.play_model(config, arguments.model, variant, arguments.seed, console)
+    except KeyboardInterrupt:
+        console.print("\nBye.")
+
+
+def _pretrain(arguments: Arguments) -> None:
+    # CONFIG may be left out, so it stands among the key=value pairs.
+    named = [item for item in arguments.items if "=" not in item]
+    if len(named) > 1:
+        raise ConfigError(f"Give one configuration, not {len(named)}: {', '.join(named)}.")
+    arguments.config = named[0] if named else "demo"
+    arguments.items = [item for item in arguments.items if "=" in item]
+    config, out = _load(arguments), Path(arguments.out)
+    if out.exists() and any(out.iterdir()):
+        raise RunFolderError(f"{out} is not empty. Choose another folder with --out.")
+    _quieten(arguments.verbose)
+    from tqdm.auto import tqdm
+
+    from clarify_rl.training.pretrain import Progress, pretrain
+
+    recipe = config.pretrain
+    print(f"pretrain: {recipe.steps} steps of {recipe.batch_size} clear problems -> {out}")
+    with tqdm(total=recipe.steps, desc="pretrain", unit="step", dynamic_ncols=True) as bar:
+
+        def show(progress: Progress) -> None:
+            bar.update(progress.step - bar.n)
+            bar.set_postfix(loss=f"{progress.loss:.3f}")
+            if progress.exact is not None:
+                exact = f"{100 * progress.exact:.1f}% of dev solutions exact"
+                bar.write(f"step {progress.step}: loss {progress.loss:.3f}, {exact}, {progress.seconds:.0f} s")
+
+        pretrain(recipe, out, config.seed, on_progress=show)
+    print(f"Use it with model.base={out}")
+
+
+def _config_show(arguments: Arguments) -> None:
+    from clarify_rl.config import to_yaml
+
+    print(to_yaml(_load(arguments)), end="")
+
+
+def _config_list(arguments: Arguments) -> None:
+    from clarify_rl.config import shipped_configs
+
+    print("\n".join(shipped_configs()))
+
+
+_COMMANDS: Mapping[str, Callable[[Arguments], None]] = {
+    "run": _run,
+    "data": _stage,
+    "sft": _stage,
+    "rl": _stage,
+    "eval": _eval,
+    "compare": _compare,
+    "play": _play,
+    "pretrain": _pretrain,
+    "config show": _config_show,
+    "config list": _config_list,
+}
+
+
+# ---- what the commands share
+
+
+def _load(arguments: Arguments) -> Config:
+    from clarify_rl.config import load_config
+
+    return load_config(arguments.config, arguments.items)
+
+
+def _evaluation_config(arguments: Arguments, overrides: Sequence[str]) -> Config:
+    """The shipped configuration of a suite, with the models and options of the command line."""
+    from clarify_rl.config import load_config
+
+    suite = "bank" if arguments.suite == "bank" else "humaneval_comm"
+    models = dict(_named_model(item) for item in arguments.model)
+    if len(models) < len(arguments.model):
+        raise ConfigError("Two models have one name. Name them: --model first=SPEC --model second=SPEC")
+    dialogue = {
+        "instruction": arguments.instruction,
+        "last_call": arguments.last_call,
+        "max_questions": arguments.max_questions,
+        "turn_tokens": arguments.turn_tokens,
+    }
+    changed = {key: value for key, value in dialogue.items() if value is not None}
+    source = {"source": arguments.suite, **({"count": arguments.limit} if arguments.limit is not None else {})}
+    options: dict[str, object] = {
+        "name": "-".join([suite, *models]),
+        **({"out": arguments.out} if arguments.out else {}),
+        "dialogue": changed,
+        "eval": {"models": models, "suites": {suite: source}},
+    }
+    config = load_config(suite, overrides, options=options)
+    if {"max_questions", "turn_tokens"} & changed.keys() and not any("total_tokens" in item for item in overrides):
+        turns = config.dialogue.max_questions + 1
+        options["dialogue"] = {**changed, "total_tokens": turns * (config.dialogue.turn_tokens + _USER_TOKENS)}
+        config = load_config(suite, overrides, options=options)
+    return config
+
+
+_USER_TOKENS = 128  # room for each answer of the user, when the budgets are given by the turn
+
+
+def _named_model(item: str) -> tuple[str, str]:
+    """NAME=SPEC, or a SPEC that is named after its last part."""
+    name, given, spec = item.partition("=")
+    if not given:
+        name, spec = Path(item).name.removesuffix(".gguf"), item
+    if not re.fullmatch(r"[\w.+-]+", name) or not spec:
+        raise ConfigError(
+            f"--model {item}: {name!r} is no name. Use letters, digits and .+-_: --model small=path/to/model"
+        )
+    return name, spec
+
+
+def _quieten(verbose: bool) -> None:
+    """Turns off the bars of the libraries, which hide ours, and unless `verbose` their warnings."""
+    import datasets
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()
+    datasets.disable_progress_bars()
+    if not verbose:
+        warnings.simplefilter("ignore", FutureWarning)
+        transformers.utils.logging.set_verbosity_error()
+
+
+def _holds_run(folder: Path) -> bool:
+    return (folder / "config.yaml").exists()
+
+
+def _resuming(arguments: Arguments) -> str:
+    """The command that goes on with this one."""
+    more = ["--resume"] if "resume" in arguments and not arguments.resume else []
+    return shlex.join([*arguments.argv, *more])
+
+
+@contextmanager
+def _open(config: Config, arguments: Arguments, *, must_exist: bool = False) -> Iterator[Run]:
+    """The run folder of a configuration: a new one, after everything was checked, or the existing one."""
+    from clarify_rl import plan
+    from clarify_rl.config import to_yaml
+    from clarify_rl.store import Run
+
+    if must_exist or _holds_run(config.folder):
+        run = Run.resume(config.folder, to_yaml(config))
+    else:
+        plan.require(config)
+        run = Run.create(config.folder, to_yaml(config), arguments.argv)
+    with run, _telling_what_is_kept(run, arguments):
+        yield run
+
+
+@contextmanager
+def _telling_what_is_kept(run: Run, arguments: Arguments) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        done = ", ".join(run.done()) or "none"
+        kept = f"{run.folder} keeps the complete stages ({done}), every episode and the last checkpoints."
+        raise KeyboardInterrupt(f"{kept}\nGo on with it: {_resuming(arguments)}") from None

@@ -1,0 +1,158 @@
+"""A run before it starts: what each stage would read and write, and what would stop it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from clarify_rl.config import Config
+from clarify_rl.errors import ClarifyError, ConfigError
+from clarify_rl.pipeline import checkpoints, family_roles, open_pool
+from clarify_rl.policies.models import EMBEDDED, embedded_folder, verify_digests
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage of a run: what it reads and writes, relative to the run folder, with counts."""
+
+    name: str
+    reads: str
+    writes: str
+
+
+@dataclass(frozen=True)
+class Check:
+    """Something that a run needs; `problem` is "" when it is there."""
+
+    what: str
+    problem: str = ""
+
+
+def steps(config: Config) -> list[Step]:
+    """The stages of a run, in order."""
+    data, suites = config.data, config.eval.suites
+    parts = {name: suite.count for name, suite in suites.items()}
+    found = []
+    if config.rl:
+        parts = {"rl": data.rl.count, **parts}
+        start = "models/sft" if config.sft else config.model.base
+        steps_done = f"{config.rl.trainer.get('max_steps', 'all')} steps"
+        found = [Step("rl", f"data/rl.jsonl, {start}", f"episodes/rl.jsonl, models/rl after {steps_done}")]
+    if config.sft:
+        parts = {"sft": data.sft.count, "sft_dev": data.sft_dev.count, **parts}
+        found = [Step("sft", f"data/sft.jsonl, data/sft_dev.jsonl, {config.model.base}", "models/sft"), *found]
+    sources = dict.fromkeys(suite.source for suite in suites.values()) or {"bank": None}
+    files = ", ".join(f"data/{name}.jsonl ({count})" for name, count in parts.items())
+    evaluated = [
+        Step(f"eval-{name}", f"{spec or f'models/{name}'}, {len(suites)} suites", f"episodes/eval-{name}-SUITE.jsonl")
+        for name, spec in checkpoints(config).items()
+    ]
+    last = Step("compare", "episodes/eval-*.jsonl", "comparison.json, report.html")
+    return [Step("data", ", ".join(sources), files), *found, *evaluated, last]
+
+
+def checks(config: Config) -> list[Check]:
+    """Everything that can be known to fail before work starts."""
+    rewards = ", ".join(item.use for item in config.rewards) or "no reward"
+    wanted: list[tuple[str, Callable[[Config], None]]] = [
+        (f"families and suites: {', '.join(config.eval.suites) or 'none'}", _check_data),
+        (f"environment {config.env.use}, user {config.env.user}, {rewards}", _check_plugins),
+        ("options of the trainers", _check_trainers),
+        *((f"model {spec}", _model_check(spec)) for spec in _models(config)),
+    ]
+    return [_checked(config, what, check) for what, check in wanted]
+
+
+def require(config: Config) -> None:
+    """Raises ConfigError with everything that would stop a run, before its folder is made."""
+    problems = [check.problem for check in checks(config) if check.problem]
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
+def print_plan(config: Config, console: Console) -> None:
+    """What `clarify-rl run` would do. Raises ConfigError when something would stop it. Writes nothing."""
+    state = "it holds a run already: add --resume" if (config.folder / "config.yaml").exists() else "new"
+    console.print(
+        f"[bold]{config.folder}[/bold] ({state}), seed {config.seed}, {config.env.workers} environment workers"
+    )
+    for step in steps(config):
+        console.print(
+            f"  [bold]{step.name:<10}[/bold] {escape(step.reads)}\n             -> {escape(step.writes)}",
+            soft_wrap=True,
+        )
+    found = checks(config)
+    for check in found:
+        console.print(
+            f"  {'[red]wrong[/red]' if check.problem else '[green]ok[/green]   '}  {escape(check.what)}", soft_wrap=True
+        )
+    problems = [check.problem for check in found if check.problem]
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
+def _checked(config: Config, what: str, check: Callable[[Config], None]) -> Check:
+    try:
+        check(config)
+    except ClarifyError as error:
+        return Check(what, str(error))
+    return Check(what)
+
+
+def _check_data(config: Config) -> None:
+    roles = family_roles(config)
+    if config.sft and not roles.demonstrated:
+        raise ConfigError("data.demonstrated names no family, so SFT has nothing to show. Name some, or set sft: null.")
+    if not config.eval.suites:
+        raise ConfigError(
+            "eval.suites is empty, so nothing would be compared. Name a suite, as configs/demo.yaml does."
+        )
+    for name, suite in config.eval.suites.items():
+        if suite.source == "bank" and not getattr(roles, suite.families):
+            raise ConfigError(f"eval.suites.{name}: data.{suite.families} names no family.")
+        if suite.source.endswith((".json", ".jsonl", ".gz")) and not Path(suite.source).is_file():
+            raise ConfigError(f"eval.suites.{name}.source: no file {suite.source}. Check the path.")
+
+
+def _check_plugins(config: Config) -> None:
+    if config.rl and not config.rewards:
+        raise ConfigError("rl needs at least one reward, for example rewards: [{use: pass_rate}].")
+    with open_pool(config.model_copy(update={"env": config.env.model_copy(update={"workers": 0})})):
+        pass
+
+
+def _check_trainers(config: Config) -> None:
+    if config.sft:
+        from clarify_rl.training.sft import sft_config
+
+        sft_config(config.sft, config.folder, config.seed)
+    if config.rl:
+        from clarify_rl.training.grpo import grpo_config
+
+        grpo_config(config, config.rl, config.folder)
+
+
+def _models(config: Config) -> list[str]:
+    """Every model that a run starts from, each once."""
+    trains = config.sft is not None or config.rl is not None
+    specs = [spec for spec in checkpoints(config).values() if spec]
+    return list(dict.fromkeys([config.model.base, *specs] if trains else specs))
+
+
+def _model_check(spec: str) -> Callable[[Config], None]:
+    """Looks for the files of a model; a hub name is left to the moment when it is loaded."""
+
+    def check(_: Config) -> None:
+        path = Path(spec)
+        if spec == EMBEDDED:
+            verify_digests(embedded_folder())
+        elif path.suffix == ".gguf" or path.is_absolute() or spec.count("/") > 1:
+            names = ("config.json", "adapter_config.json")
+            if not (path.is_file() if path.suffix == ".gguf" else any((path / name).is_file() for name in names)):
+                raise ConfigError(f"No model {spec!r}: looked for that file, or a folder with a config.json.")
+
+    return check

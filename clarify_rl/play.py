@@ -1,0 +1,129 @@
+"""You are the user: a model gets an unclear problem, you answer its questions, and its code is tested."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+
+from rich.console import Console
+from rich.markup import escape
+from rich.syntax import Syntax
+
+from clarify_rl.config import Config, SuiteConfig
+from clarify_rl.dialogue.episodes import run_episodes
+from clarify_rl.errors import DataError
+from clarify_rl.pipeline import chat_for, dialogue_limits, open_pool, policy_for, suite_variants
+from clarify_rl.policies.models import LoadedModel, load_model
+from clarify_rl.store import read_variants
+from clarify_rl.types import Defect, Episode, Variant
+
+_FAILED_TESTS_SHOWN = 3
+
+
+def newest_model(config: Config) -> str:
+    """The furthest trained model of the configured run, or its base model where nothing is trained yet."""
+    trained = [config.folder / "models" / name for name in ("rl", "sft")]
+    return next((str(path) for path in trained if (path / "config.json").is_file()), config.model.base)
+
+
+def play(config: Config, variant: Variant, loaded: LoadedModel, seed: int, console: Console) -> Episode:
+    """Shows you everything, lets the model ask you, then shows its code and what the hidden tests say."""
+    _show_problem(variant, console)
+    env = config.env.model_copy(update={"user": "human", "user_options": {}, "workers": 0})
+    with open_pool(config.model_copy(update={"env": env})) as pool:
+        [episode] = run_episodes(
+            [variant],
+            ids=[f"play/{variant.id}"],
+            seeds=[seed],
+            policy=policy_for(config, loaded),
+            pool=pool,
+            chat=chat_for(config, loaded),
+            limits=dialogue_limits(config, loaded),
+        )
+    _show_outcome(episode, console)
+    return episode
+
+
+def play_model(config: Config, spec: str | None, variant: Variant, seed: int, console: Console) -> Episode:
+    """Loads the model that `spec` names (by default the furthest trained one of the configured run) and plays."""
+    spec = spec or newest_model(config)
+    console.print(f"[dim]You are the user of {escape(spec)}. Ctrl-C ends it.[/dim]")
+    return play(config, variant, load_model(spec, dtype=config.model.dtype, device=config.model.device), seed, console)
+
+
+def choose_variant(config: Config, *, variant_id: str | None, kind: str | None, seed: int) -> Variant:
+    """The variant of that id in the run's data, or a new one of that kind from the bank's test problems."""
+    if variant_id:
+        return _variant_with_id(config.folder / "data", variant_id)
+    wanted = "+".join(sorted(kind.split("+"))) if kind else None
+    defects = wanted.split("+") if wanted and wanted != "clear" else []
+    known = [defect.value for defect in Defect]
+    if not set(defects) <= set(known):
+        raise DataError(f"No kind {kind!r}. Known: clear, {', '.join(known)}, or several joined by '+'.")
+    suite = SuiteConfig.model_validate(
+        {
+            "families": "held_out" if config.data.held_out else "trained",
+            "count": 1 if wanted is None or len(defects) < 2 else 20,
+            "clear_share": 1.0 if wanted == "clear" else 0.0,
+            "missing": {max(len(defects), 1): 1},
+            **({"defects": dict.fromkeys(defects, 1.0)} if defects else {}),
+        }
+    )
+    variants = suite_variants(config, f"play/{seed}", suite)
+    matching = [variant for variant in variants if wanted in (None, variant.kind)]
+    if not matching:
+        raise DataError(f"Found no variant of kind {wanted!r} in {len(variants)} tries. Try another --seed.")
+    return Random(f"{seed}/play").choice(matching)
+
+
+def _variant_with_id(folder: Path, variant_id: str) -> Variant:
+    files = sorted(folder.glob("*.jsonl"))
+    if not files:
+        raise DataError(
+            f"{folder} has no variants to choose from. Run `clarify-rl data` first, or leave out --variant."
+        )
+    for path in files:
+        for variant in read_variants(path):
+            if variant.id == variant_id:
+                return variant
+    raise DataError(f"No variant {variant_id!r} in {folder}. Ids are in its files and in report.html.")
+
+
+def _show_problem(variant: Variant, console: Console) -> None:
+    console.print(f"\n[bold]The complete problem[/bold] (only you see it)\n{escape(variant.problem.prompt)}")
+    for number, fact in enumerate(variant.facts, 1):
+        hides = f"{fact.defect or 'hidden'}: {fact.statement}"
+        shown = f"  [dim](the model reads: {escape(fact.replaced_by)})[/dim]" if fact.replaced_by else ""
+        console.print(f"  [bold]{number}[/bold]  {escape(hides)}{shown}")
+    if variant.is_clear:
+        console.print("  [dim]Nothing is hidden: a question is not needed here.[/dim]")
+    console.print(f"\n[bold]What the model reads[/bold]\n{escape(variant.prompt)}")
+
+
+def _show_outcome(episode: Episode, console: Console) -> None:
+    reply = episode.turns[-1].reply if episode.turns else None
+    execution = episode.execution
+    if reply is None or reply.code is None or execution is None:
+        said = f" The last reply:\n{escape(reply.text)}" if reply else ""
+        console.print(
+            f"\n[bold]No code[/bold] ({episode.stop}{': ' if episode.failure else ''}{episode.failure}).{said}"
+        )
+        return
+    console.print("\n[bold]The model's code[/bold]")
+    console.print(Syntax(reply.code.strip(), "python", background_color="default"))
+    color = "green" if execution.solved else "red"
+    console.print(f"[{color}]{execution.passed} of {execution.total} hidden tests pass[/{color}] ({execution.verdict})")
+    _show_failed_tests(episode, execution.per_test, console)
+    scores = ", ".join(f"{score.name} {score.value}" for score in episode.scores)
+    console.print(
+        f"[dim]reward {episode.reward} ({scores}); revealed: {', '.join(episode.revealed) or 'nothing'}[/dim]"
+    )
+
+
+def _show_failed_tests(episode: Episode, per_test: Sequence[str], console: Console) -> None:
+    problem = episode.variant.problem
+    failed = [case for case, outcome in zip(problem.tests.cases, per_test, strict=False) if outcome != "pass"]
+    for case in failed[:_FAILED_TESTS_SHOWN]:
+        call = f"{problem.entry_point}({', '.join(map(repr, case.args))})"
+        console.print(f"  {escape(call)} should be {escape(repr(case.expected))}", highlight=False)
