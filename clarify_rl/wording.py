@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 _WORD = re.compile(r"[a-z]+|\d+")
 _SUFFIXES = "ations ation ively ingly ings ing ives ive ions ion edly ed ies es ly s e y".split()
@@ -22,11 +23,12 @@ STOP_WORDS = frozenset(
 
 # What is done to things, and how things are: said of many facts, so that such words alone never say which one is meant.
 _GENERIC = """
-    add again allow allowed appear become becomes care careful certain change choose come comes common deal discard
-    drop easy enough error ever exception fair find fine fit fitting get gets give gives giving goes gone graceful
-    handle handled happen happens here instead keep keeps kept leave left let look matter matters natural need nice
-    often open pick place prefer raise raises read reject remain remove replace resolve return something stay stays
-    suitably take think treat treated turn two useful ValueError want work s x
+    add again allow allowed appear apply become becomes care careful certain change choose come comes common count
+    counted counts deal discard drop easy enough error ever exception fair find fine fit fitting get gets give gives
+    giving goes gone graceful handle handled happen happens here instead keep keeps kept leave left let look matter
+    matters natural need nice none often open pick place prefer raise raises read reject remain remove replace
+    resolve return s something stay stays suitably take think time times too treat treated turn two useful
+    ValueError want work x
 """
 
 
@@ -44,6 +46,7 @@ def stem(word: str) -> str:
     return word[:-1] if len(word) > 4 and word[-1] == word[-2] else word
 
 
+@lru_cache(maxsize=50_000)
 def stems(text: str) -> frozenset[str]:
     """Stems of the content words of a text; stop words and numbers are left out."""
     return frozenset(stem(word) for word in words(text) if word not in STOP_WORDS and not word.isdigit())
@@ -53,7 +56,7 @@ GENERIC = frozenset(stem(word) for word in words(_GENERIC))
 
 
 def distinctive(texts: Iterable[str], others: Iterable[str]) -> tuple[str, ...]:
-    """Stems that occur in `texts` and not in `others`, sorted; generic ones are left out."""
+    """Stems that in `texts` and not in `others`, sorted; generic ones are left out."""
     mine = frozenset[str]().union(*(stems(text) for text in texts))
     theirs = frozenset[str]().union(*(stems(text) for text in others))
     return tuple(sorted(mine - theirs - GENERIC))

@@ -29,7 +29,7 @@ _TOPICS: tuple[frozenset[str], ...] = tuple(
         "duplicates repeated unique",
         "empty",
         "limit threshold bound cutoff maximum minimum cap",
-        "inclusive exclusive included excluded strict equal boundary",
+        "inclusive exclusive included excluded strict equal boundary comparison",
         "tie ties",
         "upper lower uppercase lowercase sensitive insensitive",
         "round rounding decimal decimals digits",
@@ -46,6 +46,8 @@ _TOPICS: tuple[frozenset[str], ...] = tuple(
         "factor",
         "step",
         "length width size",
+        "first last",
+        "end",
     )
 )
 _TOPICS_TOO_BROAD = 3
@@ -60,7 +62,7 @@ class RuleBasedUser:
     words is an accident, not a question). Of one reply, only the first `most_questions` questions are answered.
     """
 
-    match: float = 0.25
+    match: float = 0.34
     most_questions: int = 3
 
     def answer(self, variant: Variant, questions: Sequence[str], turns: Sequence[Turn], seed: int) -> Answer:
@@ -80,12 +82,12 @@ class RuleBasedUser:
 
     def _asked_fact(self, variant: Variant, question: str) -> Fact | None:
         """The hidden fact that the question has most words about, unless it has as many about something else."""
-        asked = stems(question)
+        asked, given = stems(question), GENERIC | stems(variant.prompt)
         best: Fact | None = None
         most = 0
         for fact in variant.facts:
             about = _about(fact)
-            hits, content = len(asked & about), asked - (GENERIC - about)
+            hits, content = len(asked & about), asked - (given - about)
             if hits > max(most, _hits_elsewhere(asked, fact, variant.prompt)) and hits >= self.match * len(content):
                 best, most = fact, hits
         return best

@@ -16,7 +16,7 @@ _DEFINES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast
 
 
 def parse_reply(text: str, *, finished: bool = True) -> Reply:
-    """The reply's class, its questions and its code (the first block). `finished` is False when the budget cut it off."""
+    """The reply's class, its questions, and its code (the first block). `finished` is False for a reply cut off."""
     text = text.strip()
     if not text:
         return Reply(text, ReplyKind.EMPTY)

@@ -258,7 +258,7 @@ AGE_GROUPS = Family(
                 ),
             },
             vague=("The keys are the usual ones.", "Each key is easy to read."),
-            asks=("What is the key?", "Which key should I use?", "Is the key an index or the lower end?"),
+            asks=("What is the key?", "Which key should I use?", "Is each key an index?"),
         ),
         choice(
             "entry",
