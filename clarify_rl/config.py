@@ -34,7 +34,7 @@ class ModelConfig(_Section):
 class MixConfig(_Section):
     """How many variants to make, and of which kinds.
 
-    `missing` maps a number of missing facts to its weight among unclear variants; `defects` weighs what happens to each.
+    `missing` maps a number of missing facts to its weight among unclear variants; `defects` weighs what befalls each.
     """
 
     count: int = Field(100, ge=1)
@@ -48,7 +48,7 @@ class MixConfig(_Section):
 
 
 class DataConfig(_Section):
-    """Problems of the bank. `demonstrated` families have SFT dialogues that clarify; `held_out` ones are never trained on.
+    """Problems of the bank. `demonstrated` families have SFT dialogues that clarify; `held_out` are never trained on.
 
     `unseen` families are held out too, and the embedded base model never saw them; every other family has tests for RL
     and only clear-to-code examples for SFT.
@@ -63,7 +63,7 @@ class DataConfig(_Section):
 
 
 class SuiteConfig(MixConfig):
-    """Variants to evaluate on: from the bank's test split (`families`: trained, held_out or unseen), or HumanEvalComm."""
+    """Variants to evaluate on: of the bank's test split (`families`: trained, held_out or unseen), or HumanEvalComm."""
 
     source: str = "bank"
     families: Literal["trained", "held_out", "unseen"] = "trained"
@@ -109,7 +109,10 @@ class RewardConfig(_Section):
 
 
 class SFTSection(_Section):
-    """`trainer` goes to TRL's SFTConfig and `lora` to peft's LoraConfig, untouched. `patience`: evaluations without progress."""
+    """`trainer` goes to TRL's SFTConfig and `lora` to peft's LoraConfig, untouched.
+
+    `patience`: evaluations without progress before it stops.
+    """
 
     trainer: Options = {}
     lora: Options | None = None
@@ -176,7 +179,7 @@ class Config(_Section):
         names = [name for group in groups for name in group]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise ValueError(f"families {twice} stand in more than one of data.demonstrated, data.held_out, data.unseen")
+            raise ValueError(f"families {twice} stand twice in data.demonstrated, data.held_out and data.unseen")
         return self
 
     @property

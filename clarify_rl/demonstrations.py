@@ -1,6 +1,7 @@
 """Dialogues for SFT: an exemplary engineer played through the very loop that training and evaluation use.
 
-So the token ids and the mask that SFT trains on are those of a rollout, and every demonstration is known to pass its tests.
+So the token ids and the mask that SFT trains on are those of a rollout, and every demonstration is known to pass its
+tests.
 """
 
 from __future__ import annotations

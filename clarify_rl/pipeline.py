@@ -195,7 +195,7 @@ def sft(config: Config, run: Run) -> None:
 
 
 def rl(config: Config, run: Run) -> None:
-    """Optimises asking and coding together from the SFT checkpoint (or the base model without one), writes models/rl."""
+    """Optimises asking and coding together from the SFT checkpoint (without one, the base model), writes models/rl."""
     from clarify_rl.training.grpo import train_grpo
 
     start = str(run.model_folder("sft")) if config.sft else config.model.base
@@ -255,7 +255,7 @@ def compare_run(config: Config, run: Run) -> Comparison:
 
 
 def compare_runs(runs: Mapping[str, tuple[Config, Run]], out: Path) -> Comparison:
-    """Compares the checkpoints of several runs, named RUN/CHECKPOINT, and writes to `out`. Their suites must be the same."""
+    """Compares the checkpoints of several runs, named RUN/CHECKPOINT, and writes to `out`. They need equal suites."""
     results = [
         replace(result, checkpoint=f"{name}/{result.checkpoint}")
         for name, (config, run) in runs.items()

@@ -5,6 +5,7 @@ A worker's failure is data: it comes back as a failed response (or an unmeasured
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -55,7 +56,7 @@ class Worker:
     def _respond(self, exchange: Exchange) -> Response:
         try:
             response = self._env.respond(exchange)
-        except Exception as error:  # an environment's bug must not take its neighbours down: it is recorded as a failure
+        except Exception as error:  # an environment's bug is recorded: it must not take its neighbours down
             return _failed(f"environment raised {type(error).__name__}: {error}")
         if response.answer is None and response.stop is None:
             return _failed("the environment returned neither an answer nor a stop")
@@ -115,9 +116,11 @@ class RayPool:
         self._ray = ray
         self._started_ray = not ray.is_initialized()
         if self._started_ray:
-            ray.init(include_dashboard=False, log_to_driver=False, num_cpus=max(workers, 1), logging_level="warning")
+            ray.init(
+                include_dashboard=False, log_to_driver=False, num_cpus=max(workers, 1), logging_level=logging.WARNING
+            )
         actor = ray.remote(num_cpus=1 if self._started_ray else 0.25, max_restarts=-1)(Worker)
-        self._actors = [actor.remote(spec) for _ in range(workers)]
+        self._actors: list[Any] = [actor.remote(spec) for _ in range(workers)]  # Any: Ray's handles have no methods
         self._deadline_s, self._chunk = deadline_s, chunk
         try:
             ray.get([made.score.remote([]) for made in self._actors], timeout=deadline_s)
@@ -141,7 +144,7 @@ class RayPool:
             self._ray.shutdown()
 
     def _map(self, method: str, items: Sequence[Item], failed: Callable[[Item, str], Result]) -> list[Result]:
-        """Runs `method` on all items, a chunk at a time per actor; what fails twice or misses the deadline is `failed`."""
+        """Runs `method` on all items in chunks; what fails twice or misses the deadline is `failed`."""
         results: dict[int, Result] = {}
         jobs: dict[Any, _Job] = {}  # Any: Ray's object references
         for start in range(0, len(items), self._chunk):
@@ -151,8 +154,7 @@ class RayPool:
         while jobs:
             done, _ = self._ray.wait(list(jobs), num_returns=1, timeout=max(0.0, deadline - time.monotonic()))
             if not done:
-                why = f"no answer from environment workers {sorted({job.actor for job in jobs.values()})} in {self._deadline_s:.0f} s"
-                self._give_up(jobs, results, items, lambda item: failed(item, why))
+                self._give_up(jobs, results, items, failed)
                 break
             job = jobs.pop(done[0])
             try:
@@ -175,12 +177,18 @@ class RayPool:
         return min(others, key=load.__getitem__)
 
     def _give_up(
-        self, jobs: Mapping[Any, _Job], results: dict[int, Result], items: Sequence[Item], failed: Callable[[Item], Result]
+        self,
+        jobs: Mapping[Any, _Job],  # Any: Ray's object references
+        results: dict[int, Result],
+        items: Sequence[Item],
+        failed: Callable[[Item, str], Result],
     ) -> None:
         """Cancels what is late; its actors are restarted, so that the next batch does not queue behind a hung one."""
+        late = {job.actor for job in jobs.values()}
+        why = f"no answer from environment workers {sorted(late)} in {self._deadline_s:.0f} s"
         for job in jobs.values():
-            results.update({i: failed(items[i]) for i in range(job.start, job.stop)})
-        for actor in {job.actor for job in jobs.values()}:
+            results.update({i: failed(items[i], why) for i in range(job.start, job.stop)})
+        for actor in late:
             self._ray.kill(self._actors[actor], no_restart=False)
 
 

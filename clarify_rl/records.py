@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from enum import Enum
 from functools import cache
 from types import UnionType
@@ -18,22 +18,24 @@ T = TypeVar("T")
 
 def to_record(datum: object) -> dict[str, Any]:  # Any: JSON
     """A JSON-ready record of a dataclass."""
-    return {name: _dump(getattr(datum, name), hint) for name, hint in _fields(type(datum)).items()}
+    return {name: _dump(getattr(datum, name), hint) for name, hint in _fields(cast(Hashable, type(datum))).items()}
 
 
 def from_record(kind: type[T], record: Mapping[str, Any]) -> T:  # Any: JSON
     """The dataclass of a record. Raises DataError when a field is missing or of the wrong kind."""
     try:
-        known = {name: _load(record[name], hint) for name, hint in _fields(kind).items() if name in record}
+        known = {
+            name: _load(record[name], hint) for name, hint in _fields(cast(Hashable, kind)).items() if name in record
+        }
         return kind(**known)
     except (TypeError, ValueError, KeyError) as error:
         raise DataError(f"Not a {kind.__name__}: {error} in {str(dict(record))[:200]}") from None
 
 
 @cache
-def _fields(kind: type) -> dict[str, Any]:  # Any: type hints
+def _fields(kind: Hashable) -> dict[str, Any]:  # Any: type hints
     hints = get_type_hints(kind)
-    return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
+    return {field.name: hints[field.name] for field in dataclasses.fields(cast(Any, kind))}
 
 
 def _dump(value: Any, hint: Any) -> Any:  # Any: JSON and type hints

@@ -1,5 +1,7 @@
 """The run folder: the only reader and writer of its configuration, data, episodes, metrics and marks.
 
+Its files:
+
     config.yaml run.json lock        what was asked for, by which command, with which versions on which hardware
     data/NAME.jsonl                  variants, one a line
     models/NAME/                     checkpoints that any transformers loads
@@ -33,7 +35,7 @@ _PACKAGES = ("clarify-rl", "torch", "transformers", "trl", "peft", "accelerate",
 
 
 class Run:
-    """One run folder, locked while it is open, as a context manager. `Run.create` and `Run.resume` check its configuration."""
+    """One run folder, locked while it is open. `Run.create` and `Run.resume` check its configuration."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -44,7 +46,8 @@ class Run:
         """A new run folder. Raises RunFolderError when it holds a run already: nothing is ever overwritten."""
         if (folder / "config.yaml").exists():
             raise RunFolderError(
-                f"{folder} already holds a run. Continue it with --resume, or choose another folder with name=... or out=..."
+                f"{folder} already holds a run. Continue it with --resume, or choose another folder with name=... or "
+                "out=..."
             )
         folder.mkdir(parents=True, exist_ok=True)
         run = cls(folder)
@@ -54,7 +57,7 @@ class Run:
 
     @classmethod
     def resume(cls, folder: Path, config_yaml: str) -> Run:
-        """An existing run folder. Raises RunFolderError when there is none, or when its configuration is another one."""
+        """An existing run folder. Raises RunFolderError when there is none, or when it has another configuration."""
         saved = folder / "config.yaml"
         if not saved.exists():
             raise RunFolderError(f"Nothing to resume in {folder}: it holds no run. Leave out --resume to start one.")
@@ -131,7 +134,7 @@ class Run:
 
     def read_metrics(self) -> list[dict[str, float | int | str]]:
         path = self.folder / "metrics.jsonl"
-        return [row for row in read_rows(path)] if path.exists() else []  # type: ignore[misc] # rows were written by us
+        return list(read_rows(path)) if path.exists() else []  # type: ignore[arg-type] # rows were written by us
 
     def info(self) -> dict[str, str]:
         """The command, versions and hardware of this run, for its report."""
@@ -159,14 +162,14 @@ def read_rows(path: Path) -> Iterator[dict[str, object]]:
         except json.JSONDecodeError as error:
             if number == len(lines) and not line.endswith("\n"):
                 return
-            raise DataError(f"{path}:{number} is not JSON: {error}. Remove that line, or make the file again.") from None
+            raise DataError(f"{path}:{number} is not JSON: {error}. Remove the line, or make the file again.") from None
 
 
 def write_atomically(path: Path, text: str) -> None:
     """Writes a file whole or not at all."""
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.write_text(text)
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def _take_lock(folder: Path) -> IO[str]:

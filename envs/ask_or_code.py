@@ -16,7 +16,7 @@ from clarify_rl.types import Exchange, ReplyKind, Response, Stop
 class AskOrCode:
     """`user` names the simulated user (`rule_based`, or path/to/file.py:name); `limits` are the executor's.
 
-    A reply that holds fenced code is an answer, also when it asks as well (mixed): the code is run and the episode ends.
+    A reply that holds fenced code is an answer, also when it asks as well (mixed): the code runs and the episode ends.
     """
 
     user: str = "rule_based"

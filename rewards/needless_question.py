@@ -11,4 +11,4 @@ def needless_question(episode: Episode) -> Score:
     """Minus the number of questions that revealed nothing; those that nobody answered count too."""
     answered = sum(len(turn.reply.questions) for turn in episode.turns if turn.answer)
     needless = len(episode.questions) - answered + episode.useless_questions
-    return Score("needless_question", -float(needless), why=f"{needless} of {len(episode.questions)}")
+    return Score("needless_question", float(-needless), why=f"{needless} of {len(episode.questions)}")

@@ -15,7 +15,8 @@ class Tokenizer(Protocol):
 
     eos_token_id: int
 
-    def apply_chat_template(self, conversation: Sequence[Mapping[str, str]], **options: Any) -> Any: ...  # Any: HF's own
+    def apply_chat_template(self, conversation: Sequence[Mapping[str, str]], **options: Any) -> Any:  # Any: HF's own
+        ...
 
     def decode(self, token_ids: Sequence[int], **options: Any) -> Any: ...  # Any: HF's own
 
@@ -46,16 +47,16 @@ class Chat:
         return self._render([{"role": "user", "content": self.first_message(variant)}], generate=True)
 
     def user_turn_ids(self, text: str) -> tuple[int, ...]:
-        """Ids between an assistant's end-of-turn token and the next assistant turn: the user's words with their frame."""
+        """Ids from behind an assistant's end-of-turn token up to its next turn: the user's words with their frame."""
         before = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]
         done = self._render(before)
         full = self._render([*before, {"role": "user", "content": text}], generate=True)
         cut = last_index(done, self.end_ids) + 1
         if cut == 0 or full[:cut] != done[:cut]:
             raise ConfigError(
-                "This chat template cannot be used for dialogues: rendering one more turn changes the tokens of earlier "
-                "ones, or an assistant turn does not end with an end-of-turn token. Give the model a prefix-preserving "
-                "template (for example ChatML) in its chat_template.jinja."
+                "This chat template cannot be used for dialogues: rendering one more turn changes the tokens of "
+                "earlier ones, or an assistant turn does not end with an end-of-turn token. Give the model a "
+                "prefix-preserving template (for example ChatML) in its chat_template.jinja."
             )
         return full[cut:]
 

@@ -11,7 +11,20 @@ from dataclasses import dataclass, field, replace
 
 from clarify_rl.dialogue.chat import Chat
 from clarify_rl.dialogue.replies import parse_reply
-from clarify_rl.types import Episode, Exchange, Execution, Policy, Pool, Reply, Request, Response, Sample, Stop, Turn, Variant
+from clarify_rl.types import (
+    Episode,
+    Exchange,
+    Execution,
+    Policy,
+    Pool,
+    Reply,
+    Request,
+    Response,
+    Sample,
+    Stop,
+    Turn,
+    Variant,
+)
 
 
 @dataclass(frozen=True)
@@ -91,9 +104,7 @@ def run_episodes(
     With `lockstep` the policy is called max_questions + 1 times with a request for every episode, ended ones included,
     for backends whose processes must call together. `on_turn(turn, live)` is told how many episodes are under way.
     """
-    live = [
-        _start(*row, chat, limits) for row in zip(ids, variants, seeds, strict=True)
-    ]
+    live = [_start(*row, chat, limits) for row in zip(ids, variants, seeds, strict=True)]
     for turn in range(limits.max_questions + 1):
         running = [episode for episode in live if episode.stop is None]
         if on_turn:
@@ -109,8 +120,9 @@ def _start(episode_id: str, variant: Variant, seed: int, chat: Chat, limits: Dia
     episode = _Live(episode_id, variant, seed, chat.prompt_ids(variant))
     if episode.room(limits) < 1:
         episode.stop = Stop.FAILED
+        tokens = len(episode.prompt_ids)
         episode.failure = (
-            f"the prompt has {len(episode.prompt_ids)} tokens, which leaves no room in a context of {limits.context_tokens}"
+            f"the prompt has {tokens} tokens, which leaves no room in a context of {limits.context_tokens}"
         )
     return episode
 
@@ -145,7 +157,7 @@ def _read(episode: _Live, sample: Sample, chat: Chat) -> Reply:
 def _apply(
     episode: _Live, reply: Reply, response: Response, chat: Chat, limits: DialogueLimits, *, next_is_last: bool
 ) -> None:
-    """Ends the episode, or appends the user's answer if a reply still fits behind it: a sample never ends on user tokens."""
+    """Ends the episode, or appends the user's answer if a reply still fits behind it: no sample ends on user tokens."""
     episode.turns.append(Turn(reply, response.answer))
     episode.execution = response.execution
     episode.failure = response.failure

@@ -20,7 +20,7 @@ def evaluate(
     batch_size: int,
     seed: int,
 ) -> Iterator[list[Episode]]:
-    """Episodes in the suite's order, a batch at a time. The user's seeds depend on the variant alone, not on the model."""
+    """Episodes in the suite's order, a batch at a time. The user's seeds depend on the variant, not on the model."""
     for start in range(0, len(variants), batch_size):
         batch = variants[start : start + batch_size]
         yield run_episodes(

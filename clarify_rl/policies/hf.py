@@ -104,7 +104,8 @@ class _Decoding:
             use_cache=True,
             logits_to_keep=1,
         )
-        return out.logits[:, -1].float()
+        logits: torch.Tensor = out.logits[:, -1].float()
+        return logits
 
     def step(self) -> None:
         """Samples one token for every row, notes which rows ended, and runs the others on."""
@@ -138,7 +139,7 @@ class _Decoding:
 
 
 class _ReservedLayer(DynamicLayer):
-    """A cache layer that keeps room for the tokens to come, so that a step writes in place instead of copying the cache."""
+    """A cache layer that keeps room for the tokens to come, so that a step writes in place and copies nothing."""
 
     def __init__(self, reserve: int) -> None:
         super().__init__()

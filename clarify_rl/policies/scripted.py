@@ -10,7 +10,7 @@ from clarify_rl.types import Request, Sample
 
 @dataclass(frozen=True)
 class ScriptedPolicy:
-    """Replies of each episode by its id, turn after turn; `encode` turns a reply's text into ids without special tokens."""
+    """Replies of each episode by its id, turn after turn; `encode` gives a text's ids without special tokens."""
 
     scripts: Mapping[str, Sequence[str]]
     encode: Callable[[str], Sequence[int]]

@@ -1,1 +1,1 @@
-"""Synthesis: Problem -> Variants that hide, blur or contradict facts, and the replies of an exemplary engineer to them."""
+"""Synthesis: Problem -> Variants that hide, blur or contradict facts, and an exemplary engineer's replies to them."""

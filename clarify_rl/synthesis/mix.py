@@ -1,4 +1,4 @@
-"""Samples variants from the bank in given proportions: how many are clear, how many facts are missing, and in which way."""
+"""Samples variants from the bank in given proportions: how many are clear, how many facts are missing and how."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Mix:
 def sample_variants(
     mix: Mix, split: Split, seed: int, *, on_variant: Callable[[], None] | None = None
 ) -> list[Variant]:
-    """`mix.count` variants of different problems, deterministic by seed; every hidden fact is proved to matter by tests.
+    """`mix.count` variants of different problems, deterministic by seed; tests prove that every hidden fact matters.
 
     Raises DataError when the mix asks for something that cannot be made.
     """
@@ -62,7 +62,7 @@ def _defects(draw: Draw, mix: Mix, rng: Random) -> dict[str, Defect]:
 
 
 def exemplary_replies(variant: Variant, seed: int) -> tuple[str, ...]:
-    """What a good engineer would say: one question for each hidden fact, in random order, then the reference solution."""
+    """What a good engineer would say: a question for each hidden fact, in random order, then the reference solution."""
     rng = Random(f"{seed}/{variant.id}/replies")
     facts = rng.sample(variant.facts, len(variant.facts))
     return (*(rng.choice(fact.questions) for fact in facts), code_reply(variant.problem.solution))

@@ -1,1 +1,1 @@
-"""Training: the base model's pretraining, SFT on demonstrations, and reinforcement learning; the only package that imports trl."""
+"""Training: pretraining of the base model, SFT on demonstrations, and RL; the only package that imports trl."""

@@ -11,13 +11,14 @@ from transformers.trainer_utils import get_last_checkpoint
 
 
 def newest_checkpoint(folder: Path) -> str | None:
-    """The newest checkpoint in `folder` that was written to its end (its trainer state comes last); None without one."""
+    """The newest checkpoint in `folder` that was written to its end (its trainer state comes last), or None."""
     if not folder.is_dir():
         return None
     for broken in folder.glob("checkpoint-*"):
         if not (broken / "trainer_state.json").exists():
             shutil.rmtree(broken)
-    return get_last_checkpoint(str(folder))
+    newest: str | None = get_last_checkpoint(str(folder))
+    return newest
 
 
 def save_model(model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> Path:

@@ -1,6 +1,6 @@
 """GRPO (Shao et al. 2024, arXiv 2402.03300) on TRL: its trainer, our rollouts.
 
-TRL calls `rollout`, which runs the dialogue loop on the trainer's own model and hands back token ids, mask and episodes;
+TRL calls `_rollout`, which runs the dialogue loop on the trainer's own model and returns token ids, mask and episodes;
 TRL's reward functions only read the scores that the episodes came with. What it leaves out: generation by vLLM.
 """
 
@@ -78,7 +78,8 @@ class Rollouts:
             first = failed[0].failure or (failed[0].execution and failed[0].execution.detail)
             raise ClarifyError(
                 f"{len(failed)} of {len(episodes)} episodes could not be measured, more than env.max_failed_share="
-                f"{self.max_failed_share}. The first: {first}. They are in episodes/rl.jsonl; mend the cause and --resume."
+                f"{self.max_failed_share}. The first: {first}. "
+                f"They are in episodes/rl.jsonl; mend the cause, then --resume."
             )
 
 
@@ -92,7 +93,8 @@ class DialogueGRPOTrainer(GRPOTrainer):
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:  # Any: TRL's own types
         self._rows = [row["variant_index"] for row in inputs]
-        return super()._generate_and_score_completions(inputs)
+        scored: dict[str, Any] = super()._generate_and_score_completions(inputs)  # Any: TRL's own types
+        return scored
 
 
 def _rollout(prompts: list[Any], trainer: DialogueGRPOTrainer) -> dict[str, list[Any]]:  # Any: TRL's own types
@@ -102,7 +104,7 @@ def _rollout(prompts: list[Any], trainer: DialogueGRPOTrainer) -> dict[str, list
     end_id = trainer.processing_class.eos_token_id
     return {
         "prompt_ids": [list(episode.prompt_ids) for episode in episodes],
-        # TRL cannot take an empty completion: a masked end token stands for an episode that failed before its first reply.
+        # TRL takes no empty completion: a masked end token stands for an episode that failed before its first reply.
         "completion_ids": [list(episode.completion_ids) or [end_id] for episode in episodes],
         "env_mask": [list(episode.policy_mask) or [0] for episode in episodes],
         "logprobs": None,  # type: ignore[dict-item] # TRL takes None where the trainer's own model generates
@@ -121,7 +123,13 @@ def reward_function(name: str, index: int) -> Callable[..., list[float | None]]:
 
 
 def train_grpo(
-    loaded: LoadedModel, variants: Sequence[Variant], pool: Pool, chat: Chat, limits: DialogueLimits, config: Config, run: Run
+    loaded: LoadedModel,
+    variants: Sequence[Variant],
+    pool: Pool,
+    chat: Chat,
+    limits: DialogueLimits,
+    config: Config,
+    run: Run,
 ) -> Path:
     """Optimises asking and coding together from `loaded` (also the reference model), and writes models/rl."""
     section = config.rl or RLSection()

@@ -1,4 +1,4 @@
-"""Makes the embedded base model: a small Llama trained from scratch on clear problems only, so that it codes and never asks.
+"""Makes the embedded base model: a small Llama trained from scratch on clear problems, so that it codes and never asks.
 
 What it leaves out: everything a general language model needs. Its world is the bank's sentences and their solutions.
 """
@@ -14,9 +14,7 @@ from itertools import islice
 from pathlib import Path
 
 import torch
-from tokenizers import Regex
-from tokenizers import Tokenizer as BPE
-from tokenizers import decoders, models, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -39,7 +37,7 @@ CHAT_TEMPLATE = (
     "{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\n' -}}{%- endif -%}"
 )
 
-# Digits stay single, so that numbers are copied digit by digit; words, line starts and runs of signs may become one token.
+# Digits stay single, so that numbers are copied digit by digit; words, line starts and runs of signs may be one token.
 _PIECES = r" ?\d|\n *[A-Za-z_]*| ?[A-Za-z_]+| ?[^\sA-Za-z_\d]+|\s"
 _PROMPT_WEIGHT = 0.1  # of the loss on the problem's own words: enough to learn English, little enough to learn coding
 _LOADER_WORKERS = 8  # part of the recipe: the stream of examples depends on it
@@ -71,7 +69,7 @@ def pretrain(
 
 def train_tokenizer(vocabulary: int, families: Sequence[Family], seed: int) -> PreTrainedTokenizerFast:
     """Byte-level BPE over the bank's sentences and solutions, with ChatML's frame."""
-    bpe = BPE(models.BPE())
+    bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(_PIECES), behavior="isolated"),
@@ -86,7 +84,9 @@ def train_tokenizer(vocabulary: int, families: Sequence[Family], seed: int) -> P
         show_progress=False,
     )
     bpe.train_from_iterator(_corpus(families, seed), trainer)
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, pad_token=PAD, eos_token=END, additional_special_tokens=[START])
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=bpe, pad_token=PAD, eos_token=END, additional_special_tokens=[START]
+    )
     tokenizer.chat_template = CHAT_TEMPLATE
     return tokenizer
 
@@ -214,19 +214,18 @@ def exact_share(
     rows = [encode_example(tokenizer, draw) for draw in islice(draws(families, "dev", seed), count)]
     ids, mask, weights = (tensor.to(model.device) for tensor in collate(rows, model.config.pad_token_id))
     right = model(input_ids=ids, attention_mask=mask).logits[:, :-1].argmax(-1) == ids[:, 1:]
-    exact = (right | (weights[:, 1:] < 1.0)).all(1).float().mean().item()
+    exact = (right | (weights[:, 1:] < 1.0)).all(1).float().mean()
     model.train()
-    return exact
+    return float(exact)
 
 
 def save_base(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, out: Path) -> None:
     """Writes the folder that ships in the package, and the digest of each of its files."""
     out.mkdir(parents=True, exist_ok=True)
-    model.to(torch.float16).save_pretrained(out)  # type: ignore[arg-type] # transformers types `to` as a bound method
+    model.to(torch.float16).save_pretrained(out)
     tokenizer.save_pretrained(out)
     (out / "DIGESTS.json").write_text(json.dumps(asset_digests(out), indent=1) + "\n")
 
 
 def _device(name: str) -> str:
     return name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-

@@ -31,14 +31,18 @@ _NAMES = {
 class RecordProgress(TrainerCallback):
     """Writes each log to metrics.jsonl under our names, and moves a progress bar. `extra` gives more numbers a step."""
 
-    def __init__(self, run: Run, stage: str, shown: Mapping[str, str], extra: Callable[[], Mapping[str, float]]) -> None:
+    def __init__(
+        self, run: Run, stage: str, shown: Mapping[str, str], extra: Callable[[], Mapping[str, float]]
+    ) -> None:
         self.run, self.stage, self.shown, self.extra = run, stage, shown, extra
         self.bar: Any = None  # Any: tqdm has no types
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
     ) -> None:
-        self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc=self.stage, unit="step", dynamic_ncols=True)
+        self.bar = tqdm(
+            total=state.max_steps, initial=state.global_step, desc=self.stage, unit="step", dynamic_ncols=True
+        )
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object

@@ -1,4 +1,4 @@
-"""SFT on demonstrations: TRL's SFTTrainer on the very token ids of the dialogue loop, loss on the policy's turns only."""
+"""SFT on demonstrations: TRL's SFTTrainer on the dialogue loop's own token ids, loss on the policy's turns only."""
 
 from __future__ import annotations
 
@@ -22,7 +22,12 @@ from clarify_rl.types import Episode
 
 
 def train_sft(
-    loaded: LoadedModel, demonstrations: Sequence[Episode], held_out: Sequence[Episode], section: SFTSection, run: Run, seed: int
+    loaded: LoadedModel,
+    demonstrations: Sequence[Episode],
+    held_out: Sequence[Episode],
+    section: SFTSection,
+    run: Run,
+    seed: int,
 ) -> Path:
     """Trains until the held-out loss stops falling, and writes the best checkpoint to the run's models/sft."""
     checkpoints = run.folder / "checkpoints" / "sft"
@@ -48,7 +53,7 @@ def sft_config(section: SFTSection, out: Path, seed: int) -> SFTConfig:
 
 
 def to_dataset(episodes: Sequence[Episode]) -> Dataset:
-    """Columns `input_ids` and `assistant_masks` (1 on the policy's tokens, prompt and user turns 0), one row an episode."""
+    """Columns `input_ids` and `assistant_masks` (1 on the policy's tokens, else 0), one row an episode."""
     return Dataset.from_dict(
         {
             "input_ids": [[*episode.prompt_ids, *episode.completion_ids] for episode in episodes],
@@ -57,7 +62,7 @@ def to_dataset(episodes: Sequence[Episode]) -> Dataset:
     )
 
 
-def trainer_config(kind: type[Any], where: str, options: Options, out: Path, seed: int) -> Any:  # Any: TRL's config classes
+def trainer_config(kind: type[Any], where: str, options: Options, out: Path, seed: int) -> Any:  # Any: TRL's classes
     """A trainer's own configuration. Raises ConfigError for an option that TRL does not know or does not take."""
     gpu = torch.cuda.is_available()
     # TRL takes bf16 for granted; without a GPU it must be told otherwise.

@@ -13,7 +13,7 @@ from typing import Literal
 
 from clarify_rl.errors import DataError
 from clarify_rl.problems.bank.families import FAMILIES
-from clarify_rl.problems.bank.spec import Choices, Family, FactSpec, Option, Value
+from clarify_rl.problems.bank.spec import Choices, FactSpec, Family, Option, Value
 from clarify_rl.types import Case, Problem, Raises, Tests
 
 Split = Literal["train", "dev", "test"]
@@ -93,7 +93,9 @@ def _draw(family: Family, split: Split, rng: Random) -> Draw:
         if split_of(family, choices) == split:
             break
     else:
-        raise DataError(f"Family {family.name!r} has too few combinations ({family.combinations}) to fill split {split!r}.")
+        raise DataError(
+            f"Family {family.name!r} has too few combinations ({family.combinations}) to fill split {split!r}."
+        )
     entry_point = rng.choice(family.entry_points)
     call = f"{entry_point}({', '.join(family.parameters)})"
     return Draw(
@@ -107,7 +109,7 @@ def _draw(family: Family, split: Split, rng: Random) -> Draw:
 
 
 def make_problem(draw: Draw, seed: int) -> Problem | None:
-    """The problem of a draw, with tests that tell each option of each fact apart; None if some option changes no output."""
+    """A draw's problem, with tests that tell each option of each fact apart; None if some option has no effect."""
     rng = Random(f"{seed}/{draw.problem_id}")
     inputs = _inputs(draw, rng)
     expected = outcomes(draw.solution, draw.entry_point, inputs)
@@ -191,5 +193,3 @@ def same(a: object, b: object) -> bool:
     if isinstance(a, dict) and isinstance(b, dict):
         return a.keys() == b.keys() and all(same(value, b[key]) for key, value in a.items())
     return a == b
-
-

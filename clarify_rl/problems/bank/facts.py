@@ -29,12 +29,20 @@ def inclusive() -> FactSpec:
                 ("Yes, equal counts.", "Yes, inclusive.", "Equal values are included."),
             ),
             False: (
-                ("A value equal to it does not count.", "Values exactly at it are excluded.", "The comparison is strict."),
+                (
+                    "A value equal to it does not count.",
+                    "Values exactly at it are excluded.",
+                    "The comparison is strict.",
+                ),
                 ("No, equal does not count.", "No, strict.", "Equal values are excluded."),
             ),
         },
         vague=("Treat values exactly at it properly.", "Handle equal values in the right way."),
-        asks=("Does an equal value count?", "Are values exactly at it included?", "Is the comparison strict or inclusive?"),
+        asks=(
+            "Does an equal value count?",
+            "Are values exactly at it included?",
+            "Is the comparison strict or inclusive?",
+        ),
     )
 
 
@@ -44,11 +52,19 @@ def order() -> FactSpec:
         "order",
         {
             "asc": (
-                ("Return them in ascending order.", "Sort the result from low to high.", "The result is sorted ascending."),
+                (
+                    "Return them in ascending order.",
+                    "Sort the result from low to high.",
+                    "The result is sorted ascending.",
+                ),
                 ("Ascending.", "Sorted from low to high.", "In ascending order."),
             ),
             "desc": (
-                ("Return them in descending order.", "Sort the result from high to low.", "The result is sorted descending."),
+                (
+                    "Return them in descending order.",
+                    "Sort the result from high to low.",
+                    "The result is sorted descending.",
+                ),
                 ("Descending.", "Sorted from high to low.", "In descending order."),
             ),
             "kept": (
