@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -36,6 +37,7 @@ from clarify_rl.synthesis.mix import Mix, sample_variants
 from clarify_rl.types import Defect, Pool, Results, Variant
 
 console = Console()
+say = partial(console.print, soft_wrap=True)
 
 
 def run_all(config: Config, run: Run) -> Comparison:
@@ -65,7 +67,7 @@ def evaluate_run(config: Config, run: Run) -> Comparison:
         raise RunFolderError(f"{run.folder} has no data yet. Run `clarify-rl data CONFIG` first.")
     for name in checkpoints(config):
         if name in ("sft", "rl") and not config.eval.models and not run.is_done(name):
-            console.print(f"[yellow]{name} is not trained yet, so it is left out[/yellow]")
+            say(f"[yellow]{name} is not trained yet, so it is left out[/yellow]")
         else:
             _unless_done(run, f"eval-{name}", evaluate_checkpoint, config, name)
     return compare_run(config, run)
@@ -74,13 +76,13 @@ def evaluate_run(config: Config, run: Run) -> Comparison:
 def _unless_done(run: Run, name: str, stage: Callable[..., None], config: Config, *arguments: str) -> None:
     """Marks a stage complete only after it ended well."""
     if run.is_done(name):
-        console.print(f"[dim]{name}: complete already[/dim]")
+        say(f"[dim]{name}: complete already[/dim]")
         return
     started = time.monotonic()
     stage(config, run, *arguments)
     seconds = time.monotonic() - started
     run.mark_done(name, seconds)
-    console.print(f"[dim]{name}: {seconds:.0f} s[/dim]")
+    say(f"[dim]{name}: {seconds:.0f} s[/dim]")
 
 
 def checkpoints(config: Config) -> dict[str, str | None]:
@@ -132,9 +134,7 @@ def make_data(config: Config, run: Run) -> None:
     suites = [suite for suite in config.eval.suites.values() if suite.source == "bank"]
     total = sum(mix.count for _, mix, _, _ in parts) + sum(suite.count for suite in suites)
     if total:
-        console.print(
-            f"[bold]data[/bold]: {total} variants, each proved to matter by its tests -> {run.folder / 'data'}"
-        )
+        say(f"[bold]data[/bold]: {total} variants, each proved to matter by its tests -> {run.folder / 'data'}")
     with tqdm(total=total, desc="data", unit="variant", dynamic_ncols=True, disable=not total) as bar:
         for name, mix, split, families in parts:
             variants = _sample(mix, families, roles.trained, split, derive_seed(config.seed, name), bar.update)
@@ -149,7 +149,7 @@ def suite_variants(
     """The variants of an evaluation suite. The same for every seed of training: they depend on the suite alone."""
     if suite.source != "bank":
         loaded = load_humaneval_comm(suite.source, limit=suite.count)
-        console.print(f"[bold]data[/bold]: {name}: {escape(loaded.summary())}")
+        say(f"[bold]data[/bold]: {name}: {escape(loaded.summary())}")
         return list(loaded.variants)
     families: tuple[Family, ...] = getattr(family_roles(config), suite.families)
     return _sample(suite, families, families, "test", derive_seed("suite", name), on_variant)
@@ -178,7 +178,7 @@ def sft(config: Config, run: Run) -> None:
     assert config.sft is not None
     loaded = load_model(config.model.base, dtype=config.model.dtype, device=config.model.device)
     variants, held_out = run.read_variants("sft"), run.read_variants("sft_dev")
-    console.print(
+    say(
         f"[bold]sft[/bold]: {len(variants)} demonstrations ({sum(not v.is_clear for v in variants)} that ask), "
         f"{len(held_out)} held out -> {run.model_folder('sft')}"
     )
@@ -201,7 +201,7 @@ def rl(config: Config, run: Run) -> None:
     start = str(run.model_folder("sft")) if config.sft else config.model.base
     loaded = load_model(start, dtype=config.model.dtype, device=config.model.device)
     variants = run.read_variants("rl")
-    console.print(f"[bold]rl[/bold]: GRPO from {start} on {len(variants)} variants -> {run.model_folder('rl')}")
+    say(f"[bold]rl[/bold]: GRPO from {start} on {len(variants)} variants -> {run.model_folder('rl')}")
     with open_pool(config) as pool:
         train_grpo(loaded, variants, pool, chat_for(config, loaded), dialogue_limits(config, loaded), config, run)
 
@@ -216,9 +216,7 @@ def evaluate_checkpoint(config: Config, run: Run, checkpoint: str) -> None:
     chat = chat_for(config, loaded)
     suites = {name: run.read_variants(name) for name in config.eval.suites}
     total = sum(map(len, suites.values()))
-    console.print(
-        f"[bold]eval[/bold]: {checkpoint} on {total} variants of {', '.join(suites)} -> {run.folder / 'episodes'}"
-    )
+    say(f"[bold]eval[/bold]: {checkpoint} on {total} variants of {', '.join(suites)} -> {run.folder / 'episodes'}")
     with (
         open_pool(config) as pool,
         tqdm(total=total, desc=f"eval {checkpoint}", unit="episode", dynamic_ncols=True) as bar,
@@ -296,7 +294,7 @@ def _write_comparison(
     write_atomically(folder / "comparison.json", to_json(comparison))
     write_report(folder / "report.html", comparison, results, metrics, info)
     print_comparison(comparison, console)
-    console.print(f"Read every dialogue in [bold]{folder / 'report.html'}[/bold]")
+    say(f"Read every dialogue in [bold]{folder / 'report.html'}[/bold]")
     return comparison
 
 

@@ -18,7 +18,7 @@ _COLUMNS = (
     "solved\nunclear",
     "tests\npassed",
     "ask-\nrecall",
-    "false-\nask",
+    "false\nask",
     "ques-\ntions",
     "facts\nfound",
     "mal-\nformed",
@@ -39,7 +39,9 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
         for difference in comparison.differences:
             if difference.suite == suite and (difference.metric, difference.group) in _IN_WORDS and difference.pairs:
                 console.print(Padding(escape(difference_sentence(difference)), (0, 0, 0, 2)), highlight=False)
+        console.print()
         console.print(_kinds(summaries))
+        console.print()
 
 
 def _size(summary: Summary) -> str:
@@ -86,10 +88,11 @@ def _solved_and_asked(group: GroupSummary | None) -> tuple[str, str]:
 
 
 def _table(first: str, *others: str) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column(first, no_wrap=True)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=0, show_edge=False)
+    table.add_column(first, overflow="fold", min_width=8)
     for header in others:
-        table.add_column(header, justify="right", no_wrap=True)
+        # In a narrow terminal the names fold, and no number is cut.
+        table.add_column(header, justify="right", no_wrap=True, min_width=max(map(len, header.split("\n"))))
     return table
 
 

@@ -44,7 +44,9 @@ def train_sft(
         ],
     )
     trainer.remove_callback(PrinterCallback)
-    trainer.train(resume_from_checkpoint=newest_checkpoint(checkpoints))
+    newest = newest_checkpoint(checkpoints)
+    run.drop_metrics("sft", from_step=int(newest.rpartition("-")[2]) + 1 if newest else 0)
+    trainer.train(resume_from_checkpoint=newest)
     return save_model(trainer.model, loaded.tokenizer, run.model_folder("sft"))
 
 
