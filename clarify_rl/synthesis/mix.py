@@ -9,6 +9,7 @@ from random import Random
 from clarify_rl.errors import DataError
 from clarify_rl.problems.bank.draw import Draw, Split, draws, make_problem
 from clarify_rl.problems.bank.spec import Family
+from clarify_rl.seeds import derive_seed
 from clarify_rl.synthesis.variants import make_variant
 from clarify_rl.types import Defect, Variant
 
@@ -35,7 +36,7 @@ def sample_variants(
     if not mix.clear_families or (mix.clear_share < 1 and not mix.families):
         raise DataError("The mix names no families: give at least one to draw variants from.")
     rng = Random(f"{seed}/{split}/mix")
-    clear, unclear = draws(mix.clear_families, split, seed), draws(mix.families, split, seed + 1)
+    clear, unclear = draws(mix.clear_families, split, seed), draws(mix.families, split, derive_seed(seed, "unclear"))
     made: dict[str, Variant] = {}
     attempts = 0
     while len(made) < mix.count:
