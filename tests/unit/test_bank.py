@@ -23,7 +23,7 @@ from clarify_rl.problems.bank.draw import (
     split_of,
 )
 from clarify_rl.problems.bank.families import FAMILIES
-from clarify_rl.problems.bank.spec import Choices, Family, FactSpec
+from clarify_rl.problems.bank.spec import Choices, FactSpec, Family
 from clarify_rl.types import Problem, Verdict
 
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
