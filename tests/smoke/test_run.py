@@ -1,0 +1,147 @@
+"""The real command on a tiny configuration: every stage, every file, and the same result each time."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from clarify_rl.cli import main
+
+CONFIG = """
+data:
+  demonstrated: [count_beyond, chunk_list]
+  held_out: [points_beyond]
+  sft: {count: 24}
+  sft_dev: {count: 8}
+  rl: {count: 8, clear_share: 0.25}
+dialogue: {max_questions: 2, turn_tokens: 96, total_tokens: 256}
+sft:
+  trainer:
+    {max_steps: 2, eval_strategy: steps, eval_steps: 1, save_strategy: steps, save_steps: 1, learning_rate: 5.0e-4}
+rl:
+  trainer:
+    {max_steps: 2, save_steps: 1, num_generations: 4, per_device_train_batch_size: 4, gradient_accumulation_steps: 2}
+eval:
+  suites:
+    held_out: {families: held_out, count: 6}
+    trained: {families: trained, count: 4}
+"""
+STAGES = ["data", "sft", "rl", "eval-base", "eval-sft", "eval-rl"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with the configuration and its finished run, runs/first."""
+    folder, before = tmp_path_factory.mktemp("smoke"), Path.cwd()
+    (folder / "tiny.yaml").write_text(CONFIG, encoding="utf-8")
+    os.chdir(folder)
+    try:
+        assert main(["run", "tiny.yaml", "name=first"]) == 0
+        yield folder
+    finally:
+        os.chdir(before)
+
+
+@pytest.fixture(scope="module")
+def second(folder: Path) -> Path:
+    """The same run once more, in another folder."""
+    assert main(["run", "tiny.yaml", "name=second"]) == 0
+    return folder / "runs" / "second"
+
+
+def rows(path: Path) -> list[dict[str, object]]:
+    """Rows without what a clock or a scheduler decides."""
+    found = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    for row in found:
+        for name in ("cpu_s", "wall_s"):
+            (row["execution"] or {}).pop(name, None)
+    return found
+
+
+def test_a_run_leaves_everything_in_its_folder(folder: Path) -> None:
+    run = folder / "runs" / "first"
+    assert {path.stem for path in (run / "stages").iterdir()} == set(STAGES)
+    assert {path.stem for path in (run / "data").iterdir()} == {"sft", "sft_dev", "rl", "held_out", "trained"}
+    for name in ("sft", "rl"):
+        assert {"config.json", "model.safetensors", "tokenizer.json"} <= {
+            path.name for path in (run / "models" / name).iterdir()
+        }
+    episodes = {path.stem: len(rows(path)) for path in (run / "episodes").iterdir()}
+    assert episodes == {"rl": 16} | {f"eval-{c}-held_out": 6 for c in ("base", "sft", "rl")} | {
+        f"eval-{c}-trained": 4 for c in ("base", "sft", "rl")
+    }
+    metrics = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [row["step"] for row in metrics if row["stage"] == "rl"] == [1, 2]
+    assert json.loads((run / "run.json").read_text(encoding="utf-8"))["command"] == (
+        "clarify-rl run tiny.yaml name=first"
+    )
+    comparison = json.loads((run / "comparison.json").read_text(encoding="utf-8"))
+    assert (comparison["checkpoints"], comparison["suites"]) == (["base", "sft", "rl"], ["held_out", "trained"])
+    assert 'id="data">' in (run / "report.html").read_text(encoding="utf-8")
+
+
+def test_resuming_a_finished_run_changes_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = folder / "runs" / "first"
+    before = {path: path.read_bytes() for path in sorted(run.rglob("*")) if path.is_file()}
+    assert main(["run", "tiny.yaml", "name=first", "--resume"]) == 0
+    out = capsys.readouterr().out
+    assert [stage for stage in STAGES if f"{stage}: complete already" in out] == STAGES
+    assert "6 variants" in out
+    assert {path: path.read_bytes() for path in sorted(run.rglob("*")) if path.is_file()} == before
+
+
+def test_one_seed_gives_the_same_episodes_and_the_same_bytes(folder: Path, second: Path) -> None:
+    first = folder / "runs" / "first"
+    assert (first / "comparison.json").read_bytes() == (second / "comparison.json").read_bytes()
+    for path in sorted((first / "episodes").iterdir()):
+        assert rows(path) == rows(second / "episodes" / path.name), path.name
+
+
+def test_an_interrupted_rl_stage_goes_on_to_the_same_result(folder: Path, second: Path) -> None:
+    first = folder / "runs" / "first"
+    shutil.rmtree(second / "models" / "rl")
+    shutil.rmtree(second / "checkpoints" / "rl" / "checkpoint-2")
+    for stage in ("rl", "eval-rl"):
+        (second / "stages" / f"{stage}.json").unlink()
+    assert main(["run", "tiny.yaml", "name=second", "--resume"]) == 0
+    assert rows(first / "episodes" / "rl.jsonl") == rows(second / "episodes" / "rl.jsonl")
+    assert (first / "comparison.json").read_bytes() == (second / "comparison.json").read_bytes()
+
+
+def test_several_runs_are_compared_side_by_side(folder: Path, second: Path) -> None:
+    assert main(["compare", "runs/first", "runs/second"]) == 2
+    assert main(["compare", "runs/first", "runs/second", "--out", "runs/first"]) == 2
+    assert main(["compare", "runs/first", "runs/second", "--out", "both"]) == 0
+    comparison = json.loads((folder / "both" / "comparison.json").read_text(encoding="utf-8"))
+    assert comparison["checkpoints"] == [
+        f"{run}/{name}" for run in ("first", "second") for name in ("base", "sft", "rl")
+    ]
+    assert (folder / "both" / "report.html").is_file()
+
+
+def test_runs_with_other_suites_are_not_compared(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    models = ["--model", "embedded", "--model", "rl=runs/first/models/rl"]
+    dialogue = ["--instruction", "", "--turn-tokens", "96", "--max-questions", "2"]
+    assert main(["eval", *models, "--suite", "bank", "--limit", "3", *dialogue]) == 0
+    comparison = json.loads((folder / "runs" / "bank-embedded-rl" / "comparison.json").read_text(encoding="utf-8"))
+    assert comparison["checkpoints"] == ["embedded", "rl"]
+    capsys.readouterr()
+    assert main(["compare", "runs/first", "runs/bank-embedded-rl", "--out", "both"]) == 2
+    assert "were not evaluated on the same variants of suite 'held_out'" in capsys.readouterr().err
+
+
+def test_you_can_play_against_the_newest_model(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("1\n" * 5))
+    assert main(["play", "--config", "tiny.yaml", "name=first", "--kind", "incomplete", "--seed", "1"]) == 0
+    out = capsys.readouterr().out
+    assert "You are the user of runs/first/models/rl." in out
+    assert "What the model reads" in out
+    assert "hidden tests pass" in out or "No code" in out

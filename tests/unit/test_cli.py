@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import argparse
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from clarify_rl.arguments import make_parser, parse
+from clarify_rl.cli import main
+from clarify_rl.config import load_config, to_yaml
+from clarify_rl.store import Run
+
+TINY = ["data.sft.count=4", "data.sft_dev.count=2", "data.rl.count=2"]
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    yield parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for inner in action.choices.values():
+                yield from parsers(inner)
+
+
+COMMANDS = [parser for parser in parsers(make_parser()) if parser.get_default("command")]
+
+
+@pytest.mark.parametrize("parser", COMMANDS, ids=lambda parser: parser.get_default("command"))
+def test_the_example_in_each_help_parses(parser: argparse.ArgumentParser) -> None:
+    assert parser.epilog is not None
+    program, *argv = shlex.split(parser.epilog.removeprefix("example:"))
+    assert program == "clarify-rl"
+    assert parse(argv).command == parser.get_default("command")
+
+
+def test_every_command_is_there() -> None:
+    found = {parser.get_default("command") for parser in COMMANDS}
+    assert found == set("run data sft rl eval compare play pretrain".split()) | {"config show", "config list"}
+
+
+def test_key_value_pairs_may_stand_behind_options() -> None:
+    arguments = parse(["run", "demo", "seed=1", "--resume", "name=x"])
+    assert (arguments.config, arguments.items, arguments.resume) == ("demo", ["seed=1", "name=x"], True)
+
+
+@pytest.mark.parametrize("argv", [[], ["bogus"], ["run"], ["run", "demo", "--bogus"], ["config", "list", "more"]])
+def test_a_wrong_command_line_exits_with_2(argv: list[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(argv)
+    assert caught.value.code == 2
+
+
+def test_a_mistake_is_one_message_without_a_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "demo", "sed=1"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("clarify-rl: Unknown key 'sed'. Did you mean 'seed'?")
+    assert "Traceback" not in err
+
+
+def test_the_version_and_the_configurations_load_no_heavy_library() -> None:
+    program = (
+        "import sys; from clarify_rl.cli import main; code = main(['config', 'show', 'demo', 'seed=3']); "
+        "sys.exit(code or len({'torch', 'transformers', 'trl', 'ray', 'numpy'} & sys.modules.keys()))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == to_yaml(load_config("demo", ["seed=3"]))
+
+
+def test_a_dry_run_says_what_would_be_done_and_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", "demo", "--dry-run", "seed=4"]) == 0
+    out = capsys.readouterr().out
+    assert "runs/demo (new), seed 4" in out
+    assert f"data/sft.jsonl ({load_config('demo').data.sft.count})" in out
+    assert "models/sft" in out
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("data.held_out=[pionts_beyond]", "No family named 'pionts_beyond'. Did you mean 'points_beyond'?"),
+        ("env.user=rule_base", "No user named 'rule_base'. Did you mean 'rule_based'?"),
+        ("rewards=[{use: pas_rate}]", "No reward named 'pas_rate'. Did you mean 'pass_rate'?"),
+        ("rl.trainer.max_step=3", "rl.trainer:"),
+        ("sft.trainer.learning_rat=3", "sft.trainer:"),
+        ("model.base=/no/such/model", "No model '/no/such/model'"),
+        ("eval.suites.held_out_families.source=no.jsonl", "no file no.jsonl"),
+    ],
+)
+@pytest.mark.parametrize("dry", [True, False], ids=["dry-run", "run"])
+def test_what_would_stop_a_run_is_found_before_its_folder_is_made(
+    override: str, message: str, dry: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", "demo", override, *(["--dry-run"] if dry else [])]) == 2
+    assert message in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_data_is_made_once_and_the_next_stage_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    suites = [f"eval.suites.{name}.count=2" for name in load_config("demo").eval.suites]
+    wanted = ["demo", *TINY, *suites]
+    assert main(["rl", *wanted]) == 2
+    assert f"First: clarify-rl sft {shlex.join(wanted)}" in capsys.readouterr().err
+    assert main(["sft", *wanted]) == 2
+    assert f"First: clarify-rl data {shlex.join(wanted)}" in capsys.readouterr().err
+    assert main(["data", *wanted]) == 0
+    before = {path: path.read_bytes() for path in Path("runs/demo/data").iterdir()}
+    assert len(before) == 6
+    capsys.readouterr()
+    assert main(["data", *wanted]) == 0
+    assert "data: complete already" in capsys.readouterr().out
+    assert {path: path.read_bytes() for path in Path("runs/demo/data").iterdir()} == before
+    assert main(["run", *wanted]) == 2
+    assert f"clarify-rl run {shlex.join(wanted)} --resume" in capsys.readouterr().err
+    assert main(["data", *wanted, "seed=1"]) == 2
+    assert "another configuration" in capsys.readouterr().err
+
+
+def test_nothing_is_resumed_where_nothing_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "demo", "--resume"]) == 2
+    assert "Nothing to resume in runs/demo" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_folder_in_use_is_left_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    config = load_config("demo")
+    with Run.create(config.folder, to_yaml(config), ["x"]):
+        assert main(["run", "demo", "--resume"]) == 2
+    assert "in use by another process" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["eval"], "Give one run folder"),
+        (["eval", "--model", "embedded"], "Give one run folder"),
+        (["eval", "runs/x", "--model", "embedded", "--suite", "bank"], "Give one run folder"),
+        (["eval", "runs/x"], "runs/x holds no run"),
+        (["eval", "--model", "a/b", "--model", "c/b", "--suite", "bank"], "Two models have one name"),
+        (["eval", "--model", "a b=x", "--suite", "bank"], "is no name"),
+        (["eval", "--model", "embedded", "--suite", "no.jsonl"], "no file no.jsonl"),
+        (["compare", "runs/x"], "runs/x holds no run"),
+        (["play", "--kind", "strange"], "No kind 'strange'"),
+        (["play", "--variant", "x"], "Run `clarify-rl data` first"),
+    ],
+)
+def test_other_mistakes_say_what_to_type(
+    argv: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(argv) == 2
+    assert message in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupted_command_says_what_is_kept_and_how_to_go_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("clarify_rl.pipeline.sample_variants", interrupted)
+    assert main(["run", "demo"]) == 130
+    err = capsys.readouterr().err
+    assert "runs/demo keeps the complete stages (none)" in err
+    assert err.endswith("Go on with it: clarify-rl run demo --resume\n")

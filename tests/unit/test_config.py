@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from clarify_rl.config import Config, load_config, saved_config, shipped_configs, to_yaml
+from clarify_rl.errors import ConfigError, RunFolderError
+
+
+def written(folder: Path, text: str) -> str:
+    path = folder / "mine.yaml"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize("name", shipped_configs())
+def test_a_shipped_configuration_loads_and_opens_with_its_command(name: str) -> None:
+    text = (Path(__file__).parents[2] / "configs" / f"{name}.yaml").read_text(encoding="utf-8")
+    assert isinstance(load_config(name), Config)
+    assert text.startswith("# ")
+    assert "clarify-rl " in text.splitlines()[0]
+
+
+def test_the_command_line_wins_over_options_over_the_file_over_base(tmp_path: Path) -> None:
+    file = written(tmp_path, "name: file\nseed: 1\ndialogue: {turn_tokens: 7}\n")
+    config = load_config(file, ["seed=3"], options={"name": "options", "seed": 2})
+    assert (config.name, config.seed, config.dialogue.turn_tokens) == ("options", 3, 7)
+    assert [item.use for item in config.rewards][:1] == ["pass_rate"]
+
+
+def test_options_may_hold_dots_and_colons(tmp_path: Path) -> None:
+    options = {"eval": {"models": {"qwen2.5": "a/b"}}, "dialogue": {"instruction": "Code: or ask?"}}
+    config = load_config(None, options=options)
+    assert config.eval.models == {"qwen2.5": "a/b"}
+    assert config.dialogue.instruction == "Code: or ask?"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("sed=1", "Did you mean 'seed'?"),
+        ("rl.trainr.max_steps=2", "Unknown key 'rl.trainr'. Did you mean 'trainer'?"),
+        ("eval.suites.held_out_families.family=unseen", "Did you mean 'families'?"),
+        ("seed=-1", "seed: Input should be greater than or equal to 0 (found -1)."),
+        ("seed", "'seed' is not key=value"),
+        ("name=${nothing}", "Cannot put the configuration together"),
+    ],
+)
+def test_a_wrong_override_says_what_to_type(override: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config("demo", [override])
+    assert message in str(caught.value)
+
+
+def test_an_unknown_configuration_names_those_that_ship() -> None:
+    with pytest.raises(ConfigError, match=r"one that ships \(.*demo.*\)\. Did you mean 'demo'\?"):
+        load_config("demmo")
+
+
+def test_broken_yaml_names_the_file(tmp_path: Path) -> None:
+    file = written(tmp_path, "seed: [1")
+    with pytest.raises(ConfigError, match="not valid YAML"):
+        load_config(file)
+
+
+def test_a_family_has_one_role(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="'clock'"):
+        load_config(None, ["data.demonstrated=[clock]", "data.held_out=[clock]"])
+
+
+def test_a_stage_can_be_left_out() -> None:
+    config = load_config("demo", ["sft=null", "rl=null"])
+    assert (config.sft, config.rl) == (None, None)
+
+
+def test_the_saved_configuration_is_the_resolved_one(tmp_path: Path) -> None:
+    config = load_config("demo", ["seed=5", "sft=null"])
+    (tmp_path / "config.yaml").write_text(to_yaml(config), encoding="utf-8")
+    assert saved_config(tmp_path) == config
+    assert to_yaml(saved_config(tmp_path)) == to_yaml(config) == to_yaml(load_config(str(tmp_path / "config.yaml")))
+
+
+def test_a_folder_without_a_run_is_no_run_folder(tmp_path: Path) -> None:
+    with pytest.raises(RunFolderError, match="holds no run"):
+        saved_config(tmp_path)

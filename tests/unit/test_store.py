@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from clarify_rl.errors import DataError, RunFolderError
+from clarify_rl.store import Run
+from clarify_rl.types import (
+    Answer,
+    Case,
+    Defect,
+    Episode,
+    Execution,
+    Fact,
+    Problem,
+    Raises,
+    Reply,
+    ReplyKind,
+    Score,
+    Stop,
+    Tests,
+    Turn,
+    Variant,
+    Verdict,
+)
+
+COMMAND = ["clarify-rl", "run", "demo"]
+VALUES = ((1, "a"), {1, 2}, frozenset({3}), {(1, 2): None}, b"\x00\xff", True, 1, 1.0, float("inf"), -0.0, "ü\n")
+FACT = Fact("order", Defect.AMBIGUOUS, "Descending.", "Sensibly.", ("Down.",), ("Which order?",), ("ord", "sort"))
+CASES = (*(Case((value,), value) for value in VALUES), Case((), Raises("ValueError")))
+PROBLEM = Problem("p", "Sort it.", "sort", Tests(CASES, "printed"), "def sort(x): ...", "test", "family")
+VARIANT = Variant("p/order", PROBLEM, "Sort it sensibly.", "ambiguous", (FACT,))
+EPISODE = Episode(
+    id="eval/p/order",
+    variant=VARIANT,
+    seed=7,
+    turns=(
+        Turn(
+            Reply("Which?", ReplyKind.QUESTION, ("Which?",), None, (5, 6), (-0.5, -0.25)),
+            Answer("Down.", ("order",), 1),
+        ),
+        Turn(Reply("```\npass\n```", ReplyKind.CODE, (), "pass", (7,), None)),
+    ),
+    stop=Stop.CODE,
+    execution=Execution(Verdict.WRONG, 1, 2, ("pass", "wrong"), 0.5, 1.5, "detail"),
+    failure="something of ours",
+    prompt_ids=(1, 2),
+    completion_ids=(5, 6, 9, 7),
+    policy_mask=(1, 1, 0, 1),
+    logprobs=(-0.5, -0.25, 0.0, -1.0),
+    scores=(Score("pass_rate", None, 0.5, 1, "why"), Score("other", 0.0)),
+)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return Run.create(tmp_path / "run", "seed: 0\n", COMMAND)
+
+
+def test_an_episode_comes_back_with_every_field(run: Run) -> None:
+    bare = Episode("bare", VARIANT, 0, (), Stop.FAILED)
+    run.add_episodes("eval", [EPISODE, bare])
+    assert run.read_episodes("eval", [VARIANT]) == [EPISODE, bare]
+
+
+def test_the_values_of_tests_keep_their_types(run: Run) -> None:
+    run.write_variants("part", [VARIANT])
+    [found] = run.read_variants("part")
+    assert found == VARIANT
+    values = [case.expected for case in found.problem.tests.cases]
+    assert [(type(value), repr(value)) for value in values] == [
+        (type(case.expected), repr(case.expected)) for case in CASES
+    ]
+
+
+def test_a_last_line_that_a_crash_cut_off_is_left_out(run: Run) -> None:
+    run.add_episodes("eval", [EPISODE])
+    with (run.folder / "episodes" / "eval.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"id": "eval/p/or')
+    assert run.read_episodes("eval", [VARIANT]) == [EPISODE]
+
+
+def test_episodes_added_after_a_crash_do_not_join_the_line_that_it_cut_off(run: Run) -> None:
+    run.add_episodes("rl", [EPISODE], step=0)
+    with (run.folder / "episodes" / "rl.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"id": "eval/p/or')
+    run.drop_episodes("rl", from_step=1)
+    run.add_episodes("rl", [EPISODE], step=1)
+    assert run.read_episodes("rl", [VARIANT]) == [EPISODE, EPISODE]
+
+
+def test_a_broken_line_in_the_middle_is_named(run: Run) -> None:
+    run.write_variants("part", [VARIANT])
+    path = run.data_file("part")
+    path.write_text("{broken\n" + path.read_text(encoding="utf-8"), encoding="utf-8")
+    with pytest.raises(DataError, match=r"part\.jsonl:1 is not JSON"):
+        run.read_variants("part")
+
+
+def test_text_with_unusual_line_separators_stays_one_row(run: Run) -> None:
+    run.add_metrics("rl", 1, {"note": "a\u2028b\u0085c"})
+    assert run.read_metrics() == [{"stage": "rl", "step": 1, "note": "a\u2028b\u0085c"}]
+
+
+def test_a_resumed_stage_forgets_only_its_own_later_steps(run: Run) -> None:
+    for stage, step in (("sft", 2), ("rl", 1), ("rl", 2)):
+        run.add_metrics(stage, step, {"train/loss": 1.0})
+        run.add_episodes("rl", [EPISODE], step=step)
+    run.drop_metrics("rl", from_step=2)
+    run.drop_episodes("rl", from_step=2)
+    assert [(row["stage"], row["step"]) for row in run.read_metrics()] == [("sft", 2), ("rl", 1)]
+    assert len(run.read_episodes("rl", [VARIANT])) == 1
+
+
+def test_a_run_folder_in_use_is_refused(run: Run) -> None:
+    with pytest.raises(RunFolderError, match="in use by another process"):
+        Run.resume(run.folder, "seed: 0\n")
+    run.close()
+    Run.resume(run.folder, "seed: 0\n").close()
+
+
+def test_a_run_is_never_overwritten(run: Run) -> None:
+    run.close()
+    with pytest.raises(RunFolderError, match="already holds a run"):
+        Run.create(run.folder, "seed: 0\n", COMMAND)
+
+
+def test_resuming_with_another_configuration_is_refused_and_frees_the_folder(run: Run) -> None:
+    run.close()
+    with pytest.raises(RunFolderError, match="another configuration"):
+        Run.resume(run.folder, "seed: 1\n")
+    Run.resume(run.folder, "seed: 0\n").close()
+
+
+def test_resuming_without_a_run_is_refused_and_makes_nothing(tmp_path: Path) -> None:
+    with pytest.raises(RunFolderError, match="Nothing to resume"):
+        Run.resume(tmp_path / "none", "seed: 0\n")
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_stage_is_complete_only_when_marked(run: Run) -> None:
+    assert run.done() == []
+    run.mark_done("sft", 1.23)
+    run.mark_done("rl", 2.0)
+    assert (run.is_done("sft"), run.is_done("eval-base"), run.done()) == (True, False, ["sft", "rl"])
+
+
+def test_the_command_and_the_versions_are_kept(run: Run) -> None:
+    info = json.loads((run.folder / "run.json").read_text(encoding="utf-8"))
+    assert info["command"] == "clarify-rl run demo"
+    assert {"python", "torch", "processor", "cores"} <= info.keys()
