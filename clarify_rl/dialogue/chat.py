@@ -6,8 +6,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import jinja2
+
 from clarify_rl.errors import ConfigError
 from clarify_rl.types import Variant
+
+_REMEDY = "Give the model a prefix-preserving template (for example ChatML) in its chat_template.jinja."
 
 
 class Tokenizer(Protocol):
@@ -37,7 +41,36 @@ class Chat:
     def __post_init__(self) -> None:
         if not self.end_ids:
             object.__setattr__(self, "end_ids", frozenset({self.tokenizer.eos_token_id}))
-        self.user_turn_ids("Is this prefix-preserving?")
+        try:
+            self._check_template()
+        except jinja2.TemplateError as error:
+            raise ConfigError(
+                f"The chat template cannot render user and assistant turns: {error}. {_REMEDY}"
+            ) from error
+
+    def _check_template(self) -> None:
+        """Two exchanges, appended turn by turn, must give what rendering all of them at once gives."""
+        replies = ("<think>Hm.</think>\n\nIs it so?", "And this?")
+        messages = [{"role": "user", "content": "Write it."}]
+        ids = self._render(messages, generate=True)
+        for reply in replies:
+            messages += [{"role": "assistant", "content": reply}]
+            done = self._render(messages)
+            end = last_index(done, self.end_ids) + 1
+            if end <= len(ids) or done[: len(ids)] != ids:
+                raise ConfigError(self._refusal())
+            messages += [{"role": "user", "content": "Yes."}]
+            ids = (*done[:end], *self.user_turn_ids("Yes."))
+            if self._render(messages, generate=True) != ids:
+                raise ConfigError(self._refusal())
+
+    def _refusal(self) -> str:
+        ends = ", ".join(repr(str(self.tokenizer.decode([token]))) for token in sorted(self.end_ids))
+        return (
+            "This chat template cannot be used for dialogues: one more turn changes the tokens of earlier ones (it may "
+            "strip thinking or count turns), or an assistant turn does not end with an end-of-turn token "
+            f"(tried {ends}). {_REMEDY}"
+        )
 
     def first_message(self, variant: Variant) -> str:
         return f"{self.instruction}\n\n{variant.prompt}" if self.instruction else variant.prompt
@@ -53,16 +86,14 @@ class Chat:
         full = self._render([*before, {"role": "user", "content": text}], generate=True)
         cut = last_index(done, self.end_ids) + 1
         if cut == 0 or full[:cut] != done[:cut]:
-            raise ConfigError(
-                "This chat template cannot be used for dialogues: rendering one more turn changes the tokens of "
-                "earlier ones, or an assistant turn does not end with an end-of-turn token. Give the model a "
-                "prefix-preserving template (for example ChatML) in its chat_template.jinja."
-            )
+            raise ConfigError(self._refusal())
         return full[cut:]
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """Text of a reply, without special tokens."""
-        return str(self.tokenizer.decode(list(token_ids), skip_special_tokens=True))
+        # Some tokenizers tidy up: they turn " ," into ",", which changes what a program prints.
+        options = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
+        return str(self.tokenizer.decode(list(token_ids), **options))
 
     def _render(self, messages: Sequence[Mapping[str, str]], *, generate: bool = False) -> tuple[int, ...]:
         ids = self.tokenizer.apply_chat_template(

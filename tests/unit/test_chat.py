@@ -1,0 +1,169 @@
+"""Chat templates as token arithmetic: what is appended turn by turn is what rendering the whole dialogue gives."""
+
+from collections.abc import Sequence
+
+import pytest
+from tokenizers import Regex, Tokenizer, decoders, pre_tokenizers
+from tokenizers.models import BPE
+from transformers import PreTrainedTokenizerFast
+
+from clarify_rl.dialogue.chat import Chat, last_index
+from clarify_rl.errors import ConfigError
+from clarify_rl.policies.models import load_model
+from clarify_rl.types import Case, Problem, Tests, Variant
+
+PROBLEM = Problem("p", "Write f(xs) that sorts xs.", "f", Tests((Case(([],), []),)), "def f(xs): ...", "test")
+VARIANT = Variant("v", PROBLEM, "Write f(xs).")
+
+QWEN2_5 = (
+    "{% if messages[0]['role'] != 'system' %}<|im_start|>system\nYou are Qwen.<|im_end|>\n{% endif %}"
+    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+SMOLLM2 = (
+    "{% for m in messages %}{% if loop.first and m['role'] != 'system' %}<|im_start|>system\nYou are a helpful AI "
+    "assistant named SmolLM<|im_end|>\n{% endif %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>' + "
+    "'\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+LLAMA3 = (
+    "{{- bos_token }}{% for m in messages %}<|start_header_id|>{{ m['role'] }}<|end_header_id|>\n\n"
+    "{{ m['content'] | trim }}<|eot_id|>{% endfor %}"
+    "{% if add_generation_prompt %}<|start_header_id|>assistant<|end_header_id|>\n\n{% endif %}"
+)
+GEMMA = (
+    "{{ bos_token }}{% for m in messages %}{% if (m['role'] == 'user') != (loop.index0 % 2 == 0) %}"
+    "{{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}{% endif %}"
+    "<start_of_turn>{{ 'model' if m['role'] == 'assistant' else m['role'] }}\n{{ m['content'] | trim }}<end_of_turn>\n"
+    "{% endfor %}{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}"
+)
+COUNTS_TURNS = (
+    "{% for m in messages %}<|im_start|>{{ m['role'] }} {{ loop.index }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant {{ messages | length + 1 }}\n{% endif %}"
+)
+STRIPS_THINKING = (
+    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n"
+    "{{ m['content'] if loop.last else m['content'].split('</think>')[-1].lstrip('\n') }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+COUNTS_MESSAGES_FIRST = "{{ messages | length }} messages\n" + QWEN2_5
+NEVER_ENDS = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}"
+LAST_TURN_OPEN = QWEN2_5.replace(
+    "{{ m['content'] }}<|im_end|>\n", "{{ m['content'] }}{% if not loop.last %}<|im_end|>\n{% endif %}"
+)
+OTHER_HEADER = QWEN2_5.replace("<|im_start|>assistant\n{% endif %}", "<|im_start|>assistant\n<think>\n{% endif %}")
+
+SPECIALS = (
+    "<unk> <bos> <eos> <|im_start|> <|im_end|> <|start_header_id|> <|end_header_id|> <|eot_id|> "
+    "<start_of_turn> <end_of_turn>"
+).split()
+
+
+def tokenizer(template: str, end: str) -> PreTrainedTokenizerFast:
+    """A byte-level tokenizer with a few merges, so that text joined otherwise has other tokens."""
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    merges = [("a", "s"), ("e", "r"), ("Ċ", "Ċ"), ("i", "s"), ("t", "h"), (".", "Ċ")]
+    vocabulary = {token: i for i, token in enumerate([*SPECIALS, *letters, *map("".join, merges)])}
+    backend = Tokenizer(BPE(vocab=vocabulary, merges=merges, unk_token="<unk>"))
+    # As Llama 3 and Qwen2.5 do: newlines stay together, whatever follows.
+    lines = pre_tokenizers.Split(Regex(r"\s*[\r\n]+|\s+(?!\S)|\s*\S+"), "isolated")
+    bytes_only = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    backend.pre_tokenizer = pre_tokenizers.Sequence([lines, bytes_only])
+    backend.decoder = decoders.ByteLevel()
+    backend.add_special_tokens(SPECIALS)
+    made = PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        unk_token="<unk>",
+        bos_token="<bos>",
+        eos_token=end,
+        clean_up_tokenization_spaces=True,
+        clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output=True,
+    )
+    made.chat_template = template
+    return made
+
+
+def ids_of(made: PreTrainedTokenizerFast, *tokens: str) -> frozenset[int]:
+    return frozenset(made.convert_tokens_to_ids(token) for token in tokens)
+
+
+def embedded() -> PreTrainedTokenizerFast:
+    return load_model("embedded", device="cpu").tokenizer
+
+
+@pytest.mark.parametrize(
+    ("made", "end"),
+    [
+        (embedded(), "<|im_end|>"),
+        (tokenizer(QWEN2_5, "<|im_end|>"), "<|im_end|>"),
+        (tokenizer(SMOLLM2, "<|im_end|>"), "<|im_end|>"),
+        (tokenizer(LLAMA3, "<|eot_id|>"), "<|eot_id|>"),
+        (tokenizer(GEMMA, "<eos>"), "<end_of_turn>"),
+    ],
+    ids=["embedded", "qwen2.5", "smollm2", "llama3", "gemma"],
+)
+def test_appended_ids_are_those_of_the_whole_dialogue(made: PreTrainedTokenizerFast, end: str) -> None:
+    chat = Chat(made, "Ask or code.", end_ids=ids_of(made, end))
+    dialogue = [
+        ("What is the order?", "Ascending.\nMind it."),
+        ("Is it as\n\nbefore?", "No. <3"),
+        ("Who wins?", "All."),
+    ]
+    ids = list(chat.prompt_ids(VARIANT))
+    messages = [{"role": "user", "content": "Ask or code.\n\nWrite f(xs)."}]
+    for reply, answer in dialogue:
+        ids += [*made.encode(reply, add_special_tokens=False), *ids_of(made, end), *chat.user_turn_ids(answer)]
+        messages += [{"role": "assistant", "content": reply}, {"role": "user", "content": answer}]
+        assert ids == made.apply_chat_template(messages, tokenize=True, return_dict=False, add_generation_prompt=True)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [COUNTS_TURNS, STRIPS_THINKING, COUNTS_MESSAGES_FIRST, NEVER_ENDS, LAST_TURN_OPEN, OTHER_HEADER],
+    ids=["counts turns", "strips thinking", "counts messages", "never ends", "last turn open", "other header"],
+)
+def test_a_template_that_is_not_prefix_preserving_is_refused(template: str) -> None:
+    with pytest.raises(ConfigError, match=r"chat template cannot be used for dialogues.*prefix-preserving.*ChatML"):
+        Chat(tokenizer(template, "<|im_end|>"))
+
+
+def test_without_the_token_that_ends_a_turn_the_message_names_those_that_were_tried() -> None:
+    with pytest.raises(ConfigError, match=r"end-of-turn token \(tried '<eos>'\)"):
+        Chat(tokenizer(GEMMA, "<eos>"))
+
+
+def test_a_template_that_only_takes_other_roles_is_refused_in_a_sentence() -> None:
+    picky = "{{ raise_exception('Only user and assistant roles are supported!') }}"
+    with pytest.raises(ConfigError, match="Only user and assistant roles"):
+        Chat(tokenizer(picky, "<|im_end|>"))
+
+
+def test_a_turn_may_end_with_any_of_several_tokens() -> None:
+    made = tokenizer(LLAMA3, "<eos>")
+    ends = ids_of(made, "<eos>", "<|eot_id|>")
+    assert Chat(made, end_ids=ends).user_turn_ids("Yes.") == Chat(
+        made, end_ids=ids_of(made, "<|eot_id|>")
+    ).user_turn_ids("Yes.")
+
+
+def test_the_tokenizers_own_end_is_the_default() -> None:
+    made = tokenizer(QWEN2_5, "<|im_end|>")
+    assert Chat(made).end_ids == ids_of(made, "<|im_end|>")
+
+
+def test_an_instruction_stands_before_the_problem_and_nothing_does_without_one() -> None:
+    made = tokenizer(QWEN2_5, "<|im_end|>")
+    assert Chat(made, "Ask first.").first_message(VARIANT) == "Ask first.\n\nWrite f(xs)."
+    assert Chat(made).first_message(VARIANT) == "Write f(xs)."
+
+
+def test_decoding_gives_the_code_as_it_was_written() -> None:
+    made = tokenizer(QWEN2_5, "<|im_end|>")
+    code = "x = ' , ' if a != b else ' . '  # don 't\n\n    ? ! n't"
+    ids: Sequence[int] = [*made.encode(code, add_special_tokens=False), *ids_of(made, "<|im_end|>")]
+    assert Chat(made).decode(ids) == code
+
+
+def test_the_last_index_of_nothing_is_minus_one() -> None:
+    assert last_index([1, 2, 3, 2], {2}) == 3
+    assert last_index([1, 2, 3], {5}) == -1
+    assert last_index([], {5}) == -1
