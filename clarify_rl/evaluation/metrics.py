@@ -70,7 +70,7 @@ def summarise(results: Results) -> Summary:
         for name in group_names(episode.variant):
             members.setdefault(name, []).append(episode)
     by_kind = [name for name in members if not name.endswith(" missing")]
-    by_number = [name for name in members if name.endswith(" missing")]
+    by_number = sorted((name for name in members if name.endswith(" missing")), key=lambda name: int(name.split()[0]))
     groups = tuple(_summarise_group(name, members[name]) for name in by_kind + by_number)
     return Summary(results.checkpoint, results.suite, groups)
 

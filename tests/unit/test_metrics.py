@@ -125,3 +125,13 @@ def test_no_episodes_give_empty_groups_without_numbers() -> None:
 def test_a_fact_that_is_not_the_variants_own_is_not_counted_as_revealed() -> None:
     summary = group("unclear", episode("a", question("other"), CODE, kind="incomplete", facts=ONE, execution=WRONG))
     assert summary.revealed == Mean(0.0, 1)
+
+
+def test_numbers_of_missing_facts_stand_in_their_order() -> None:
+    facts = tuple(Fact(str(number), None, f"Fact {number}.") for number in range(10))
+    episodes = (
+        episode("a", CODE, kind="ambiguous", facts=facts, execution=PASSED),
+        episode("b", CODE, kind="incomplete", facts=facts[:2], execution=PASSED),
+    )
+    names = [group.group for group in summarise(Results("rl", "held_out", episodes)).groups]
+    assert names[-2:] == ["2 missing", "10 missing"]
