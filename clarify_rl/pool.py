@@ -6,6 +6,7 @@ A worker's failure is data: it comes back as a failed response (or an unmeasured
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -60,6 +61,8 @@ class Worker:
             return _failed(f"environment raised {type(error).__name__}: {error}")
         if response.answer is None and response.stop is None:
             return _failed("the environment returned neither an answer nor a stop")
+        if response.stop is Stop.FAILED and not response.failure:
+            return _failed("the environment gave no reason")
         return response
 
 
@@ -70,12 +73,15 @@ def _failed(why: str) -> Response:
 def _score(spec: RewardSpec, rule: Reward, episode: Episode) -> Score:
     name = spec.use.rpartition(":")[2]
     try:
-        value = rule(episode)
+        found = rule(episode)
+        score = found if isinstance(found, Score) else Score(name, found)
+        value = None if score.value is None else float(score.value)
     except Exception as error:  # a plugin's bug masks this episode and says so; it does not stop the others
         return Score(name, None, spec.weight, why=f"{type(error).__name__}: {error}")
-    if isinstance(value, Score):
-        return Score(name, value.value, spec.weight, value.turn, value.why)
-    return Score(name, None if value is None else float(value), spec.weight)
+    if value is not None and not math.isfinite(value):
+        # One such number would make the advantages of its whole group meaningless.
+        return Score(name, None, spec.weight, score.turn, f"not a finite number: {value}. {score.why}".strip())
+    return Score(name, value, spec.weight, score.turn, score.why)
 
 
 class LocalPool:

@@ -139,12 +139,15 @@ def _take_turn(
     ]
     responses = pool.respond(exchanges) if exchanges else []
     for (episode, _), reply, response in zip(running, replies, responses, strict=True):
+        if turn == limits.max_questions and response.stop is None:
+            response = Response(stop=Stop.NO_CODE)
         _apply(episode, reply, response, chat, limits, next_is_last=turn + 1 == limits.max_questions)
 
 
 def _request(episode: _Live, turn: int, limits: DialogueLimits) -> Request:
     budget = 1 if episode.stop else min(limits.turn_tokens, episode.room(limits))
-    context = (*episode.prompt_ids, *episode.completion_ids)
+    # Nobody reads the reply to an ended episode, and its context may be too long for the model.
+    context = episode.prompt_ids[:1] if episode.stop else (*episode.prompt_ids, *episode.completion_ids)
     return Request(context, budget, episode.id, turn, episode.seed)
 
 
