@@ -1,0 +1,142 @@
+"""Each reward: the reference solution, an empty answer, a crash, the cheapest cheats, and the unmeasured."""
+
+import pickle
+from collections.abc import Iterator
+
+import pytest
+from clarify_rl.rewards.needless_question import needless_question
+from clarify_rl.rewards.pass_rate import PassRate
+from clarify_rl.rewards.useful_question import useful_question
+
+from clarify_rl.pool import LocalPool
+from clarify_rl.registry import load_reward
+from clarify_rl.types import Episode, Execution, Stop, Variant, Verdict
+from tests.dialogues import ASC, ASK, CLEAR, CRASH, DESC, SPEC, UNCLEAR, play
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[LocalPool]:
+    made = LocalPool(SPEC)
+    yield made
+    made.close()
+
+
+def one(pool: LocalPool, variant: Variant, *replies: str) -> Episode:
+    return play((variant, replies), pool=pool)[0]
+
+
+def unmeasured(verdict: Verdict) -> Episode:
+    return Episode("e", CLEAR, 0, (), Stop.CODE, Execution(verdict, 0, 3))
+
+
+FAILED = Episode("e", CLEAR, 0, (), Stop.FAILED, failure="worker 2 died")
+
+
+def test_pass_rate_of_the_reference_an_empty_answer_and_a_crash(pool: LocalPool) -> None:
+    assert PassRate()(one(pool, CLEAR, DESC)).value == 1.0
+    assert PassRate()(one(pool, CLEAR, "")).value == 0.0
+    assert PassRate()(one(pool, CLEAR, CRASH)).value == 0.0
+    assert PassRate()(one(pool, CLEAR, ASC)).value == pytest.approx(2 / 3)
+
+
+def test_pass_rate_says_why(pool: LocalPool) -> None:
+    assert PassRate()(one(pool, CLEAR, CRASH)).why == "error"
+    assert PassRate()(one(pool, CLEAR, "")).why == "no code: malformed"
+    assert PassRate()(FAILED).why == "worker 2 died"
+
+
+def test_pass_rate_with_all_tests_gives_nothing_for_a_part(pool: LocalPool) -> None:
+    assert PassRate(all_tests=True)(one(pool, CLEAR, DESC)).value == 1.0
+    assert PassRate(all_tests=True)(one(pool, CLEAR, ASC)).value == 0.0
+    assert PassRate(all_tests=True)(one(pool, CLEAR, "")).value == 0.0
+
+
+@pytest.mark.parametrize(
+    "cheat",
+    [
+        "raise SystemExit(0)",
+        "import os\nos._exit(0)",
+        "def f(xs):\n    raise SystemExit(0)",
+        "print('3 passed')\nprint('pass pass pass')",
+        "class Yes:\n    def __eq__(self, other):\n        return True\n    def __hash__(self):\n        return 1\n"
+        "def f(xs):\n    return Yes()",
+        "class L(list):\n    def __eq__(self, other):\n        return True\ndef f(xs):\n    return L([7])",
+        "import builtins\nbuiltins.all = lambda _: True\nbuiltins.type = lambda _: list\ndef f(xs):\n    return None",
+    ],
+    ids=["exit", "os exit", "exit in call", "claims", "equal to all", "equal list", "patched builtins"],
+)
+def test_pass_rate_pays_nothing_for_a_cheat(pool: LocalPool, cheat: str) -> None:
+    assert PassRate()(one(pool, CLEAR, f"```python\n{cheat}\n```")).value == 0.0
+
+
+@pytest.mark.parametrize("verdict", [Verdict.WALL_TIMEOUT, Verdict.INFRASTRUCTURE])
+def test_pass_rate_of_what_could_not_be_measured_is_none(verdict: Verdict) -> None:
+    for rule in (PassRate(), PassRate(all_tests=True)):
+        assert rule(unmeasured(verdict)).value is None
+        assert rule(FAILED).value is None
+
+
+def test_pass_rate_survives_pickling() -> None:
+    rule = load_reward("pass_rate", {"all_tests": True})
+    assert pickle.loads(pickle.dumps(rule)) == rule == PassRate(all_tests=True)
+
+
+def test_useful_question_pays_for_each_fact_once_whether_or_not_the_code_passes(pool: LocalPool) -> None:
+    assert useful_question(one(pool, UNCLEAR, ASK, DESC)).value == 1.0
+    assert useful_question(one(pool, UNCLEAR, ASK, CRASH)).value == 1.0
+    assert useful_question(one(pool, UNCLEAR, ASK, "")).value == 1.0
+    assert useful_question(one(pool, UNCLEAR, DESC)).value == 0.0
+    assert useful_question(one(pool, UNCLEAR, "")).value == 0.0
+
+
+@pytest.mark.parametrize(
+    "replies",
+    [
+        ("What are all the requirements?", DESC),
+        ("Sorted order, duplicates, limit or empty?", DESC),
+        (f"{ASK}\n{DESC}",),
+        (f"# {ASK}\n{DESC}",),
+        (f"```python\n# {ASK}\n```", DESC),
+        (ASK.rstrip("?") + ".", DESC),
+    ],
+    ids=["wholesale", "list", "with code", "as a heading", "in a comment", "no question mark"],
+)
+def test_useful_question_pays_nothing_for_a_cheat(pool: LocalPool, replies: tuple[str, ...]) -> None:
+    assert useful_question(one(pool, UNCLEAR, *replies)).value == 0.0
+
+
+def test_useful_question_pays_once_for_what_is_asked_again(pool: LocalPool) -> None:
+    assert useful_question(one(pool, UNCLEAR, f"{ASK} {ASK}", ASK, DESC)).value == 1.0
+
+
+def test_useful_question_pays_nothing_where_nothing_is_hidden(pool: LocalPool) -> None:
+    assert useful_question(one(pool, CLEAR, ASK, DESC)).value == 0.0
+
+
+def test_needless_question_costs_what_brought_nothing(pool: LocalPool) -> None:
+    assert needless_question(one(pool, CLEAR, DESC)).value == 0.0
+    assert needless_question(one(pool, UNCLEAR, ASK, DESC)).value == 0.0
+    assert needless_question(one(pool, UNCLEAR, ASK, CRASH)).value == 0.0
+    assert needless_question(one(pool, CLEAR, "")).value == 0.0
+    assert needless_question(one(pool, CLEAR, ASK, DESC)).value == -1.0
+    assert needless_question(one(pool, UNCLEAR, ASK, ASK, DESC)).value == -1.0
+    assert needless_question(one(pool, UNCLEAR, f"{ASK} Why? How?", DESC)).value == -2.0
+
+
+def test_needless_question_counts_questions_that_nobody_could_answer(pool: LocalPool) -> None:
+    assert needless_question(one(pool, CLEAR, f"{DESC}\nIs it right? Sure?")).value == -2.0
+    assert needless_question(one(pool, UNCLEAR, ASK, ASK, ASK)).value == -2.0
+
+
+def test_a_flood_of_questions_costs_more_than_it_can_bring(pool: LocalPool) -> None:
+    flood = " ".join(f"Is it {word}?" for word in ("a limit", "a tie", "sorted", "empty", "a default", "rounded"))
+    episode = one(pool, UNCLEAR, flood, DESC)
+    useful, needless = useful_question(episode).value, needless_question(episode).value
+    assert useful is not None
+    assert needless is not None
+    assert useful + needless < 0
+
+
+def test_a_question_reward_does_not_hide_that_an_episode_was_not_measured() -> None:
+    (episode,) = LocalPool(SPEC).score([FAILED])
+    assert [score.value for score in episode if score.name == "pass_rate"] == [None]
