@@ -8,9 +8,10 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from clarify_rl.errors import ClarifyError
 from clarify_rl.registry import load_env, load_reward
@@ -100,26 +101,28 @@ class LocalPool:
         self._worker.close()
 
 
-@dataclass
+_AHEAD = 2  # chunks that an actor has at once: the one it works on, and the next
+
+
+@dataclass(frozen=True)
 class _Job:
     """A chunk of a batch that some actor works on."""
 
-    start: int
-    stop: int
+    items: range
     actor: int
-    tries: int = 1
 
 
 class RayPool:
-    """Ray actors with an environment each. Least loaded first, small chunks, a deadline, one more try elsewhere.
+    """Ray actors with an environment each: small chunks for whoever is free, one deadline for a batch.
 
+    What an actor died on is tried again, one item at a time, so that an item that kills actors costs only itself.
     Starts a local Ray unless one is connected already; `close` stops only what it started.
     """
 
     def __init__(self, spec: PoolSpec, *, workers: int, deadline_s: float = 120.0, chunk: int = 4) -> None:
         import ray
 
-        self._ray = ray
+        self._ray, self._spec = ray, spec
         self._started_ray = not ray.is_initialized()
         if self._started_ray:
             ray.init(
@@ -137,10 +140,10 @@ class RayPool:
             ) from error
 
     def respond(self, exchanges: Sequence[Exchange]) -> list[Response]:
-        return self._map("respond", exchanges, lambda _, why: _failed(why))
+        return self._map("respond", exchanges, _failed)
 
     def score(self, episodes: Sequence[Episode]) -> list[tuple[Score, ...]]:
-        return self._map("score", episodes, lambda _, why: (Score("pool", None, why=why),))
+        return self._map("score", episodes, lambda why: (Score("pool", None, why=why),))
 
     def close(self) -> None:
         for actor in self._actors:
@@ -149,53 +152,61 @@ class RayPool:
         if self._started_ray:
             self._ray.shutdown()
 
-    def _map(self, method: str, items: Sequence[Item], failed: Callable[[Item, str], Result]) -> list[Result]:
-        """Runs `method` on all items in chunks; what fails twice or misses the deadline is `failed`."""
+    def _map(self, method: str, items: Sequence[Item], failed: Callable[[str], Result]) -> list[Result]:
+        """Runs `method` on all items, in chunks; what fails again alone, or misses the deadline, is `failed`."""
         results: dict[int, Result] = {}
         jobs: dict[Any, _Job] = {}  # Any: Ray's object references
-        for start in range(0, len(items), self._chunk):
-            job = _Job(start, min(start + self._chunk, len(items)), self._least_loaded(jobs))
-            jobs[self._send(method, items, job)] = job
+        waiting = [range(len(items))[start : start + self._chunk] for start in range(0, len(items), self._chunk)][::-1]
+        suspects: list[int] = []
         deadline = time.monotonic() + self._deadline_s
-        while jobs:
+        while waiting or jobs:
+            while waiting and (free := self._least_loaded(jobs)) is not None:
+                job = _Job(waiting.pop(), free)
+                jobs[self._send(method, free, [items[i] for i in job.items])] = job
             done, _ = self._ray.wait(list(jobs), num_returns=1, timeout=max(0.0, deadline - time.monotonic()))
             if not done:
-                self._give_up(jobs, results, items, failed)
-                break
+                why = self._restart({job.actor for job in jobs.values()}, method)
+                return [results[i] if i in results else failed(why) for i in range(len(items))]
             job = jobs.pop(done[0])
             try:
-                results.update(zip(range(job.start, job.stop), self._ray.get(done[0]), strict=True))
-            except self._ray.exceptions.RayError as error:
-                why = f"environment worker {job.actor} failed twice: {type(error).__name__}"
-                if job.tries < 2:
-                    again = _Job(job.start, job.stop, self._least_loaded(jobs, avoid=job.actor), tries=2)
-                    jobs[self._send(method, items, again)] = again
-                else:
-                    results.update({i: failed(items[i], why) for i in range(job.start, job.stop)})
+                results.update(zip(job.items, self._ray.get(done[0]), strict=True))
+            except self._ray.exceptions.RayError:
+                suspects += job.items
+        for i in suspects:
+            results[i] = self._alone(method, items[i], failed, deadline)
         return [results[i] for i in range(len(items))]
 
-    def _send(self, method: str, items: Sequence[Item], job: _Job) -> object:
-        return getattr(self._actors[job.actor], method).remote(list(items[job.start : job.stop]))
+    def _alone(self, method: str, item: Item, failed: Callable[[str], Result], deadline: float) -> Result:
+        """The result of one item while nothing else runs, after one more failure with another actor."""
+        why = ""
+        for actor in range(2):
+            actor %= len(self._actors)
+            try:
+                left = max(0.0, deadline - time.monotonic())
+                (result,) = self._ray.get(self._send(method, actor, [item]), timeout=left)
+                return cast(Result, result)
+            except self._ray.exceptions.GetTimeoutError:
+                return failed(self._restart({actor}, method))
+            except self._ray.exceptions.RayError as error:
+                why = f"environment workers failed at it again and again: {type(error).__name__}"
+        return failed(why)
 
-    def _least_loaded(self, jobs: Mapping[Any, _Job], avoid: int = -1) -> int:  # Any: Ray's object references
-        load = [sum(job.actor == actor for job in jobs.values()) for actor in range(len(self._actors))]
-        others = [actor for actor in range(len(load)) if actor != avoid] or [avoid]
-        return min(others, key=load.__getitem__)
+    def _send(self, method: str, actor: int, items: Sequence[object]) -> Any:  # Any: an object reference of Ray
+        return getattr(self._actors[actor], method).remote(list(items))
 
-    def _give_up(
-        self,
-        jobs: Mapping[Any, _Job],  # Any: Ray's object references
-        results: dict[int, Result],
-        items: Sequence[Item],
-        failed: Callable[[Item, str], Result],
-    ) -> None:
-        """Cancels what is late; its actors are restarted, so that the next batch does not queue behind a hung one."""
-        late = {job.actor for job in jobs.values()}
-        why = f"no answer from environment workers {sorted(late)} in {self._deadline_s:.0f} s"
-        for job in jobs.values():
-            results.update({i: failed(items[i], why) for i in range(job.start, job.stop)})
+    def _least_loaded(self, jobs: Mapping[Any, _Job]) -> int | None:  # Any: Ray's object references
+        load = Counter(job.actor for job in jobs.values())
+        actor = min(range(len(self._actors)), key=load.__getitem__)
+        return actor if load[actor] < _AHEAD else None
+
+    def _restart(self, late: Collection[int], method: str) -> str:
+        """Kills actors that did not answer in time, so that the next batch does not queue behind them; says so."""
         for actor in late:
             self._ray.kill(self._actors[actor], no_restart=False)
+        what = (
+            self._spec.env if method == "respond" else "rewards " + ", ".join(item.use for item in self._spec.rewards)
+        )
+        return f"{what} gave no answer in {self._deadline_s:.0f} s on environment workers {sorted(late)}"
 
 
 def make_pool(spec: PoolSpec, *, workers: int, deadline_s: float = 120.0) -> Pool:
