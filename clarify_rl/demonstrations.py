@@ -34,7 +34,7 @@ def demonstrate(
         variants,
         ids=list(scripts),
         seeds=[derive_seed(seed, "demo", variant.id) for variant in variants],
-        policy=ScriptedPolicy(scripts, encode, next(iter(chat.end_ids))),
+        policy=ScriptedPolicy(scripts, encode, chat.turn_end_id),
         pool=pool,
         chat=chat,
         limits=replace(limits, max_questions=max(limits.max_questions, longest - 1)),
@@ -43,6 +43,7 @@ def demonstrate(
         if not episode.solved:
             raise DataError(
                 f"The demonstration for {episode.variant.id} ended with {episode.stop} "
-                f"({episode.failure or episode.execution}). Raise dialogue.total_tokens, or report this problem."
+                f"({episode.failure or episode.execution}). Raise dialogue.turn_tokens or dialogue.total_tokens, or "
+                "report this problem."
             )
     return episodes
