@@ -22,12 +22,6 @@ class Tokenizer(Protocol):
     def apply_chat_template(self, conversation: Sequence[Mapping[str, str]], **options: Any) -> Any:  # Any: HF's own
         ...
 
-    @property
-    def turn_end_id(self) -> int:
-        """The one of `end_ids` that the template itself puts behind an assistant turn."""
-        done = self._render([{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}])
-        return done[last_index(done, self.end_ids)]
-
     def decode(self, token_ids: Sequence[int], **options: Any) -> Any: ...  # Any: HF's own
 
 
