@@ -35,6 +35,16 @@ def unknown(episode: Episode) -> None:
 
 
 @dataclass(frozen=True)
+class LostAt:
+    """Cannot measure the episode whose id ends so; 0 for all others."""
+
+    ending: str
+
+    def __call__(self, episode: Episode) -> float | None:
+        return None if episode.id.endswith(self.ending) else 0.0
+
+
+@dataclass(frozen=True)
 class Dies:
     """Ends its process on the named episode: always, or only while the file `once` does not exist."""
 

@@ -1,0 +1,227 @@
+"""GRPO on TRL: what reaches the loss, with the embedded model and our own rollouts."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from clarify_rl.config import Config, EnvConfig, RewardConfig, RLSection
+from clarify_rl.dialogue.episodes import DialogueLimits
+from clarify_rl.errors import ClarifyError, ConfigError
+from clarify_rl.policies.models import load_model
+from clarify_rl.pool import LocalPool, RewardSpec
+from clarify_rl.store import Run
+from clarify_rl.training.grpo import DialogueGRPOTrainer, Rollouts, grpo_config, reward_function, train_grpo
+from clarify_rl.types import Episode, Policy, Request, Sample, Score, Stop, Variant
+from tests.dialogues import ASC, ASK, CLEAR, DESC, SPEC, UNCLEAR, chat, encode
+
+PLUGINS = Path(__file__).parents[1] / "plugins.py"
+LIMITS = DialogueLimits(max_questions=2, turn_tokens=60, total_tokens=200)
+FAILING = Variant("p/desc/long", CLEAR.problem, "word " * 600)
+REPLIES = ((ASK, DESC), (ASC,), ("Who are you?", DESC), ("",))
+
+
+@dataclass(frozen=True)
+class Rehearsed(Policy):
+    """Row i of every group plays dialogue i, whatever the model would say."""
+
+    end_id: int
+
+    def generate(self, requests: Sequence[Request]) -> list[Sample]:
+        return [self._sample(request) for request in requests]
+
+    def _sample(self, request: Request) -> Sample:
+        replies = REPLIES[int(request.episode_id.rpartition("/")[2]) % 4]
+        ids = (*encode(replies[request.turn]), self.end_id)
+        return Sample(ids[: request.max_new_tokens], None, len(ids) <= request.max_new_tokens)
+
+
+def config(rewards: Sequence[RewardSpec] = SPEC.rewards, *, failing: float = 0.1, **trainer: object) -> Config:
+    options = {
+        "max_steps": 1,
+        "num_generations": 4,
+        "per_device_train_batch_size": 8,
+        "gradient_accumulation_steps": 1,
+        "learning_rate": 1e-3,
+        "lr_scheduler_type": "constant",
+        "beta": 0.0,
+        "save_strategy": "no",
+        "shuffle_dataset": False,
+    }
+    used = tuple(RewardConfig(use=spec.use, weight=spec.weight, options=dict(spec.options)) for spec in rewards)
+    section = RLSection(trainer={**options, **trainer})
+    return Config(rl=section, rewards=used, env=EnvConfig(max_failed_share=failing))
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Run]:
+    with Run.create(tmp_path / "run", "seed: 0\n", ["pytest"]) as made:
+        yield made
+
+
+@dataclass
+class Seen:
+    """What the loss was computed from, and what it did."""
+
+    inputs: dict[str, Any]  # Any: TRL's own batch
+    logprob_gradients: torch.Tensor
+
+
+@pytest.fixture
+def seen(run: Run, monkeypatch: pytest.MonkeyPatch) -> list[Seen]:
+    """Records every call of the loss, with the gradient of the loss by each token's logprob."""
+    records: list[Seen] = []
+    plain_loss = DialogueGRPOTrainer._compute_loss
+    plain_logps = DialogueGRPOTrainer._get_per_token_logps_and_entropies
+    caught: list[torch.Tensor] = []
+
+    def logps(self: Any, *args: Any, **kwargs: Any) -> Any:  # Any: TRL's own signature
+        out = plain_logps(self, *args, **kwargs)
+        if out[0].requires_grad:
+            out[0].retain_grad()
+            caught.append(out[0])
+        return out
+
+    def loss(self: Any, model: Any, inputs: Any) -> Any:  # Any: TRL's own signature
+        value = plain_loss(self, model, inputs)
+        (gradient,) = torch.autograd.grad(value, caught[-1], retain_graph=True)
+        records.append(Seen(inputs, gradient))
+        return value
+
+    monkeypatch.setattr(DialogueGRPOTrainer, "_get_per_token_logps_and_entropies", logps)
+    monkeypatch.setattr(DialogueGRPOTrainer, "_compute_loss", loss)
+    monkeypatch.setattr(Rollouts, "_policy", lambda self, trainer: Rehearsed(chat().turn_end_id))
+    return records
+
+
+def train(run: Run, variants: Sequence[Variant], made: Config, **limits: int) -> list[Episode]:
+    """One step; the episodes that it was made of, in the order of the rollout."""
+    loaded = load_model("embedded", device="cpu")
+    rewards = tuple(RewardSpec(item.use, item.weight, item.options) for item in made.rewards)
+    with closing(LocalPool(replace(SPEC, rewards=rewards))) as pool:
+        train_grpo(loaded, variants, pool, chat(), replace(LIMITS, **limits), made, run)
+    return rolled_out(run)
+
+
+def rolled_out(run: Run) -> list[Episode]:
+    return run.read_episodes("rl", [UNCLEAR, CLEAR, FAILING])
+
+
+def matched(step: Seen, episodes: Sequence[Episode]) -> list[Episode]:
+    """The episode of each row, found by its token ids: TRL shuffles a generation batch."""
+    found = []
+    for i in range(len(episodes)):
+        prompt = step.inputs["prompt_ids"][i][step.inputs["prompt_mask"][i] == 1]
+        completion = step.inputs["completion_ids"][i][step.inputs["completion_mask"][i] == 1]
+        ids = (*prompt.tolist(), *completion.tolist())
+        found.append(next(episode for episode in episodes if (*episode.prompt_ids, *episode.completion_ids) == ids))
+    return found
+
+
+def test_only_the_policys_tokens_reach_the_loss(run: Run, seen: list[Seen]) -> None:
+    episodes = train(run, [UNCLEAR, CLEAR], config())
+    assert [episode.variant.id for episode in episodes] == [UNCLEAR.id] * 4 + [CLEAR.id] * 4
+    (step,) = seen
+    mask = step.inputs["completion_mask"] * step.inputs["tool_mask"]
+    for row, episode in enumerate(matched(step, episodes)):
+        wanted = torch.tensor(episode.policy_mask)
+        assert mask[row, : len(wanted)].eq(wanted).all()
+        assert mask[row, len(wanted) :].eq(0).all()
+        gradient = step.logprob_gradients[row]
+        assert gradient.shape == mask[row].shape  # the prompt's tokens have no logprob in the loss
+        assert gradient[mask[row] == 0].eq(0).all()
+        if step.inputs["advantages"][row] != 0:
+            assert gradient[mask[row] == 1].ne(0).all()
+
+
+def test_prompts_and_completions_are_the_sampled_ids(run: Run, seen: list[Seen]) -> None:
+    episodes = train(run, [UNCLEAR, CLEAR], config())
+    assert sorted(episode.id for episode in matched(seen[0], episodes)) == sorted(episode.id for episode in episodes)
+    assert {episode.prompt_ids for episode in episodes} == {chat().prompt_ids(UNCLEAR), chat().prompt_ids(CLEAR)}
+
+
+def test_advantages_compare_an_episode_with_its_own_group(run: Run, seen: list[Seen]) -> None:
+    episodes = train(run, [UNCLEAR, CLEAR], config(scale_rewards="none"))
+    mean = {variant.id: mean_reward(episodes, variant) for variant in (UNCLEAR, CLEAR)}
+    for episode, advantage in zip(matched(seen[0], episodes), seen[0].inputs["advantages"].tolist(), strict=True):
+        assert episode.reward is not None
+        assert advantage == pytest.approx(episode.reward - mean[episode.variant.id], abs=1e-5)
+
+
+def mean_reward(episodes: Sequence[Episode], variant: Variant) -> float:
+    known = [episode.reward for episode in episodes if episode.variant == variant and episode.reward is not None]
+    return sum(known) / len(known)
+
+
+def test_an_unmeasured_episode_has_no_advantage_and_leaves_its_neighbours_theirs(run: Run, seen: list[Seen]) -> None:
+    lost = RewardSpec(f"{PLUGINS}:LostAt", 1.0, {"ending": "/1"})
+    episodes = train(run, [UNCLEAR, CLEAR], config((*SPEC.rewards, lost), scale_rewards="none"))
+    assert [episode.reward is None for episode in episodes] == [False, True, *[False] * 6]
+    for row, episode in enumerate(matched(seen[0], episodes)):
+        advantage = seen[0].inputs["advantages"][row].item()
+        if episode.reward is None:
+            assert advantage == 0.0
+            assert seen[0].logprob_gradients[row].eq(0).all()
+        else:
+            assert advantage == pytest.approx(episode.reward - mean_reward(episodes, episode.variant), abs=1e-5)
+
+
+def test_an_episode_without_a_single_token_passes_through(run: Run, seen: list[Seen]) -> None:
+    episodes = train(run, [FAILING, CLEAR], config(failing=0.5), context_tokens=500)
+    assert [episode.completion_ids == () for episode in episodes] == [True] * 4 + [False] * 4
+    assert all("leaves no room" in episode.failure for episode in episodes[:4])
+    mask = seen[0].inputs["completion_mask"] * seen[0].inputs["tool_mask"]
+    assert sum(row.sum() == 0 for row in mask) == 4
+    assert torch.isfinite(seen[0].logprob_gradients).all()
+
+
+def test_too_many_failures_stop_the_run_and_say_what_to_do(run: Run, seen: list[Seen]) -> None:
+    with pytest.raises(ClarifyError, match=r"4 of 8 episodes could not be measured.*max_failed_share=0\.1.*--resume"):
+        train(run, [FAILING, CLEAR], config(), context_tokens=500)
+    assert len(rolled_out(run)) == 8
+
+
+def test_a_step_changes_the_weights_and_writes_metrics_and_a_model(run: Run, seen: list[Seen]) -> None:
+    train(run, [UNCLEAR, CLEAR], config())
+    before = load_model("embedded", device="cpu").model
+    after = load_model(str(run.model_folder("rl")), device="cpu").model
+    assert not any(torch.equal(a, b) for a, b in zip(before.parameters(), after.parameters(), strict=True))
+    (row,) = [row for row in run.read_metrics() if "reward/total" in row]
+    assert (row["rollout/episodes"], row["rollout/failed"]) == (8, 0)
+    assert (row["episode/asked_unclear"], row["episode/asked_clear"]) == (0.5, 0.5)
+
+
+def test_the_models_own_replies_train_too(run: Run) -> None:
+    episodes = train(run, [UNCLEAR, CLEAR], config(temperature=1.0))
+    assert len({episode.completion_ids for episode in episodes}) > 4
+    assert all(episode.policy_mask[-1] == 1 for episode in episodes)
+
+
+def test_reward_functions_read_the_scores_and_nothing_else() -> None:
+    base = Episode("e", CLEAR, 0, (), stop=Stop.CODE)
+    scored = replace(base, scores=(Score("a", 0.5), Score("b", -1.0, 0.1)))
+    lost = replace(base, scores=(Score("a", None), Score("b", 1.0, 0.1)))
+    lost_by_the_pool = replace(base, scores=(Score("pool", None),))
+    read = reward_function("b", 1)
+    assert read.__name__ == "b"
+    assert read(episode=[scored, lost, lost_by_the_pool], prompts=[], completions=[]) == [-1.0, None, None]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"learning_rat": 1e-4}, "learning_rat"),
+        ({"num_generations": 1}, "num_generations|generations"),
+        ({"use_vllm": True}, "use_vllm"),
+        ({"num_generations": 3}, "num_generations|generations"),
+    ],
+)
+def test_an_option_that_trl_does_not_take_is_named(options: dict[str, Any], message: str, tmp_path: Path) -> None:
+    made = config(**options)
+    assert made.rl is not None
+    with pytest.raises(ConfigError, match=rf"rl\.trainer.*({message})"):
+        grpo_config(made, made.rl, tmp_path)
