@@ -48,13 +48,15 @@ class MixConfig(_Section):
 
 
 class DataConfig(_Section):
-    """Problems of the bank. `demonstrated` families have SFT dialogues that clarify; `held_out` are never trained on.
+    """Families of the bank by what they serve for.
 
-    `unseen` families are held out too, and the embedded base model never saw them; every other family has tests for RL
-    and only clear-to-code examples for SFT.
+    `demonstrated` ones have SFT dialogues that clarify; `tests_only` ones (none named: all that remain) have tests for RL
+    and only clear-to-code examples for SFT; `held_out` ones are never trained on; `unseen` ones neither, and the embedded
+    base model never saw them.
     """
 
     demonstrated: tuple[str, ...] = ()
+    tests_only: tuple[str, ...] = ()
     held_out: tuple[str, ...] = ()
     unseen: tuple[str, ...] = ()
     sft: MixConfig = MixConfig(count=2000, clear_share=0.5)
@@ -140,16 +142,22 @@ class EvalConfig(_Section):
 
 
 class PretrainConfig(_Section):
-    """The embedded base model: architecture, and the plain language-model training on clear problems that makes it."""
+    """The embedded base model: architecture, and the plain language-model training on clear problems that makes it.
+
+    In `completed_share` of the problems the user completes the statement in further messages; in `reading_share` the
+    user asks about a complete one. Families in `exclude` are never shown.
+    """
 
     exclude: tuple[str, ...] = ()
+    completed_share: Share = 0.35
+    reading_share: Share = 0.1
     vocabulary: int = 1536
     hidden_size: int = 192
     intermediate_size: int = 512
     layers: int = 4
     heads: int = 6
     context: int = 512
-    steps: int = 20_000
+    steps: int = 13_000
     batch_size: int = 256
     learning_rate: float = 2e-3
     warmup_steps: int = 500
@@ -175,7 +183,7 @@ class Config(_Section):
 
     @model_validator(mode="after")
     def _families_do_not_overlap(self) -> Config:
-        groups = (self.data.demonstrated, self.data.held_out, self.data.unseen)
+        groups = (self.data.demonstrated, self.data.tests_only, self.data.held_out, self.data.unseen)
         names = [name for group in groups for name in group]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:

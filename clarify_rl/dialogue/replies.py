@@ -12,6 +12,7 @@ _FENCE_OPENS = re.compile(r"((?<!`)`{3,}+|(?<!~)~{3,}+)[^`~]*$")
 _SENTENCE_ENDS = re.compile(r"(?<=[.!?])[\"'*_)\]]*\s+")
 _LITERAL = re.compile(r"`[^`\n]*`|(?<!\w)([\"'])[^\s\"']{1,40}\1(?!\w)")
 _HIDDEN = "\x00"  # stands for a question mark in a literal while sentences are told apart
+_DEFINITION = re.compile(r"^(def|async|class|import|from|@)", re.MULTILINE)
 _DEFINES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
 
 
@@ -75,7 +76,9 @@ def find_questions(text: str) -> tuple[str, ...]:
 
 
 def is_bare_code(text: str) -> bool:
-    """Whether unfenced text is Python that defines or imports something."""
+    """Whether unfenced text is Python that defines or imports something at the beginning of a line."""
+    if not _DEFINITION.search(text):
+        return False
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from random import Random
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -20,10 +21,11 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from clarify_rl.config import PretrainConfig
 from clarify_rl.policies.models import asset_digests
-from clarify_rl.problems.bank.draw import Draw, Split, draws
+from clarify_rl.problems.bank.draw import draws
 from clarify_rl.problems.bank.families import FAMILIES
 from clarify_rl.problems.bank.spec import Family
 from clarify_rl.seeds import derive_seed
+from clarify_rl.synthesis.clear import Message, clear_dialogue
 from clarify_rl.synthesis.mix import code_reply
 
 PAD, START, END = "<|pad|>", "<|im_start|>", "<|im_end|>"
@@ -121,20 +123,25 @@ def build_model(config: PretrainConfig, tokenizer: PreTrainedTokenizerFast) -> L
 class _ClearProblems(IterableDataset[tuple[list[int], int]]):
     """An endless stream of (token ids, length of the prompt) of clear problems and their solutions."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, families: Sequence[Family], split: Split, seed: int) -> None:
-        self.tokenizer, self.families, self.split, self.seed = tokenizer, families, split, seed
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerFast, families: Sequence[Family], config: PretrainConfig, seed: int
+    ) -> None:
+        self.tokenizer, self.families, self.config, self.seed = tokenizer, families, config, seed
 
     def __iter__(self) -> Iterator[tuple[list[int], int]]:
         worker = get_worker_info()
-        for draw in draws(self.families, self.split, derive_seed(self.seed, worker.id if worker else 0)):
-            yield encode_example(self.tokenizer, draw)
+        seed = derive_seed(self.seed, worker.id if worker else 0)
+        rng = Random(seed)
+        shares = {"completed_share": self.config.completed_share, "reading_share": self.config.reading_share}
+        for draw in draws(self.families, "train", seed):
+            yield encode_dialogue(self.tokenizer, clear_dialogue(draw, rng, **shares))
 
 
-def encode_example(tokenizer: PreTrainedTokenizerFast, draw: Draw) -> tuple[list[int], int]:
-    """Token ids of a dialogue of two messages, and how many of them are the prompt."""
-    prompt = f"{START}user\n{draw.prompt}{END}\n{START}assistant\n"
-    prompt_ids = tokenizer(prompt, add_special_tokens=False).input_ids
-    reply_ids = tokenizer(code_reply(draw.solution) + END, add_special_tokens=False).input_ids
+def encode_dialogue(tokenizer: PreTrainedTokenizerFast, messages: Sequence[Message]) -> tuple[list[int], int]:
+    """Token ids of a dialogue that ends with an assistant message, and how many of them come before that message."""
+    before = "".join(f"{START}{message.role}\n{message.content}{END}\n" for message in messages[:-1])
+    prompt_ids = tokenizer(f"{before}{START}assistant\n", add_special_tokens=False).input_ids
+    reply_ids = tokenizer(messages[-1].content + END, add_special_tokens=False).input_ids
     return prompt_ids + reply_ids, len(prompt_ids)
 
 
@@ -146,7 +153,7 @@ def _train(
     seed: int,
 ) -> Iterator[Progress]:
     loader = DataLoader(
-        _ClearProblems(tokenizer, families, "train", seed),
+        _ClearProblems(tokenizer, families, config, seed),
         batch_size=config.batch_size,
         collate_fn=lambda rows: collate(rows, model.config.pad_token_id),
         num_workers=_LOADER_WORKERS,
@@ -211,7 +218,9 @@ def exact_share(
 ) -> float:
     """Share of dev problems whose every solution token is the likeliest one: a lower bound of the share solved."""
     model.eval()
-    rows = [encode_example(tokenizer, draw) for draw in islice(draws(families, "dev", seed), count)]
+    problems = islice(draws(families, "dev", seed), count)
+    plain = (clear_dialogue(draw, Random(seed), completed_share=0.0, reading_share=0.0) for draw in problems)
+    rows = [encode_dialogue(tokenizer, messages) for messages in plain]
     ids, mask, weights = (tensor.to(model.device) for tensor in collate(rows, model.config.pad_token_id))
     right = model(input_ids=ids, attention_mask=mask).logits[:, :-1].argmax(-1) == ids[:, 1:]
     exact = (right | (weights[:, 1:] < 1.0)).all(1).float().mean()

@@ -8,22 +8,23 @@ from clarify_rl.types import Episode
 
 
 def rollout_metrics(episodes: Sequence[Episode]) -> dict[str, float]:
-    """Means over the episodes; a number that nothing in the batch can tell is left out, never 0."""
-    clear = [episode for episode in episodes if episode.variant.is_clear]
-    unclear = [episode for episode in episodes if not episode.variant.is_clear]
+    """Means over the measured episodes; a number that nothing in the batch can tell is left out, never 0."""
+    measured = [episode for episode in episodes if episode.measured]
+    clear = [episode for episode in measured if episode.variant.is_clear]
+    unclear = [episode for episode in measured if not episode.variant.is_clear]
     facts = sum(len(episode.variant.facts) for episode in unclear)
     numbers = {
         "rollout/episodes": float(len(episodes)),
-        "rollout/failed": float(sum(not episode.measured for episode in episodes)),
-        "episode/solved": _mean(episode.solved for episode in episodes),
+        "rollout/failed": float(len(episodes) - len(measured)),
+        "episode/solved": _mean(episode.solved for episode in measured),
         "episode/solved_clear": _mean(episode.solved for episode in clear),
         "episode/solved_unclear": _mean(episode.solved for episode in unclear),
         "episode/asked_clear": _mean(episode.asked for episode in clear),
         "episode/asked_unclear": _mean(episode.asked for episode in unclear),
-        "episode/questions": _mean(len(episode.questions) for episode in episodes),
+        "episode/questions": _mean(len(episode.questions) for episode in measured),
         "episode/revealed": sum(len(episode.revealed) for episode in unclear) / facts if facts else None,
-        "episode/malformed": _mean(episode.malformed for episode in episodes),
-        **_rewards(episodes),
+        "episode/malformed": _mean(episode.malformed for episode in measured),
+        **_rewards(measured),
     }
     return {name: value for name, value in numbers.items() if value is not None}
 
