@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from random import Random
 
 from clarify_rl.registry import user
 from clarify_rl.types import Answer, Fact, Turn, Variant
-from clarify_rl.wording import GENERIC, stems
+from clarify_rl.wording import GENERIC, stems, words
 
 NOTHING_TO_ADD = ("I have nothing to add on that.", "That does not matter here.", "Nothing to add there.")
 TOO_BROAD = ("Please ask about one thing at a time.", "That is too broad. Ask about one thing.")
@@ -51,6 +52,7 @@ _TOPICS: tuple[frozenset[str], ...] = tuple(
     )
 )
 _TOPICS_TOO_BROAD = 3
+_ECHO_WORDS, _ECHO_SHARE = 7, 0.75  # this many words in a row from the prompt, and this share of the question
 
 
 @user("rule_based")
@@ -74,7 +76,7 @@ class RuleBasedUser:
             if number >= self.most_questions or is_wholesale(question):
                 texts.append(rng.choice(TOO_BROAD))
                 continue
-            fact = self._asked_fact(variant, question)
+            fact = None if _repeats(question, variant.prompt) else self._asked_fact(variant, question)
             texts.append(rng.choice(fact.answers or (fact.statement,)) if fact else rng.choice(NOTHING_TO_ADD))
             if fact and fact.id not in known and fact.id not in revealed:
                 revealed.append(fact.id)
@@ -97,6 +99,13 @@ def is_wholesale(question: str) -> bool:
     """Whether a question asks for everything at once, in words or by listing topics."""
     asked = stems(question)
     return bool(_WHOLESALE.search(question)) or sum(bool(asked & topic) for topic in _TOPICS) >= _TOPICS_TOO_BROAD
+
+
+def _repeats(question: str, prompt: str) -> bool:
+    """Whether a question is little more than a piece of the prompt: that names topics without asking about one."""
+    asked, said = words(question), f" {' '.join(words(prompt))} "
+    size = max(_ECHO_WORDS, math.ceil(_ECHO_SHARE * len(asked)))
+    return any(f" {' '.join(asked[i : i + size])} " in said for i in range(len(asked) - size + 1))
 
 
 def _hits_elsewhere(asked: frozenset[str], fact: Fact, prompt: str) -> int:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, islice
 from random import Random
 
 import pytest
@@ -13,7 +13,7 @@ from clarify_rl.problems.bank.families import FAMILIES
 from clarify_rl.problems.bank.spec import Family
 from clarify_rl.registry import load_user
 from clarify_rl.synthesis.variants import make_variant
-from clarify_rl.types import Answer, Defect, Fact, Reply, ReplyKind, Turn, User, Variant
+from clarify_rl.types import Answer, Defect, Fact, Problem, Reply, ReplyKind, Tests, Turn, User, Variant
 
 USER: User = load_user("rule_based", {})
 
@@ -121,6 +121,18 @@ def test_every_question_of_the_bank_gets_its_own_fact_when_all_are_hidden(bare: 
                 assert answer.useless == 0
 
 
+def test_every_question_of_the_bank_gets_its_own_fact_in_whatever_way_that_is_hidden() -> None:
+    rng = Random(0)
+    for family in FAMILIES:
+        for draw in islice(draws([family], "train", 9), 6):
+            problem = Problem("p", draw.prompt, draw.entry_point, Tests(()), draw.solution, "bank")
+            defects = {spec.id: rng.choice(list(Defect)) for spec in draw.facts}
+            variant = make_variant(draw, problem, defects, rng)
+            for fact in variant.facts:
+                for question in fact.questions:
+                    assert ask(variant, question).revealed == (fact.id,), (question, variant.prompt)
+
+
 def test_questions_in_other_words_are_understood(bare: dict[str, Variant]) -> None:
     missed = [
         f"{family} {fact}: {question} -> {got}"
@@ -196,6 +208,17 @@ def test_no_fixed_question_works_in_many_families(bare: dict[str, Variant]) -> N
     best_glued = max(families(*glued) for size in (2, 3) for glued in combinations(frequent, size))
     assert best_alone < 0.4 * len(bare)
     assert best_glued <= 1.1 * best_alone
+
+
+def test_repeating_the_prompt_with_a_question_mark_is_no_question() -> None:
+    """Otherwise a policy would parrot openings, which mention a limit or a fee, instead of asking about it."""
+    hits = 0
+    variants = [variant_of(family, [spec.id]) for family in FAMILIES for spec in family.facts]
+    for variant in variants:
+        sentence = variant.prompt.partition(". ")[0]
+        assert ask(variant, variant.prompt.replace(".", ",") + "?").revealed == ()
+        hits += bool(ask(variant, f"Do you mean: {sentence.rstrip('.?')}?").revealed)
+    assert hits <= 0.03 * len(variants)
 
 
 def test_a_flood_of_questions_is_answered_three_at_most(bare: dict[str, Variant]) -> None:
