@@ -108,7 +108,7 @@ def test_each_question_counts_once_and_is_kept_as_it_was_asked() -> None:
     ids=lambda text: text[:12],
 )
 def test_no_text_takes_long_to_read(text: str) -> None:
-    start = time.perf_counter()
-    parse_reply(text)
-    parse_reply(f"```python\n{text}")
-    assert time.perf_counter() - start < 1.0
+    for reply in (text, f"```python\n{text}", f"{text}\n```python\nx\n```"):
+        start = time.process_time()
+        parse_reply(reply)
+        assert time.process_time() - start < 1.0
