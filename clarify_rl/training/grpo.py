@@ -106,10 +106,16 @@ def _rollout(prompts: list[Any], trainer: DialogueGRPOTrainer) -> dict[str, list
         "prompt_ids": [list(episode.prompt_ids) for episode in episodes],
         # TRL takes no empty completion: a masked end token stands for an episode that failed before its first reply.
         "completion_ids": [list(episode.completion_ids) or [end_id] for episode in episodes],
-        "env_mask": [list(episode.policy_mask) or [0] for episode in episodes],
+        "env_mask": [_loss_mask(episode) for episode in episodes],
         "logprobs": None,  # type: ignore[dict-item] # TRL takes None where the trainer's own model generates
         "episode": episodes,
     }
+
+
+def _loss_mask(episode: Episode) -> list[int]:
+    """1 on the policy's tokens; nowhere in an unmeasured episode, so that not even the KL term learns from it."""
+    measured = episode.reward is not None
+    return [int(measured and bit) for bit in episode.policy_mask] or [0]
 
 
 def reward_function(name: str, index: int) -> Callable[..., list[float | None]]:
