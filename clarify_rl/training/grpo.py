@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from datasets import Dataset
 from peft import LoraConfig
 from transformers import PrinterCallback
@@ -84,7 +85,8 @@ class Rollouts:
 
 
 class DialogueGRPOTrainer(GRPOTrainer):
-    """TRL's GRPOTrainer with our rollouts. Overrides one method, only to learn which variants a batch is about."""
+    """TRL's GRPOTrainer with our rollouts. Overrides two methods: to learn which variants a batch is about, and to train
+    on micro-batches of like length."""
 
     def __init__(self, *args: Any, rollouts: Rollouts, **kwargs: Any) -> None:  # Any: TRL's own signature
         self._rollouts = rollouts
