@@ -233,6 +233,8 @@ def save_base(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, out: 
     out.mkdir(parents=True, exist_ok=True)
     model.to(torch.float16).save_pretrained(out)
     tokenizer.save_pretrained(out)
+    for path in out.iterdir():
+        path.chmod(0o644)  # safetensors writes for its owner only, and a package is for everyone
     (out / "DIGESTS.json").write_text(json.dumps(asset_digests(out), indent=1) + "\n")
 
 

@@ -15,7 +15,14 @@ from clarify_rl.errors import ClarifyError, ConfigError
 from clarify_rl.policies.models import load_model
 from clarify_rl.pool import LocalPool, RewardSpec
 from clarify_rl.store import Run
-from clarify_rl.training.grpo import DialogueGRPOTrainer, Rollouts, grpo_config, reward_function, train_grpo
+from clarify_rl.training.grpo import (
+    DialogueGRPOTrainer,
+    Rollouts,
+    by_length,
+    grpo_config,
+    reward_function,
+    train_grpo,
+)
 from clarify_rl.types import Episode, Policy, Request, Sample, Score, Stop, Variant
 from tests.dialogues import ASC, ASK, CLEAR, DESC, SPEC, UNCLEAR, chat, encode
 
@@ -225,3 +232,32 @@ def test_an_option_that_trl_does_not_take_is_named(options: dict[str, Any], mess
     assert made.rl is not None
     with pytest.raises(ConfigError, match=rf"rl\.trainer.*({message})"):
         grpo_config(made, made.rl, tmp_path)
+
+
+def micro_batch(lengths: list[tuple[int, int]], prompt_width: int, completion_width: int, first: int) -> dict[str, Any]:
+    """Rows of given (prompt, completion) lengths, padded as TRL pads them; each row's tokens all hold its number."""
+    prompts = torch.tensor([[0] * (prompt_width - p) + [1] * p for p, _ in lengths])
+    completions = torch.tensor([[1] * c + [0] * (completion_width - c) for _, c in lengths])
+    numbers = torch.arange(first, first + len(lengths))
+    return {
+        "prompt_ids": prompts * numbers[:, None],
+        "prompt_mask": prompts,
+        "completion_ids": completions * numbers[:, None],
+        "completion_mask": completions,
+        "tool_mask": completions,
+        "advantages": numbers.float(),
+        "num_items_in_batch": torch.tensor(17),
+    }
+
+
+def test_micro_batches_of_like_length_hold_the_same_rows_without_shared_padding() -> None:
+    batches = [micro_batch([(3, 9), (5, 1)], 8, 10, first=1), micro_batch([(2, 2), (4, 8)], 8, 10, first=3)]
+    short, long = by_length(batches)
+    assert short["advantages"].tolist() == [2.0, 3.0]
+    assert long["advantages"].tolist() == [4.0, 1.0]
+    assert short["completion_ids"].tolist() == [[2, 0], [3, 3]]
+    assert short["prompt_ids"].tolist() == [[2, 2, 2, 2, 2], [0, 0, 0, 3, 3]]
+    assert long["completion_ids"].shape == long["tool_mask"].shape == (2, 9)
+    assert long["num_items_in_batch"].item() == 17
+    tokens = sum(int(batch["completion_mask"].sum()) for batch in batches)
+    assert sum(int(batch["completion_mask"].sum()) for batch in (short, long)) == tokens
