@@ -143,7 +143,7 @@ def _pretrain(arguments: Arguments) -> None:
     named = [item for item in arguments.items if "=" not in item]
     if len(named) > 1:
         raise ConfigError(f"Give one configuration, not {len(named)}: {', '.join(named)}.")
-    arguments.config = named[0] if named else "demo"
+    arguments.config = named[0] if named else "pretrain"
     arguments.items = [item for item in arguments.items if "=" in item]
     config, out = _load(arguments), Path(arguments.out)
     if out.exists() and any(out.iterdir()):

@@ -50,9 +50,9 @@ class MixConfig(_Section):
 class DataConfig(_Section):
     """Families of the bank by what they serve for.
 
-    `demonstrated` ones have SFT dialogues that clarify; `tests_only` ones (none named: all that remain) have tests for RL
-    and only clear-to-code examples for SFT; `held_out` ones are never trained on; `unseen` ones neither, and the embedded
-    base model never saw them.
+    `demonstrated` ones have SFT dialogues that clarify; `tests_only` ones (none named: all that remain) have tests for
+    RL and only clear-to-code examples for SFT; `held_out` ones are never trained on; `unseen` ones neither, and the
+    embedded base model never saw them.
     """
 
     demonstrated: tuple[str, ...] = ()

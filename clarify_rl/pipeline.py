@@ -33,7 +33,7 @@ from clarify_rl.report.html import write_report
 from clarify_rl.report.table import print_comparison
 from clarify_rl.seeds import derive_seed
 from clarify_rl.store import Run, write_atomically
-from clarify_rl.synthesis.mix import Mix, sample_variants
+from clarify_rl.synthesis.mix import Mix, interleaved, sample_variants
 from clarify_rl.types import Defect, Pool, Results, Variant
 
 console = Console()
@@ -138,7 +138,7 @@ def make_data(config: Config, run: Run) -> None:
     with tqdm(total=total, desc="data", unit="variant", dynamic_ncols=True, disable=not total) as bar:
         for name, mix, split, families in parts:
             variants = _sample(mix, families, roles.trained, split, derive_seed(config.seed, name), bar.update)
-            run.write_variants(name, variants)
+            run.write_variants(name, interleaved(variants))
         for name, suite in config.eval.suites.items():
             run.write_variants(name, suite_variants(config, name, suite, bar.update))
 

@@ -127,13 +127,16 @@ def _check_plugins(config: Config) -> None:
 
 def _check_trainers(config: Config) -> None:
     if config.sft:
-        from clarify_rl.training.sft import sft_config
+        from clarify_rl.training.sft import lora_config, sft_config
 
         sft_config(config.sft, config.folder, config.seed)
+        lora_config("sft.lora", config.sft.lora)
     if config.rl:
         from clarify_rl.training.grpo import grpo_config
+        from clarify_rl.training.sft import lora_config
 
         grpo_config(config, config.rl, config.folder)
+        lora_config("rl.lora", config.rl.lora)
 
 
 def _models(config: Config) -> list[str]:

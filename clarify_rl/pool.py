@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -125,10 +126,10 @@ class RayPool:
         self._ray, self._spec = ray, spec
         self._started_ray = not ray.is_initialized()
         if self._started_ray:
-            ray.init(
-                include_dashboard=False, log_to_driver=False, num_cpus=max(workers, 1), logging_level=logging.WARNING
-            )
-        actor = ray.remote(num_cpus=1 if self._started_ray else 0.25, max_restarts=-1)(Worker)
+            # RAY_ADDRESS names a cluster to join; its size and dashboard are not ours to choose.
+            own = {} if "RAY_ADDRESS" in os.environ else {"num_cpus": workers, "include_dashboard": False}
+            ray.init(log_to_driver=False, logging_level=logging.WARNING, **own)
+        actor = ray.remote(num_cpus=0.25, max_restarts=-1, scheduling_strategy="SPREAD")(Worker)
         self._actors: list[Any] = [actor.remote(spec) for _ in range(workers)]  # Any: Ray's handles have no methods
         self._deadline_s, self._chunk = deadline_s, chunk
         try:

@@ -62,6 +62,22 @@ def _defects(draw: Draw, mix: Mix, rng: Random) -> dict[str, Defect]:
     return {spec.id: defect for spec, defect in zip(hidden, kinds, strict=True)}
 
 
+def interleaved(variants: Sequence[Variant]) -> list[Variant]:
+    """The variants in an order in which every stretch holds the same mixture of numbers of missing facts.
+
+    A batch that happens to hold no clear problem teaches to ask always, one of clear problems only never to ask.
+    """
+    strata: dict[int, list[Variant]] = {}
+    for variant in variants:
+        strata.setdefault(len(variant.facts), []).append(variant)
+    places = [
+        ((rank + 0.5) / len(stratum), missing, variant)
+        for missing, stratum in sorted(strata.items())
+        for rank, variant in enumerate(stratum)
+    ]
+    return [variant for _, _, variant in sorted(places, key=lambda place: place[:2])]
+
+
 def exemplary_replies(variant: Variant, seed: int) -> tuple[str, ...]:
     """What a good engineer would say: a question for each hidden fact, in random order, then the reference solution."""
     rng = Random(f"{seed}/{variant.id}/replies")

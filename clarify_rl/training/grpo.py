@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from peft import LoraConfig
 from transformers import PrinterCallback
 from trl import GRPOConfig, GRPOTrainer
 
@@ -29,7 +28,7 @@ from clarify_rl.store import Run
 from clarify_rl.training.checkpoints import newest_checkpoint, save_model
 from clarify_rl.training.progress import RecordProgress
 from clarify_rl.training.rollout_metrics import rollout_metrics
-from clarify_rl.training.sft import trainer_config
+from clarify_rl.training.sft import lora_config, trainer_config
 from clarify_rl.types import Episode, Pool, Variant
 
 
@@ -85,8 +84,10 @@ class Rollouts:
 
 
 class DialogueGRPOTrainer(GRPOTrainer):
-    """TRL's GRPOTrainer with our rollouts. Overrides two methods: to learn which variants a batch is about, and to train
-    on micro-batches of like length."""
+    """TRL's GRPOTrainer with our rollouts.
+
+    Overrides two methods: to learn which variants a batch is about, and to train on micro-batches of like length.
+    """
 
     def __init__(self, *args: Any, rollouts: Rollouts, **kwargs: Any) -> None:  # Any: TRL's own signature
         self._rollouts = rollouts
@@ -97,6 +98,48 @@ class DialogueGRPOTrainer(GRPOTrainer):
         self._rows = [row["variant_index"] for row in inputs]
         scored: dict[str, Any] = super()._generate_and_score_completions(inputs)  # Any: TRL's own types
         return scored
+
+    def _prepare_inputs(self, generation_batch: Any) -> Any:  # Any: TRL's own types
+        inputs = super()._prepare_inputs(generation_batch)
+        per_update = self.args.steps_per_generation
+        if not self.model.training or self.num_iterations > 1 or per_update != self.args.gradient_accumulation_steps:
+            return inputs  # here the order of the micro-batches decides which update a row takes part in
+        if self._step % per_update == 0:
+            self._buffered_inputs = by_length(self._buffered_inputs)
+        return self._buffered_inputs[self._step % per_update]
+
+
+def by_length(batches: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:  # Any: tensors, and TRL's scalars
+    """The rows of all micro-batches dealt anew: rows of like length stand together, without padding that all share.
+
+    Dialogues differ much in length, and TRL pads every row to the longest, so a third of the training was padding.
+    """
+    lengths = torch.cat([batch["completion_mask"].sum(1) for batch in batches])
+    merged = {
+        name: torch.cat([batch[name] for batch in batches]) if _is_row_wise(value) else value
+        for name, value in batches[0].items()
+    }
+    return [
+        _trim({name: value[rows] if _is_row_wise(value) else value for name, value in merged.items()})
+        for rows in lengths.argsort(stable=True).chunk(len(batches))
+    ]
+
+
+def _trim(batch: Mapping[str, Any]) -> dict[str, Any]:  # Any: as above
+    """A batch without the columns that are padding in every row: prompts are padded on the left, completions right."""
+    prompt = slice(batch["prompt_mask"].shape[1] - int(batch["prompt_mask"].sum(1).max()), None)
+    completion = slice(None, max(1, int(batch["completion_mask"].sum(1).max())))
+    return {
+        name: value[:, prompt if name.startswith("prompt") else completion]
+        if _is_row_wise(value) and value.dim() == 2
+        else value
+        for name, value in batch.items()
+    }
+
+
+def _is_row_wise(value: object) -> bool:
+    """Whether a tensor has one row for each episode."""
+    return isinstance(value, torch.Tensor) and value.dim() > 0
 
 
 def _rollout(prompts: list[Any], trainer: DialogueGRPOTrainer) -> dict[str, list[Any]]:  # Any: TRL's own types
@@ -154,7 +197,7 @@ def train_grpo(
         args=grpo_config(config, section, checkpoints),
         train_dataset=_dataset(variants, chat),
         processing_class=loaded.tokenizer,
-        peft_config=LoraConfig(**section.lora) if section.lora else None,
+        peft_config=lora_config("rl.lora", section.lora),
         callbacks=[RecordProgress(run, "rl", _SHOWN, lambda: rollouts.numbers)],
     )
     trainer.remove_callback(PrinterCallback)

@@ -37,7 +37,7 @@ def train_sft(
         train_dataset=to_dataset(demonstrations),
         eval_dataset=to_dataset(held_out),
         processing_class=loaded.tokenizer,
-        peft_config=LoraConfig(**section.lora) if section.lora else None,
+        peft_config=lora_config("sft.lora", section.lora),
         callbacks=[
             RecordProgress(run, "sft", {"loss": "train/loss", "held-out loss": "eval/loss"}, no_extra),
             EarlyStoppingCallback(section.patience),
@@ -62,6 +62,16 @@ def to_dataset(episodes: Sequence[Episode]) -> Dataset:
             "assistant_masks": [[0] * len(episode.prompt_ids) + list(episode.policy_mask) for episode in episodes],
         }
     )
+
+
+def lora_config(where: str, options: Options | None) -> LoraConfig | None:
+    """peft's configuration of an adapter; None for full weights. Raises ConfigError for an option that peft refuses."""
+    if options is None:
+        return None
+    try:
+        return LoraConfig(**options)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{where}: {error}. These options are those of peft's LoraConfig") from error
 
 
 def trainer_config(kind: type[Any], where: str, options: Options, out: Path, seed: int) -> Any:  # Any: TRL's classes
