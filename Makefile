@@ -19,7 +19,7 @@ help:
 	@echo "make clean  remove .venv and everything that was built"
 
 demo: $(STAMP)
-	@$(BIN)/clarify-rl run demo
+	@$(BIN)/clarify-rl run demo $(if $(wildcard runs/demo/config.yaml),--resume)
 
 # The tests with a local Ray come one after another: two at a time would fight over its ports and the cores.
 test: $(STAMP)
