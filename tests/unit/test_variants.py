@@ -13,7 +13,7 @@ from clarify_rl.errors import DataError
 from clarify_rl.problems.bank.draw import Draw, draws, family_named, make_problem, outcomes, same
 from clarify_rl.problems.bank.families import FAMILIES
 from clarify_rl.synthesis import variants as synthesis
-from clarify_rl.synthesis.mix import Mix, exemplary_replies, sample_variants
+from clarify_rl.synthesis.mix import Mix, exemplary_replies, interleaved, sample_variants
 from clarify_rl.synthesis.variants import make_variant
 from clarify_rl.types import Defect, Problem, Variant
 
@@ -220,3 +220,14 @@ def test_the_exemplary_engineer_asks_once_for_each_fact_and_then_codes(sampled: 
         wanted = [next(fact.id for fact in variant.facts if question in fact.questions) for question in asked]
         assert sorted(wanted) == sorted(fact.id for fact in variant.facts)
         assert exemplary_replies(variant, 0) == (*asked, code)
+
+
+def test_every_stretch_of_an_interleaved_order_holds_the_same_mixture() -> None:
+    families = (family_named("discount"), family_named("totals"))
+    mix = Mix(count=40, families=families, clear_families=families, clear_share=0.25, missing={1: 1, 2: 1, 3: 1})
+    variants = sample_variants(mix, "train", seed=3)
+    ordered = interleaved(variants)
+    assert sorted(variant.id for variant in ordered) == sorted(variant.id for variant in variants)
+    counts = [[len(variant.facts) for variant in ordered[start : start + 20]] for start in (0, 20)]
+    for missing in range(4):
+        assert abs(counts[0].count(missing) - counts[1].count(missing)) <= 1
