@@ -3,6 +3,8 @@
 const STAGES = { pretrain: "Pretraining", sft: "Supervised fine-tuning", rl: "Reinforcement learning" };
 const PANELS = [
   ["Loss", ["train/loss"]],
+  ["Held-out loss", ["eval/loss"]],
+  ["Facts revealed", ["episode/revealed"]],
   ["Reward", ["reward/total", "train/reward", "reward"]],
   ["Share of hidden tests passed", ["reward/pass_rate"]],
   ["Solved", ["episode/solved"]],
