@@ -127,7 +127,9 @@ class RayPool:
         self._started_ray = not ray.is_initialized()
         if self._started_ray:
             # RAY_ADDRESS names a cluster to join; its size and dashboard are not ours to choose.
-            own = {} if "RAY_ADDRESS" in os.environ else {"num_cpus": workers, "include_dashboard": False}
+            own: dict[str, Any] = {"num_cpus": workers, "include_dashboard": False}  # Any: Ray's own options
+            if "RAY_ADDRESS" in os.environ:
+                own = {}
             ray.init(log_to_driver=False, logging_level=logging.WARNING, **own)
         actor = ray.remote(num_cpus=0.25, max_restarts=-1, scheduling_strategy="SPREAD")(Worker)
         self._actors: list[Any] = [actor.remote(spec) for _ in range(workers)]  # Any: Ray's handles have no methods

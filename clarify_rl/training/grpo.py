@@ -92,6 +92,7 @@ class DialogueGRPOTrainer(GRPOTrainer):
     def __init__(self, *args: Any, rollouts: Rollouts, **kwargs: Any) -> None:  # Any: TRL's own signature
         self._rollouts = rollouts
         self._rows: list[int] = []
+        self._buffered_inputs: Any = None  # Any: TRL's own, micro-batches still to be trained on
         super().__init__(*args, rollout_func=_rollout, **kwargs)
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:  # Any: TRL's own types
