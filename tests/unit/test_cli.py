@@ -103,7 +103,7 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(
         ("rl.trainer.max_step=3", "rl.trainer:"),
         ("sft.trainer.learning_rat=3", "sft.trainer:"),
         ("model.base=/no/such/model", "No model '/no/such/model'"),
-        ("eval.suites.held_out_families.source=no.jsonl", "no file no.jsonl"),
+        ("eval.suites.new_families.source=no.jsonl", "no file no.jsonl"),
     ],
 )
 @pytest.mark.parametrize("dry", [True, False], ids=["dry-run", "run"])

@@ -41,7 +41,7 @@ def test_options_may_hold_dots_and_colons(tmp_path: Path) -> None:
     [
         ("sed=1", "Did you mean 'seed'?"),
         ("rl.trainr.max_steps=2", "Unknown key 'rl.trainr'. Did you mean 'trainer'?"),
-        ("eval.suites.held_out_families.family=unseen", "Did you mean 'families'?"),
+        ("eval.suites.new_families.family=unseen", "Did you mean 'families'?"),
         ("seed=-1", "seed: Input should be greater than or equal to 0 (found -1)."),
         ("seed", "'seed' is not key=value"),
         ("name=${nothing}", "Cannot put the configuration together"),

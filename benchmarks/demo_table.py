@@ -1,0 +1,77 @@
+"""The README's tables of results, in Markdown, from the comparison.json of finished runs.
+
+for seed in 0 1 2; do clarify-rl run demo name=demo-$seed seed=$seed; done
+python benchmarks/demo_table.py runs/demo-0 runs/demo-1 runs/demo-2
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+KINDS = ("clear", "ambiguous", "incomplete", "inconsistent", "1 missing", "2 missing", "3 missing")
+Comparison = Mapping[str, Any]  # Any: JSON
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="+", type=Path, help="folders of finished runs")
+    parser.add_argument("--suite", default="new_instances")
+    arguments = parser.parse_args()
+    comparisons = [json.loads((run / "comparison.json").read_text()) for run in arguments.runs]
+    seeds = [seed_of(run) for run in arguments.runs]
+    print("\n".join([*by_seed(comparisons, seeds, arguments.suite), "", *by_kind(comparisons, arguments.suite)]))
+
+
+def seed_of(run: Path) -> str:
+    lines = (run / "config.yaml").read_text().splitlines()
+    return next(line.removeprefix("seed: ") for line in lines if line.startswith("seed: "))
+
+
+def by_seed(comparisons: Sequence[Comparison], seeds: Sequence[str], suite: str) -> list[str]:
+    """One row a run: solved by each checkpoint, RL against SFT with its interval, and how often each asks."""
+    rows = [
+        "| seed | base solved | SFT solved | RL solved | RL - SFT, points (95%) | ask-recall SFT, RL "
+        "| false-ask SFT, RL | malformed RL |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for seed, comparison in zip(seeds, comparisons, strict=True):
+        solved = [share(comparison, name, suite, "all", "solved") for name in ("base", "sft", "rl")]
+        recall = [share(comparison, name, suite, "unclear", "asked") for name in ("sft", "rl")]
+        false_ask = [share(comparison, name, suite, "clear", "asked") for name in ("sft", "rl")]
+        malformed = share(comparison, "rl", suite, "all", "malformed")
+        cells = [seed, *solved, difference(comparison, suite), ", ".join(recall), ", ".join(false_ask), malformed]
+        rows.append(f"| {' | '.join(cells)} |")
+    return rows
+
+
+def by_kind(comparisons: Sequence[Comparison], suite: str) -> list[str]:
+    """One row a kind of variant: solved, as the mean over the runs."""
+    rows = ["| variants | base | SFT | RL |", "|---|---|---|---|"]
+    for kind in KINDS:
+        means = []
+        for checkpoint in ("base", "sft", "rl"):
+            values = [float(share(comparison, checkpoint, suite, kind, "solved")) for comparison in comparisons]
+            means.append(f"{sum(values) / len(values):.1f}")
+        rows.append(f"| {kind} | {' | '.join(means)} |")
+    return rows
+
+
+def share(comparison: Comparison, checkpoint: str, suite: str, group: str, measure: str) -> str:
+    """A measure in percent."""
+    summary = next(s for s in comparison["summaries"] if s["checkpoint"] == checkpoint and s["suite"] == suite)
+    found = next(g for g in summary["groups"] if g["group"] == group)
+    return f"{100 * found[measure]['value']:.1f}"
+
+
+def difference(comparison: Comparison, suite: str) -> str:
+    wanted = {"suite": suite, "metric": "solved", "group": "all", "before": "sft", "after": "rl"}
+    found = next(d for d in comparison["differences"] if wanted.items() <= d.items())
+    return f"{found['points']:+.1f} ({found['low']:.1f} to {found['high']:.1f})"
+
+
+if __name__ == "__main__":
+    main()
