@@ -65,10 +65,11 @@ class DataConfig(_Section):
 
 
 class SuiteConfig(MixConfig):
-    """Variants to evaluate on: of the bank's test split (`families`: trained, held_out or unseen), or HumanEvalComm."""
+    """Variants to evaluate on: of the bank (`families`: trained, held_out or unseen), or HumanEvalComm."""
 
     source: str = "bank"
     families: Literal["trained", "held_out", "unseen"] = "trained"
+    split: Literal["dev", "test"] = "test"  # tune on dev, report on test
 
 
 class DialogueConfig(_Section):

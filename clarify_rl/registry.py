@@ -91,12 +91,21 @@ def _find(kind: str, spec: str) -> Callable[..., Any]:
 
 def _from_location(kind: str, spec: str) -> Callable[..., Any]:
     location, _, name = spec.rpartition(":")
-    module = _load_file(Path(location)) if location.endswith(".py") else importlib.import_module(location)
+    module = _load_file(Path(location)) if location.endswith(".py") else _load_module(location)
     try:
         return cast(Callable[..., Any], getattr(module, name))
     except AttributeError:
         public = [item for item in vars(module) if not item.startswith("_")]
         raise ConfigError(unknown_name(f"{kind} in {location}", name, public)) from None
+
+
+def _load_module(location: str) -> object:
+    try:
+        return importlib.import_module(location)
+    except ModuleNotFoundError as error:
+        if error.name and not location.startswith(error.name):
+            raise  # the module is there, and lacks something itself
+        raise ConfigError(f"No module {location!r}. Install it, or name a file: path/to/file.py:name.") from None
 
 
 def _load_file(path: Path) -> object:

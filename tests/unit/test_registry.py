@@ -124,3 +124,8 @@ def test_a_missing_file_says_where_it_was_looked_for(tmp_path: Path, monkeypatch
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match=tmp_path.name):
         load_reward("nowhere.py:constant", {})
+
+
+def test_a_module_that_does_not_exist_is_a_user_mistake() -> None:
+    with pytest.raises(ConfigError, match=r"No module 'no_such_package\.rewards'"):
+        load_reward("no_such_package.rewards:brevity", {})
