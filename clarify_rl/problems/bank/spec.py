@@ -116,10 +116,7 @@ def number(
     asks: tuple[str, ...],
 ) -> FactSpec:
     """A fact that is a number: `{v}` in `says` and `answers` becomes the value."""
-    made = tuple(
-        Option(v, tuple(text.format(v=v) for text in says), tuple(text.format(v=v) for text in answers)) for v in values
-    )
-    return FactSpec(fact_id, made, vague, asks)
+    return FactSpec(fact_id, tuple(_filled(value, says, answers) for value in values), vague, asks)
 
 
 def word(
@@ -132,10 +129,12 @@ def word(
     asks: tuple[str, ...],
 ) -> FactSpec:
     """A fact that is a short string: `{v!r}` or `{v}` in `says` and `answers` becomes the value."""
-    made = tuple(
-        Option(v, tuple(text.format(v=v) for text in says), tuple(text.format(v=v) for text in answers)) for v in values
-    )
-    return FactSpec(fact_id, made, vague, asks)
+    return FactSpec(fact_id, tuple(_filled(value, says, answers) for value in values), vague, asks)
+
+
+def _filled(value: int | str, says: tuple[str, ...], answers: tuple[str, ...]) -> Option:
+    """An option whose sentences name its value."""
+    return Option(value, tuple(text.format(v=value) for text in says), tuple(text.format(v=value) for text in answers))
 
 
 def code(*lines: str | None) -> str:
