@@ -1,7 +1,7 @@
 """The README's tables of results, in Markdown, from the comparison.json of finished runs.
 
 for seed in 0 1 2; do clarify-rl run demo name=demo-$seed seed=$seed; done
-python benchmarks/demo_table.py runs/demo-0 runs/demo-1 runs/demo-2
+python benchmarks/demo_table.py runs/demo-0 runs/demo-1 runs/demo-2 --clear-suite clear_instances
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", type=Path, help="folders of finished runs")
     parser.add_argument("--suite", default="new_instances")
+    parser.add_argument("--clear-suite", help="suite whose clear variants show needless questions (default: --suite)")
     arguments = parser.parse_args()
     comparisons = [json.loads((run / "comparison.json").read_text()) for run in arguments.runs]
     seeds = [seed_of(run) for run in arguments.runs]
-    print("\n".join([*by_seed(comparisons, seeds, arguments.suite), "", *by_kind(comparisons, arguments.suite)]))
+    rows = by_seed(comparisons, seeds, arguments.suite, arguments.clear_suite or arguments.suite)
+    print("\n".join([*rows, "", *by_kind(comparisons, arguments.suite)]))
 
 
 def seed_of(run: Path) -> str:
@@ -31,7 +33,7 @@ def seed_of(run: Path) -> str:
     return next(line.removeprefix("seed: ") for line in lines if line.startswith("seed: "))
 
 
-def by_seed(comparisons: Sequence[Comparison], seeds: Sequence[str], suite: str) -> list[str]:
+def by_seed(comparisons: Sequence[Comparison], seeds: Sequence[str], suite: str, clear_suite: str) -> list[str]:
     """One row a run: solved by each checkpoint, RL against SFT with its interval, and how often each asks."""
     rows = [
         "| seed | base solved | SFT solved | RL solved | RL - SFT, points (95%) | ask-recall SFT, RL "
@@ -41,7 +43,7 @@ def by_seed(comparisons: Sequence[Comparison], seeds: Sequence[str], suite: str)
     for seed, comparison in zip(seeds, comparisons, strict=True):
         solved = [share(comparison, name, suite, "all", "solved") for name in ("base", "sft", "rl")]
         recall = [share(comparison, name, suite, "unclear", "asked") for name in ("sft", "rl")]
-        false_ask = [share(comparison, name, suite, "clear", "asked") for name in ("sft", "rl")]
+        false_ask = [share(comparison, name, clear_suite, "clear", "asked") for name in ("sft", "rl")]
         malformed = share(comparison, "rl", suite, "all", "malformed")
         cells = [seed, *solved, difference(comparison, suite), ", ".join(recall), ", ".join(false_ask), malformed]
         rows.append(f"| {' | '.join(cells)} |")

@@ -70,6 +70,7 @@ class SuiteConfig(MixConfig):
     source: str = "bank"
     families: Literal["trained", "held_out", "unseen"] = "trained"
     split: Literal["dev", "test"] = "test"  # tune on dev, report on test
+    draw: int = 0  # another number draws other variants of the same mixture
 
 
 class DialogueConfig(_Section):

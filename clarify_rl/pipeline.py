@@ -152,7 +152,7 @@ def suite_variants(
         say(f"[bold]data[/bold]: {name}: {escape(loaded.summary())}")
         return list(loaded.variants)
     families: tuple[Family, ...] = getattr(family_roles(config), suite.families)
-    return _sample(suite, families, families, suite.split, derive_seed("suite", name), on_variant)
+    return _sample(suite, families, families, suite.split, derive_seed("suite", name, suite.draw), on_variant)
 
 
 def _sample(
