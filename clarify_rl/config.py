@@ -83,12 +83,26 @@ class DialogueConfig(_Section):
     last_call: str = ""
 
 
-class LimitsConfig(_Section):
-    """What one candidate program may use. CPU seconds decide; wall seconds are the backstop."""
+class ExecutorConfig(_Section):
+    """What one program may use and find; see clarify_rl/executor. CPU seconds decide, wall seconds are the backstop.
+
+    `files_mb` is the size of a private /tmp, `python` an interpreter of another environment, `packages` makes its
+    packages readable, `preload` imports some once for all. `servers`: programs at a time, by default by the processors.
+    """
 
     cpu_s: float = 2.0
-    wall_s: float = 30.0
+    wall_s: float = 60.0
+    idle_s: float = 5.0
     memory_mb: int = 512
+    output_mb: int = 4
+    files_mb: int = 0
+    threads: int = 16
+    servers: int | None = None
+    python: str = ""
+    packages: bool = False
+    preload: tuple[str, ...] = ()
+    allow_weak: bool = False  # tier C: programs can read and change files of this user
+    unsafe: bool = False  # tier D: for trusted programs only
 
 
 class EnvConfig(_Section):
@@ -100,7 +114,6 @@ class EnvConfig(_Section):
     user_options: Options = {}
     workers: int = Field(0, ge=0)
     deadline_s: float = 120.0
-    limits: LimitsConfig = LimitsConfig()
     max_failed_share: Share = 0.1
 
 
@@ -177,6 +190,7 @@ class Config(_Section):
     data: DataConfig = DataConfig()
     dialogue: DialogueConfig = DialogueConfig()
     env: EnvConfig = EnvConfig()
+    executor: ExecutorConfig = ExecutorConfig()
     rewards: tuple[RewardConfig, ...] = (RewardConfig(use="pass_rate"),)
     sft: SFTSection | None = SFTSection()
     rl: RLSection | None = RLSection()

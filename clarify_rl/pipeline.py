@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -21,7 +21,7 @@ from clarify_rl.dialogue.episodes import DialogueLimits
 from clarify_rl.errors import ClarifyError, ConfigError, DataError, RunFolderError, unknown_name
 from clarify_rl.evaluation.compare import Comparison, compare, to_json
 from clarify_rl.evaluation.evaluate import evaluate
-from clarify_rl.executor import Limits
+from clarify_rl.executor import ExecutorSpec, Limits, Profile
 from clarify_rl.policies.hf import HFPolicy
 from clarify_rl.policies.models import LoadedModel, load_model
 from clarify_rl.pool import PoolSpec, RewardSpec, make_pool
@@ -184,7 +184,7 @@ def sft(config: Config, run: Run) -> None:
     )
     chat = chat_for(config, loaded)
     encode = lambda text: loaded.tokenizer.encode(text, add_special_tokens=False)  # noqa: E731 - names a tokenizer call
-    with open_pool(config) as pool:
+    with open_pool(config, run) as pool:
         train, dev = (
             demonstrate(
                 part, pool=pool, chat=chat, encode=encode, limits=dialogue_limits(config, loaded), seed=config.seed
@@ -202,7 +202,7 @@ def rl(config: Config, run: Run) -> None:
     loaded = load_model(start, dtype=config.model.dtype, device=config.model.device)
     variants = run.read_variants("rl")
     say(f"[bold]rl[/bold]: GRPO from {start} on {len(variants)} variants -> {run.model_folder('rl')}")
-    with open_pool(config) as pool:
+    with open_pool(config, run) as pool:
         train_grpo(loaded, variants, pool, chat_for(config, loaded), dialogue_limits(config, loaded), config, run)
 
 
@@ -218,7 +218,7 @@ def evaluate_checkpoint(config: Config, run: Run, checkpoint: str) -> None:
     total = sum(map(len, suites.values()))
     say(f"[bold]eval[/bold]: {checkpoint} on {total} variants of {', '.join(suites)} -> {run.folder / 'episodes'}")
     with (
-        open_pool(config) as pool,
+        open_pool(config, run) as pool,
         tqdm(total=total, desc=f"eval {checkpoint}", unit="episode", dynamic_ncols=True) as bar,
     ):
         for name, variants in suites.items():
@@ -326,18 +326,24 @@ def dialogue_limits(config: Config, loaded: LoadedModel) -> DialogueLimits:
 
 
 @contextmanager
-def open_pool(config: Config) -> Iterator[Pool]:
-    """The configured environments, closed at the end whatever happens."""
+def open_pool(config: Config, run: Run | None = None) -> Iterator[Pool]:
+    """The configured environments, closed at the end whatever happens. The run is told where they run."""
     env = config.env
-    options = {
-        **env.options,
-        "user": env.user,
-        "user_options": env.user_options,
-        "limits": Limits(cpu_s=env.limits.cpu_s, wall_s=env.limits.wall_s, memory_mb=env.limits.memory_mb),
-    }
+    options = {**env.options, "user": env.user, "user_options": env.user_options, "executor": executor_spec(config)}
     rewards = tuple(RewardSpec(item.use, item.weight, item.options) for item in config.rewards)
     pool = make_pool(PoolSpec(env.use, options, rewards), workers=env.workers, deadline_s=env.deadline_s)
     try:
+        if run is not None:
+            run.note("environment", pool.describe())
         yield pool
     finally:
         pool.close()
+
+
+def executor_spec(config: Config) -> ExecutorSpec:
+    """The configured executor. On Ray, each worker has two fork servers unless the configuration says more."""
+    wanted = config.executor.model_dump()
+    limits = Limits(**{field.name: wanted[field.name] for field in fields(Limits)})
+    profile = Profile(wanted["python"], wanted["packages"], wanted["preload"])
+    servers = wanted["servers"] or (2 if config.env.workers else None)
+    return ExecutorSpec(limits, servers, profile, wanted["allow_weak"], wanted["unsafe"])

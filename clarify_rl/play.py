@@ -123,7 +123,7 @@ def _show_outcome(episode: Episode, console: Console) -> None:
 
 def _show_failed_tests(episode: Episode, per_test: Sequence[str], console: Console) -> None:
     problem = episode.variant.problem
-    failed = [case for case, outcome in zip(problem.tests.cases, per_test, strict=False) if outcome != "pass"]
-    for case in failed[:_FAILED_TESTS_SHOWN]:
-        call = f"{problem.entry_point}({', '.join(map(repr, case.args))})"
-        console.print(f"  {escape(call)} should be {escape(repr(case.expected))}", highlight=False)
+    shown = problem.tests.shown(problem.entry_point)
+    failed = [test for test, outcome in zip(shown, per_test, strict=False) if outcome != "pass"]
+    for test in failed[:_FAILED_TESTS_SHOWN]:
+        console.print(f"  {escape(test.call)} should be {escape(test.expected)}", highlight=False)

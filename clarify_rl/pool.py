@@ -11,6 +11,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
@@ -48,7 +49,17 @@ class Worker:
         self._rewards = [(spec, load_reward(spec.use, spec.options)) for spec in spec.rewards]
 
     def respond(self, exchanges: Sequence[Exchange]) -> list[Response]:
-        return [self._respond(exchange) for exchange in exchanges]
+        """Responses in the order of the exchanges; as many at once as the environment says that it can (`threads`)."""
+        threads = min(getattr(self._env, "threads", 1), len(exchanges))
+        if threads <= 1:
+            return [self._respond(exchange) for exchange in exchanges]
+        with ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(self._respond, exchanges))
+
+    def describe(self) -> str:
+        """What the environment says about where it runs, e.g. how well its executor holds programs in."""
+        say = getattr(self._env, "describe", None)
+        return str(say()) if say else ""
 
     def score(self, episodes: Sequence[Episode]) -> list[tuple[Score, ...]]:
         return [tuple(_score(spec, rule, episode) for spec, rule in self._rewards) for episode in episodes]
@@ -98,6 +109,9 @@ class LocalPool:
     def score(self, episodes: Sequence[Episode]) -> list[tuple[Score, ...]]:
         return self._worker.score(episodes)
 
+    def describe(self) -> str:
+        return self._worker.describe()
+
     def close(self) -> None:
         self._worker.close()
 
@@ -135,18 +149,25 @@ class RayPool:
         self._actors: list[Any] = [actor.remote(spec) for _ in range(workers)]  # Any: Ray's handles have no methods
         self._deadline_s, self._chunk = deadline_s, chunk
         try:
-            ray.get([made.score.remote([]) for made in self._actors], timeout=deadline_s)
+            said = ray.get([made.describe.remote() for made in self._actors], timeout=deadline_s)
         except Exception as error:
             self.close()
             raise ClarifyError(
                 f"The {workers} environment workers did not start: {error}. Try env.workers=0 to see it in one process."
             ) from error
+        if len(set(said)) > 1:  # rewards from machines that hold programs in unequally are not one experiment
+            self.close()
+            raise ClarifyError(f"The machines of the environment workers differ: {'; '.join(sorted(set(said)))}.")
+        self._said = said[0] if said else ""
 
     def respond(self, exchanges: Sequence[Exchange]) -> list[Response]:
         return self._map("respond", exchanges, _failed)
 
     def score(self, episodes: Sequence[Episode]) -> list[tuple[Score, ...]]:
         return self._map("score", episodes, lambda why: (Score("pool", None, why=why),))
+
+    def describe(self) -> str:
+        return self._said
 
     def close(self) -> None:
         for actor in self._actors:

@@ -42,7 +42,9 @@ def _dump(value: Any, hint: Any) -> Any:  # Any: JSON and type hints
     if hint is object:
         return {"raises": value.exception} if isinstance(value, Raises) else {"value": encode(value)}
     if dataclasses.is_dataclass(value):
-        return to_record(value)
+        record = to_record(value)
+        kinds = _dataclasses_of(hint)
+        return record if len(kinds) < 2 or type(value) is kinds[0] else {"type": type(value).__name__, **record}
     if isinstance(value, tuple):
         inner = get_args(_not_none(hint))[0]
         return [_dump(item, inner) for item in value]
@@ -52,9 +54,16 @@ def _dump(value: Any, hint: Any) -> Any:  # Any: JSON and type hints
 def _load(value: Any, hint: Any) -> Any:  # Any: JSON and type hints
     if hint is object:
         return Raises(value["raises"]) if "raises" in value else decode(value["value"])
-    hint = _not_none(hint)
     if value is None:
         return None
+    kinds = _dataclasses_of(hint)
+    if len(kinds) > 1:
+        named = value.get("type", kinds[0].__name__)
+        kind = next((each for each in kinds if each.__name__ == named), None)
+        if kind is None:
+            raise ValueError(f"unknown type {named!r}")
+        return from_record(kind, value)
+    hint = _not_none(hint)
     if get_origin(hint) is tuple:
         inner = get_args(hint)[0]
         return tuple(_load(item, inner) for item in value)
@@ -63,6 +72,13 @@ def _load(value: Any, hint: Any) -> Any:  # Any: JSON and type hints
     if isinstance(hint, type) and issubclass(hint, Enum):
         return hint(value)
     return value
+
+
+def _dataclasses_of(hint: Any) -> list[type[Any]]:  # Any: type hints
+    """The dataclasses of a union. A record names its own unless it is of the first."""
+    if get_origin(hint) not in (Union, UnionType):
+        return []
+    return [item for item in get_args(hint) if isinstance(item, type) and dataclasses.is_dataclass(item)]
 
 
 def _not_none(hint: Any) -> Any:  # Any: type hints

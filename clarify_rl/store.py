@@ -136,6 +136,12 @@ class Run:
         path = self.folder / "metrics.jsonl"
         return list(read_rows(path)) if path.exists() else []  # type: ignore[arg-type] # rows were written by us
 
+    def note(self, key: str, text: str) -> None:
+        """Writes down one more fact about this run, beside its versions and hardware."""
+        known = self.info()
+        if text and known.get(key) != text:
+            write_atomically(self.folder / "run.json", json.dumps({**known, key: text}, indent=1) + "\n")
+
     def info(self) -> dict[str, str]:
         """The command, versions and hardware of this run, for its report."""
         return {key: str(value) for key, value in json.loads((self.folder / "run.json").read_text()).items()}

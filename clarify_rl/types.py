@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal, Protocol
+from typing import ClassVar, Protocol, TypeAlias
+
+LONGEST_SHOWN = 400
 
 
 class Defect(StrEnum):
@@ -38,6 +40,7 @@ class Verdict(StrEnum):
     WRONG = "wrong"
     ERROR = "error"
     CPU_TIMEOUT = "cpu_timeout"
+    IDLE_TIMEOUT = "idle_timeout"
     MEMORY = "memory"
     DIED = "died"
     PROTOCOL = "protocol"
@@ -68,6 +71,26 @@ class Raises:
 
 
 @dataclass(frozen=True)
+class ShownTest:
+    """A hidden test for a reader: what is called or given, and what is due."""
+
+    call: str
+    expected: str
+
+
+def _due(expected: object) -> str:
+    return f"raises {expected.exception}" if isinstance(expected, Raises) else _short(expected)
+
+
+def _short(value: object) -> str:
+    return _cut(repr(value))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]} ... ({len(text):,} characters)"
+
+
+@dataclass(frozen=True)
 class Case:
     """One hidden test: call the entry point with `args`, compare the result with `expected` (a value, or Raises)."""
 
@@ -77,10 +100,64 @@ class Case:
 
 @dataclass(frozen=True)
 class Tests:
-    """The hidden tests of a problem. `compare` names a rule: exact (type and value) or printed (str(result))."""
+    """Hidden tests as pairs of arguments and expected values. The strongest kind: no test is near the program.
+
+    `compare` names a rule: exact (type and value), printed (str(result)), close or close:1e-9 (floats within a
+    tolerance, 1e-6 unless given), unordered (a list in any order), or path/to/file.py:name, a function of the result
+    and the expected value.
+    """
 
     cases: tuple[Case, ...]
-    compare: Literal["exact", "printed"] = "exact"
+    compare: str = "exact"
+
+    def shown(self, entry_point: str) -> tuple[ShownTest, ...]:
+        """Each test as a reader would write it."""
+        return tuple(
+            ShownTest(f"{entry_point}({', '.join(map(_short, case.args))})", _due(case.expected)) for case in self.cases
+        )
+
+
+@dataclass(frozen=True)
+class Assertions:
+    """Hidden tests as Python code that calls `candidate`, or the entry point by its name; each check is one test.
+
+    `setup` runs first, beside the tests and out of the program's reach: imports, helpers, the definitions of a prompt.
+    """
+
+    checks: tuple[str, ...]
+    setup: str = ""
+    compare: ClassVar[str] = "assertions"
+
+    def shown(self, _entry_point: str) -> tuple[ShownTest, ...]:
+        """Each check as it is written."""
+        return tuple(ShownTest(_cut(check.strip()), "holds") for check in self.checks)
+
+
+@dataclass(frozen=True)
+class StdioCase:
+    """One hidden test of a program that reads and prints: its whole input, and the output that is expected."""
+
+    stdin: str
+    stdout: str
+
+
+@dataclass(frozen=True)
+class Stdio:
+    """Hidden tests of a program that reads its standard input and prints. Each case runs in a process of its own.
+
+    `compare` names a rule for the output: lines (spaces at the ends of lines and of the whole do not matter), exact,
+    close or close:1e-9 (numbers within a tolerance, word by word), or path/to/file.py:name.
+    """
+
+    cases: tuple[StdioCase, ...]
+    compare: str = "lines"
+
+    def shown(self, _entry_point: str) -> tuple[ShownTest, ...]:
+        """Each case's input and output."""
+        return tuple(ShownTest(f"stdin {_short(case.stdin)}", _short(case.stdout)) for case in self.cases)
+
+
+HiddenTests: TypeAlias = Tests | Assertions | Stdio
 
 
 @dataclass(frozen=True)
@@ -90,7 +167,7 @@ class Problem:
     id: str
     prompt: str
     entry_point: str
-    tests: Tests
+    tests: HiddenTests
     solution: str
     source: str
     family: str = ""
@@ -348,5 +425,9 @@ class Pool(Protocol):
     def respond(self, exchanges: Sequence[Exchange]) -> list[Response]: ...
 
     def score(self, episodes: Sequence[Episode]) -> list[tuple[Score, ...]]: ...
+
+    def describe(self) -> str:
+        """What the environments say about where they run."""
+        ...
 
     def close(self) -> None: ...

@@ -1,17 +1,23 @@
-"""Runs untrusted programs on hidden tests: `Executor(Limits()).run(program, entry_point, tests)` gives an `Execution`.
+"""Runs untrusted programs on hidden tests, and is useful on its own:
 
-How it holds: a fork server of its own forks one sealed child for each program. Program and inputs go in, plain data
-comes out; expected values never leave the caller, so a program can only pass by computing them.
+    from clarify_rl.executor import Executor, Limits
+    from clarify_rl.types import Case, Tests
 
-What this first version leaves out: system call filtering (seccomp), Landlock, private mounts and pivot_root, tests
-written as assertions (judge) and programs that read and print (stdio). Until then a program can read whatever every
-user of the machine can read, and write to world-writable folders. Where the caller is not root it has the caller's own
-file rights: `capabilities().summary` says which layers work here. A program that only sleeps is unmeasured: nothing
-yet tells it from one that a busy machine starves.
+    with Executor(Limits(cpu_s=2)) as executor:
+        execution = executor.run("def double(n): return 2 * n", "double", Tests((Case((3,), 6),)))
+    print(execution.verdict, execution.passed, "of", execution.total)
+
+How it holds: a fork server, started by exec, forks one sealed process for each program. Program and inputs go in, plain
+data comes out; expected values never leave the caller, so a program can only pass by computing them. What the sealed
+process cannot do is in `capabilities().summary`; `clarify-rl doctor` says it in plain words.
+
+Follow one program: client.py (takes a free fork server) -> pairs.py, assertions.py or stdio.py (the request, and the
+verdict) -> process.py (the caller's end) -> fork_server/: server.py -> seal.py (its layers: jail.py, landlock.py,
+seccomp.py) -> candidate.py, judge.py (inside).
 """
 
-from clarify_rl.executor.capabilities import Capabilities
-from clarify_rl.executor.client import Executor, capabilities
+from clarify_rl.executor.capabilities import Capabilities, Layer
+from clarify_rl.executor.client import Executor, ExecutorSpec, Profile, Trial, capabilities
 from clarify_rl.executor.limits import Limits
 
-__all__ = ["Capabilities", "Executor", "Limits", "capabilities"]
+__all__ = ["Capabilities", "Executor", "ExecutorSpec", "Layer", "Limits", "Profile", "Trial", "capabilities"]

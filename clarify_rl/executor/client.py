@@ -1,105 +1,245 @@
-"""The executor that callers use: one program at a time, on a fork server that is started when first needed."""
+"""The executor that callers use: a few fork servers with one program each at a time, for any number of threads."""
 
 from __future__ import annotations
 
 import functools
 import os
 import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
 from types import TracebackType
 from typing import Self
 
 from clarify_rl.errors import ExecutorError
-from clarify_rl.executor.capabilities import Capabilities
-from clarify_rl.executor.codec import dumps
-from clarify_rl.executor.limits import Limits
-from clarify_rl.executor.process import Outcome, ServerProcess
-from clarify_rl.executor.scoring import expected_outcomes, plain_tree, score
-from clarify_rl.types import Execution, Tests, Verdict
+from clarify_rl.executor.assertions import plan_assertions
+from clarify_rl.executor.capabilities import ADVICE, Capabilities, Layer
+from clarify_rl.executor.compare import rule_of, stdio_rule_of
+from clarify_rl.executor.functions import load_function
+from clarify_rl.executor.limits import Limits, Settings
+from clarify_rl.executor.pairs import plan_pairs
+from clarify_rl.executor.process import Job, Outcome, ServerProcess
+from clarify_rl.executor.stdio import plan_stdio
+from clarify_rl.executor.verdicts import Plan
+from clarify_rl.types import Assertions, Execution, HiddenTests, Stdio, Tests, Verdict
 
-LONGEST_LINE = 4 << 10  # of what is not a result: an exception with its message
+SERVERS_A_CORE = 2
+FIRST_SERVERS = 2  # used in turn, so that one gets its next process ready while the other works
 LITTLE_CPU = 0.5
 
 
+@dataclass(frozen=True)
+class Profile:
+    """What programs find beside the standard library. Naming packages makes them readable to every program.
+
+    `python` is an interpreter, for instance of a virtual environment; `preload` names modules that are imported once,
+    in the fork server, which makes them cheap to import in programs.
+    """
+
+    python: str = ""
+    packages: bool = False
+    preload: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A program with its hidden tests."""
+
+    program: str
+    entry_point: str
+    tests: HiddenTests
+
+
+@dataclass(frozen=True)
+class ExecutorSpec:
+    """What an Executor is made with, as plain data: an executor to be started elsewhere, or later."""
+
+    limits: Limits = field(default_factory=Limits)
+    servers: int | None = None
+    profile: Profile = field(default_factory=Profile)
+    allow_weak: bool = False
+    unsafe: bool = False
+    without: tuple[str, ...] = ()
+
+    def build(self) -> Executor:
+        options = {each.name: getattr(self, each.name) for each in fields(self)}
+        return Executor(**options)
+
+
 class Executor:
-    """Runs programs on hidden tests. It pickles as its limits: each process that receives it starts its own server."""
+    """Runs programs on hidden tests, in up to `servers` fork servers at a time; more callers wait their turn.
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    It pickles as its settings: each process that receives it starts fork servers of its own.
+    """
+
+    def __init__(
+        self,
+        limits: Limits | None = None,
+        *,
+        servers: int | None = None,
+        profile: Profile | None = None,
+        allow_weak: bool = False,
+        unsafe: bool = False,
+        without: Iterable[Layer | str] = (),
+    ) -> None:
         self.limits = limits or Limits()
-        self._server: ServerProcess | None = None
-        self._owner = 0
+        self.servers = SERVERS_A_CORE * len(os.sched_getaffinity(0)) if servers is None else servers
+        if self.servers < 1:
+            raise ExecutorError(f"servers must be at least 1, found {servers}.")
+        self.profile = profile or Profile()
+        self.allow_weak, self.unsafe, self.without = allow_weak, unsafe, tuple(map(str, without))
         self._closed = False
-        self._lock = threading.Lock()
+        self._worked = False  # whether a fork server has started here
+        self._reset()
 
-    def run(self, program: str, entry_point: str, tests: Tests) -> Execution:
-        """The outcome of calling the program's entry point on every case. Only malformed tests raise."""
+    def _reset(self) -> None:
+        self._owner = os.getpid()
+        self._free: deque[ServerProcess] = deque()
+        self._running: set[ServerProcess] = set()
+        self._started = 0  # running ones, and those that are being started
+        self._changed = threading.Condition()
+
+    def run(self, program: str, entry_point: str, tests: HiddenTests) -> Execution:
+        """The outcome of one program. Only malformed tests and an unfit machine raise; the rest is a verdict."""
+        plan = self._plan(program, entry_point, tests)
+        execution = self._attempt(plan)
+        return self._attempt(plan) if self._is_doubtful(execution) else execution
+
+    def run_all(self, trials: Iterable[Trial]) -> Iterator[Execution]:
+        """The outcomes of many programs, in order, with as many in flight as there are fork servers."""
+        with ThreadPoolExecutor(self.servers) as threads:
+            yield from threads.map(lambda trial: self.run(trial.program, trial.entry_point, trial.tests), trials)
+
+    def _plan(self, program: str, entry_point: str, tests: HiddenTests) -> Plan:
         _check_text(program, "program")
         _check_text(entry_point, "entry_point")
-        expected = expected_outcomes(tests)
-        request = dumps(
-            {
-                "program": program,
-                "entry_point": entry_point,
-                "compare": tests.compare,
-                "inputs": [plain_tree(case.args, f"Input {i}") for i, case in enumerate(tests.cases)],
-            }
+        output_bytes = self.limits.output_bytes
+        match tests:
+            case Tests() if tests.cases:
+                rule = rule_of(tests.compare, load_function)
+                return plan_pairs(program, entry_point, tests, rule, output_bytes)
+            case Assertions() if tests.checks:
+                return plan_assertions(program, entry_point, tests, output_bytes)
+            case Stdio() if tests.cases:
+                rule = stdio_rule_of(tests.compare, load_function)
+                return plan_stdio(program, tests, rule, output_bytes, self.limits.cpu_s)
+        raise ExecutorError(
+            "A program needs at least one hidden test; found none. Give Tests(cases=(Case(...), ...)), "
+            "Assertions(checks=('assert ...', ...)) or Stdio(cases=(StdioCase(...), ...))."
         )
-        output_bytes = self.limits.output_bytes + LONGEST_LINE * (len(tests.cases) + 1)
-        with self._lock:
-            execution = score(self._exchange(request, output_bytes), expected)
-            if self._is_doubtful(execution):
-                self._discard()
-                execution = score(self._exchange(request, output_bytes), expected)
-        return execution
 
-    def _exchange(self, request: bytes, output_bytes: int) -> Outcome:
-        had_server = self._owner == os.getpid()
-        try:
-            server = self._running_server()
-        except (ExecutorError, OSError):
-            if had_server and not self._closed:  # it worked here before: a failure of ours, not of the program
-                return Outcome(b"", overflow=False, report=None)
-            raise
-        try:
-            outcome = server.exchange(request, self.limits, output_bytes)
-        except BaseException:  # the reply of an interrupted job must not reach the next one
-            self._discard()
-            raise
-        if outcome.report is None:
-            self._discard()
-        return outcome
+    def _attempt(self, plan: Plan) -> Execution:
+        with self._server() as lease:
+            return plan.run(lease.exchange)
 
     def _is_doubtful(self, execution: Execution) -> bool:
         """Whether the machine, not the program, may have decided: such a job gets a second chance."""
         starved = execution.verdict is Verdict.WALL_TIMEOUT and execution.cpu_s < LITTLE_CPU * self.limits.cpu_s
-        return starved or execution.verdict is Verdict.INFRASTRUCTURE
+        return starved or execution.verdict in (Verdict.IDLE_TIMEOUT, Verdict.INFRASTRUCTURE)
 
-    def _running_server(self) -> ServerProcess:
-        if self._closed:
-            raise ExecutorError("This executor is closed; make a new one.")
-        if self._server is not None and self._owner != os.getpid():  # inherited through a fork: not ours to use
-            self._server.control.close()
-            self._server = None
-        if self._server is None:
-            self._server = ServerProcess()
-            self._owner = os.getpid()
-        return self._server
+    @contextmanager
+    def _server(self) -> Iterator[_Lease]:
+        """A fork server for one caller. It goes back unless something went wrong with it or with the caller."""
+        lease = _Lease(self._take())
+        try:
+            yield lease
+        except BaseException:  # the reply of an interrupted job must not reach the next one
+            lease.usable = False
+            raise
+        finally:
+            self._give_back(lease)
 
-    def _discard(self) -> None:
-        server, self._server = self._server, None
-        if server is not None and self._owner == os.getpid():
+    def _take(self) -> ServerProcess | None:
+        """A free fork server, started if need be; None if one that worked here before cannot be started again."""
+        if self._owner != os.getpid():  # inherited through a fork: not ours to use
+            for server in self._free:
+                server.close()
+            self._reset()
+        with self._changed:
+            while True:
+                if self._closed:
+                    raise ExecutorError("This executor is closed; make a new one.")
+                if self._free and self._started >= min(FIRST_SERVERS, self.servers):
+                    return self._free.popleft()
+                if self._started < self.servers:
+                    self._started += 1
+                    break
+                self._changed.wait()
+        try:
+            return self._start()
+        except BaseException as error:
+            with self._changed:
+                self._started -= 1
+                self._changed.notify()
+            if isinstance(error, OSError) or (isinstance(error, ExecutorError) and self._worked):
+                return None
+            raise
+
+    def _start(self) -> ServerProcess:
+        settings = Settings(self.limits, self.profile.packages, self.profile.preload, self.without)
+        server = ServerProcess(settings, self.profile.python)
+        try:
+            self._check(server.capabilities)
+        except ExecutorError:
+            server.close()
+            raise
+        self._worked = True
+        self._running.add(server)
+        return server
+
+    def _check(self, found: Capabilities) -> None:
+        """Refuses a machine where programs could do harm or cheat, unless the caller has said that they may."""
+        if found.tier in "AB" or self.unsafe or (found.tier == "C" and self.allow_weak):
+            if self.limits.files_mb and not found.works(Layer.FILES):
+                why = found.layers[Layer.FILES]
+                raise ExecutorError(f"files_mb needs a private file system, which does not work here: {why}.")
+            return
+        advice = "; ".join(f"{layer}: {ADVICE[layer]}" for layer in Layer if not found.works(layer))
+        override = "allow_weak=True" if found.tier == "C" else "unsafe=True, for trusted programs only"
+        raise ExecutorError(
+            f"Untrusted programs are not safe here. {found.summary}. To do: {advice}. Or pass {override}."
+        )
+
+    def _give_back(self, lease: _Lease) -> None:
+        server = lease.server
+        if server is None or server.owner != os.getpid():
+            return
+        with self._changed:
+            if lease.usable and not self._closed:
+                self._free.append(server)
+                server = None
+            else:
+                self._started -= 1
+                self._running.discard(server)
+            self._changed.notify()
+        if server is not None:
             server.close()
 
     @property
+    def server_pids(self) -> tuple[int, ...]:
+        """Process ids of the running fork servers."""
+        return tuple(server.process.pid for server in self._running)
+
+    @property
     def capabilities(self) -> Capabilities:
-        """Which layers work on this machine; starts the fork server when it is not running."""
-        with self._lock:
-            return self._running_server().capabilities
+        """Which layers work on this machine; starts a fork server when none is running."""
+        with self._server() as lease:
+            if lease.server is None:
+                raise ExecutorError("The executor's fork server did not start.")
+            return lease.server.capabilities
 
     def close(self) -> None:
-        """Ends the fork server and whatever it runs. May be called again."""
-        with self._lock:
+        """Ends the fork servers and whatever they run. May be called again."""
+        with self._changed:
             self._closed = True
-            self._discard()
+            servers = list(self._free)
+            self._free.clear()
+            self._running -= set(servers)
+            self._changed.notify_all()
+        for server in servers:
+            server.close()
 
     def __enter__(self) -> Self:
         return self
@@ -109,8 +249,24 @@ class Executor:
     ) -> None:
         self.close()
 
-    def __reduce__(self) -> tuple[type[Executor], tuple[Limits]]:
-        return Executor, (self.limits,)
+    def __reduce__(self) -> tuple[Callable[[ExecutorSpec], Executor], tuple[ExecutorSpec]]:
+        own = {each.name: getattr(self, each.name) for each in fields(ExecutorSpec)}
+        return ExecutorSpec.build, (ExecutorSpec(**own),)
+
+
+class _Lease:
+    """One caller's use of a fork server."""
+
+    def __init__(self, server: ServerProcess | None) -> None:
+        self.server = server
+        self.usable = server is not None
+
+    def exchange(self, job: Job) -> Outcome:
+        if self.server is None or not self.usable:
+            return Outcome()
+        outcome = self.server.exchange(job)
+        self.usable = bool(outcome.reports)
+        return outcome
 
 
 def _check_text(value: object, name: str) -> None:
@@ -118,8 +274,12 @@ def _check_text(value: object, name: str) -> None:
         raise ExecutorError(f"{name} must be text, found {type(value).__name__}.")
 
 
+def capabilities(without: Iterable[Layer | str] = ()) -> Capabilities:
+    """Which of the executor's layers work on this machine, whatever that means for its safety."""
+    return _capabilities(tuple(map(str, without)))
+
+
 @functools.cache
-def capabilities() -> Capabilities:
-    """Which of the executor's layers work on this machine."""
-    with Executor() as executor:
+def _capabilities(without: tuple[str, ...]) -> Capabilities:
+    with Executor(servers=1, unsafe=True, without=without) as executor:
         return executor.capabilities

@@ -2,7 +2,8 @@
 
 A tree is what JSON can hold. JSON's own values stand for themselves; the rest is an object with one key: `t` tuple,
 `s` set, `z` frozenset, `d` dict (as pairs), `i` big integer (hex), `f` nan or an infinity, `c` complex, `b` bytes
-(hex), `o` a value that is not plain data (its type's name). Subclasses of builtin types count as the builtin type.
+(hex), `o` a value that is not plain data (its type's name), `h` such a value that stays where it is (its number; only
+between a program and its judge). Subclasses of builtin types count as the builtin type.
 """
 
 from __future__ import annotations
@@ -21,6 +22,12 @@ NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 SCALARS = (str, int, float, bool, complex, bytes)
 KINDS = (*SCALARS, list, tuple, dict, set, frozenset)
 
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)
+
+
+_parse = json.JSONDecoder(parse_constant=_refuse).decode
 _dump = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
 
 
@@ -47,24 +54,31 @@ class _TooMuchError(Exception):
     """The value is larger or deeper than the codec allows."""
 
 
-def encode(value: object, max_bytes: int = MAX_BYTES) -> Tree:
-    """The value as a tree; opaque where it is not plain data, or as a whole when it is too large or too deep."""
+def opaque(value: object) -> Tree:
+    """The tree of a value that is not plain data."""
+    return {"o": str(type(value).__name__)[:80]}
+
+
+def encode(value: object, max_bytes: int = MAX_BYTES, other: Callable[[object], Tree] = opaque) -> Tree:
+    """The value as a tree; `other` says what stands for a part that is not plain data.
+
+    A value that is too large or too deep is opaque as a whole.
+    """
     try:
-        return _Encoder(max_bytes).tree(value, 0)
+        return _Encoder(max_bytes, other).tree(value, 0)
     except _TooMuchError as error:
         return {"o": str(error)}
 
 
-def decode(tree: Tree) -> object:
-    """The value that a tree stands for, built anew on every call."""
-    if isinstance(tree, list):
-        return [decode(item) for item in tree]
-    if not isinstance(tree, dict):
-        return tree
-    tag, body = single(tree)
-    if tag not in _DECODERS:
-        raise CodecError(f"unknown tag {tag[:20]!r}")
-    return _DECODERS[tag](body)
+def decode(tree: Tree, handle: Callable[[Tree], object] | None = None) -> object:
+    """The value that a tree stands for, built anew on every call. `handle` gives the value for a tag `h`.
+
+    Raises CodecError for a tree that `encode` cannot have made, also where a set or a dict would hold lists.
+    """
+    try:
+        return _Decoder(handle).value(tree)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise CodecError(str(error)[:200]) from None
 
 
 def dumps(tree: Tree) -> bytes:
@@ -75,7 +89,7 @@ def dumps(tree: Tree) -> bytes:
 def loads(line: bytes) -> Tree:
     """The tree in one line of JSON. Anything else is a CodecError, however deep or odd."""
     try:
-        tree: Tree = json.loads(line, parse_constant=_refuse)
+        tree: Tree = _parse(line.decode())
     except (ValueError, RecursionError) as error:
         raise CodecError(f"not JSON: {type(error).__name__}") from None
     return tree
@@ -86,6 +100,29 @@ def single(tree: dict[str, Tree]) -> tuple[str, Tree]:
     if len(tree) != 1:
         raise CodecError(f"an object with {len(tree)} keys")
     return next(iter(tree.items()))
+
+
+def check_tree(tree: Tree, depth: int = 0) -> None:
+    """CodecError for a tree that `encode` cannot have made. It builds nothing: safe on whatever a program sent."""
+    if not isinstance(tree, list | dict):
+        return
+    if depth > MAX_DEPTH:
+        raise CodecError("deeper than the codec allows")
+    if isinstance(tree, list):
+        for item in tree:
+            check_tree(item, depth + 1)
+        return
+    tag, body = single(tree)
+    if tag in _SCALARS:
+        _SCALARS[tag](body)
+    elif tag not in ("t", "s", "z", "d") or not isinstance(body, list):
+        raise CodecError(f"unknown tag {tag[:20]!r}, or one without its list")
+    else:
+        for item in body:
+            if tag == "d" and not (isinstance(item, list) and len(item) == 2):
+                raise CodecError("a dict without pairs")
+            for part in item if tag == "d" and isinstance(item, list) else (item,):
+                check_tree(part, depth + 1)
 
 
 def opaque_in(tree: Tree) -> str | None:
@@ -101,8 +138,9 @@ def opaque_in(tree: Tree) -> str | None:
 class _Encoder:
     """Builds one tree within a budget, so that shared or endless structures cannot grow without bound."""
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, other: Callable[[object], Tree]) -> None:
         self.left = max_bytes
+        self.other = other
 
     def spend(self, size: int) -> None:
         self.left -= size
@@ -115,7 +153,7 @@ class _Encoder:
             return None
         kind = _builtin_kind(type(value))
         if kind is None:
-            return {"o": str(type(value).__name__)[:80]}
+            return self.other(value)
         if kind in SCALARS:
             return self.scalar(kind, value)
         if depth >= MAX_DEPTH:
@@ -170,31 +208,53 @@ def _float_tree(number: float) -> Tree:
     return number if math.isfinite(number) else {"f": repr(number)}
 
 
-def _refuse(constant: str) -> None:
-    raise ValueError(constant)
+class _Decoder:
+    """Builds values from trees. A tag that nobody knows is an error."""
+
+    def __init__(self, handle: Callable[[Tree], object] | None) -> None:
+        self.handle = handle
+
+    def value(self, tree: Tree) -> object:
+        if isinstance(tree, list):
+            return [self.value(item) for item in tree]
+        if not isinstance(tree, dict):
+            return tree
+        tag, body = single(tree)
+        match tag:
+            case "t":
+                return tuple(self.items(body))
+            case "s":
+                return set(self.items(body))
+            case "z":
+                return frozenset(self.items(body))
+            case "d":
+                return self.pairs(body)
+            case "h" if self.handle is not None:
+                return self.handle(body)
+        if tag not in _SCALARS:
+            raise CodecError(f"unknown tag {tag[:20]!r}")
+        return _SCALARS[tag](body)
+
+    def items(self, body: Tree) -> list[object]:
+        if not isinstance(body, list):
+            raise CodecError("a tag without its list")
+        return [self.value(item) for item in body]
+
+    def pairs(self, body: Tree) -> dict[object, object]:
+        entries = {}
+        for pair in self.items(body):
+            match pair:
+                case [key, value]:
+                    entries[key] = value
+                case _:
+                    raise CodecError("a dict without pairs")
+        return entries
 
 
 def _text(body: Tree) -> str:
     if not isinstance(body, str):
         raise CodecError("a tag without its text")
     return body
-
-
-def _items(body: Tree) -> list[object]:
-    if not isinstance(body, list):
-        raise CodecError("a tag without its list")
-    return [decode(item) for item in body]
-
-
-def _pairs(body: Tree) -> dict[object, object]:
-    entries = {}
-    for pair in _items(body):
-        match pair:
-            case [key, value]:
-                entries[key] = value
-            case _:
-                raise CodecError("a dict without pairs")
-    return entries
 
 
 def _non_finite(body: Tree) -> float:
@@ -204,20 +264,39 @@ def _non_finite(body: Tree) -> float:
 
 
 def _complex(body: Tree) -> complex:
-    match _items(body):
-        case [float(real), float(imaginary)]:
-            return complex(real, imaginary)
+    match body:
+        case [real, imaginary]:
+            return complex(_part(real), _part(imaginary))
     raise CodecError("not a complex number")
 
 
-_DECODERS: dict[str, Callable[[Tree], object]] = {
-    "t": lambda body: tuple(_items(body)),
-    "s": lambda body: set(_items(body)),
-    "z": lambda body: frozenset(_items(body)),
-    "d": _pairs,
-    "i": lambda body: int(_text(body), 16),
+def _part(tree: Tree) -> float:
+    match tree:
+        case float():
+            return tree
+        case {"f": body}:
+            return _non_finite(body)
+    raise CodecError("not a part of a complex number")
+
+
+def _hexadecimal(body: Tree) -> int:
+    try:
+        return int(_text(body), 16)
+    except ValueError as error:
+        raise CodecError(str(error)[:200]) from None
+
+
+def _bytes(body: Tree) -> bytes:
+    try:
+        return bytes.fromhex(_text(body))
+    except ValueError as error:
+        raise CodecError(str(error)[:200]) from None
+
+
+_SCALARS: dict[str, Callable[[Tree], object]] = {
+    "i": _hexadecimal,
     "f": _non_finite,
     "c": _complex,
-    "b": lambda body: bytes.fromhex(_text(body)),
+    "b": _bytes,
     "o": lambda body: Opaque(_text(body)),
 }

@@ -1,4 +1,4 @@
-"""What one program may use. Shared by the caller and the fork server. Standard library only."""
+"""What one program may use, and what it may reach. Shared by the caller and the fork server. Standard library only."""
 
 from __future__ import annotations
 
@@ -15,25 +15,33 @@ class Limits:
     """What one program may use, over all its tests together."""
 
     cpu_s: float = 2.0
-    """Processor seconds, of the program and every process it starts. This is what decides a timeout."""
-    wall_s: float = 20.0
+    """Processor seconds, of all its threads together. This is what decides a timeout."""
+    wall_s: float = 60.0
     """Seconds by the clock: only a backstop, since a busy machine makes them meaningless."""
+    idle_s: float = 5.0
+    """Seconds asleep: neither running nor waiting for a processor. Known where the executor sees /proc (tier A)."""
     memory_mb: int = 512
     """Address space in MiB, interpreter included; at least 128."""
     output_mb: int = 4
     """Size in MiB of all results together, as they are sent back."""
-    files_mb: int = 1
-    """Size in MiB of the largest file that the program may write; 0 forbids writing."""
-    processes: int = 16
-    """Processes and threads at one time, the program itself included."""
+    files_mb: int = 0
+    """Size in MiB of a private /tmp, emptied after each program; 0: a program can write no file at all."""
+    threads: int = 16
+    """Threads at one time, the first one included. A program can start no other process."""
 
     def __post_init__(self) -> None:
         for each in fields(self):
             value = getattr(self, each.name)
-            allowed: tuple[type, ...] = (int, float) if each.name in ("cpu_s", "wall_s") else (int,)
+            allowed: tuple[type, ...] = (int, float) if each.name in ("cpu_s", "wall_s", "idle_s") else (int,)
             if type(value) not in allowed or not math.isfinite(value) or value < 0:
                 raise ExecutorError(f"{each.name} must be a positive number, found {value!r}.")
-        for name, least in (("cpu_s", 0.01), ("memory_mb", MIN_MEMORY_MB), ("output_mb", 1), ("processes", 1)):
+        for name, least in (
+            ("cpu_s", 0.01),
+            ("idle_s", 0.1),
+            ("memory_mb", MIN_MEMORY_MB),
+            ("output_mb", 1),
+            ("threads", 1),
+        ):
             if getattr(self, name) < least:
                 raise ExecutorError(f"{name} must be at least {least}, found {getattr(self, name)}.")
         if self.wall_s < self.cpu_s:
@@ -48,3 +56,13 @@ class Limits:
     @property
     def output_bytes(self) -> int:
         return self.output_mb << 20
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a fork server is started with: plain data, sent once."""
+
+    limits: Limits = Limits()
+    packages: bool = False
+    preload: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()

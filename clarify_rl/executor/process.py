@@ -1,4 +1,4 @@
-"""The caller's end of a fork server: starts it, hands it one job at a time, and reads the program's raw output."""
+"""The caller's end of a fork server: starts it, hands it one job at a time, and reads the raw output."""
 
 from __future__ import annotations
 
@@ -15,36 +15,62 @@ from pathlib import Path
 
 from clarify_rl.errors import ExecutorError
 from clarify_rl.executor.capabilities import Capabilities
-from clarify_rl.executor.limits import Limits
+from clarify_rl.executor.limits import Settings
 from clarify_rl.executor.report import Report
 
 START_S = 60.0
+SHORT_S = 0.005
 GRACE_S = 10.0
-LAUNCH = Path(__file__).with_name("launch.py")
+LAUNCH = Path(__file__).with_name("fork_server") / "launch.py"
+MESSAGE_BYTES = 1 << 16
+MOST_DESCRIPTORS = 2
+PROGRAM, JUDGE = "program", "judge"
 # Programs must behave alike on every run: a fixed hash seed fixes the order of sets.
 # One memory arena, because every further one takes 64 MiB of the program's address space.
-ENVIRONMENT = {"PYTHONHASHSEED": "0", "PYTHONUTF8": "1", "LANG": "C.UTF-8", "MALLOC_ARENA_MAX": "1"}
+ENVIRONMENT = {
+    "PYTHONHASHSEED": "0",
+    "PYTHONUTF8": "1",
+    "LANG": "C.UTF-8",
+    "MALLOC_ARENA_MAX": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+}
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One job's raw output, and the report; None when the fork server died or hung."""
+    """One job's raw output and the reports on its processes, the program's first; none: the fork server was lost."""
 
-    output: bytes = field(repr=False)
-    overflow: bool
-    report: Report | None
+    output: bytes = field(default=b"", repr=False)
+    printed: bytes = field(default=b"", repr=False)
+    overflow: bool = False
+    reports: tuple[Report, ...] = ()
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a process gets: one line of JSON and, for a program that reads and prints, its input."""
+
+    kind: str
+    request: bytes
+    output_bytes: int
+    stdin: bytes | None = None
 
 
 class ServerProcess:
     """A running fork server. It ends when this end of the control socket closes, however that happens."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Settings, python: str = "", launch: Path = LAUNCH) -> None:
         if sys.platform != "linux" or not sys.executable:
             raise ExecutorError(f"The executor needs Linux and a Python interpreter file, found {sys.platform}.")
+        self.settings = settings
+        self.owner = os.getpid()
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        flags = ["-s", "-P", "-B"] if settings.packages else ["-s", "-S", "-P", "-B"]
         with theirs:
             self.process = subprocess.Popen(
-                [sys.executable, "-s", "-S", "-P", "-B", str(LAUNCH), str(theirs.fileno())],
+                [python or sys.executable, *flags, str(launch), str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 env=ENVIRONMENT | {key: os.environ[key] for key in ("LD_LIBRARY_PATH",) if key in os.environ},
                 cwd="/",
@@ -57,30 +83,57 @@ class ServerProcess:
     def _greeting(self) -> Capabilities:
         self.control.settimeout(START_S)
         try:
-            greeting = self.control.recv(1 << 16)
+            self.control.send(json.dumps(asdict(self.settings)).encode())
+            greeting = self.control.recv(MESSAGE_BYTES)
         except OSError:
             greeting = b""
         self.control.settimeout(None)
         if not greeting:
             self.close()
             raise ExecutorError("The executor's fork server did not start; its own message is above.")
-        return Capabilities(**json.loads(greeting))
+        found = json.loads(greeting)
+        return Capabilities(found["layers"], tuple(found["escapes"]))
 
-    def exchange(self, request: bytes, limits: Limits, output_bytes: int) -> Outcome:
-        """Runs one job to its end. After an exception or a missing report this server must not be used again."""
-        ours, theirs = socket.socketpair()
-        with ours:
-            with theirs:
-                try:
-                    header = json.dumps(asdict(limits)).encode()
-                    socket.send_fds(self.control, [header], [theirs.fileno()])
-                except OSError:
-                    return Outcome(b"", overflow=False, report=None)
-            ours.setblocking(False)
-            return _Conversation(self.control, ours, request, output_bytes).run(limits.wall_s + GRACE_S)
+    def exchange(self, job: Job) -> Outcome:
+        """Runs one job to its end. After an exception or an outcome without reports, do not use this server again."""
+        try:
+            channels = self._take(job.kind)
+            self._say({"do": "start"})
+        except (OSError, EOFError):
+            return Outcome()
+        with contextlib.ExitStack() as stack:
+            for channel in channels:
+                stack.enter_context(channel)
+                channel.setblocking(False)
+            return _Conversation(self.control, channels, job).run(self.settings.limits.wall_s + GRACE_S)
+
+    def _take(self, kind: str) -> list[socket.socket]:
+        """The sockets of a ready process of this kind. EOFError when the fork server is gone."""
+        offered, channels = self._offer()
+        if offered != kind:
+            for channel in channels:
+                channel.close()
+            self._say({"do": "prepare", "kind": kind})
+            _, channels = self._offer()
+        return channels
+
+    def _offer(self) -> tuple[str, list[socket.socket]]:
+        self.control.settimeout(START_S)
+        data, descriptors, _, _ = socket.recv_fds(self.control, MESSAGE_BYTES, MOST_DESCRIPTORS)
+        self.control.settimeout(None)
+        channels = [socket.socket(fileno=descriptor) for descriptor in descriptors]
+        if not data:
+            raise EOFError
+        return json.loads(data)["offer"], channels
+
+    def _say(self, message: dict[str, str]) -> None:
+        self.control.send(json.dumps(message).encode())
 
     def close(self) -> None:
-        """Ends the fork server and whatever it runs."""
+        """Ends the fork server and whatever it runs. In a fork of the owner it only lets go of the socket."""
+        if self.owner != os.getpid():
+            self.control.close()
+            return
         with self.control, contextlib.suppress(OSError):
             self.control.shutdown(socket.SHUT_RDWR)  # reaches it even where a fork of the caller holds a copy
         try:
@@ -90,80 +143,112 @@ class ServerProcess:
             self.process.wait()
 
 
-class _Conversation:
-    """Sends the request and collects the output until the fork server reports that the child is gone."""
+class _Stream:
+    """One socket to a process: what is still to be sent, and what has come."""
 
-    def __init__(self, control: socket.socket, data: socket.socket, request: bytes, output_bytes: int) -> None:
-        self.control = control
-        self.data = data
-        self.unsent = memoryview(request)
-        self.output = bytearray()
-        self.output_bytes = output_bytes
+    def __init__(self, socket_: socket.socket, unsent: bytes | None, most_bytes: int) -> None:
+        self.socket = socket_
+        self.unsent = memoryview(unsent or b"")
+        self.ends = unsent is not None  # whether the other side waits for the end of what it reads
+        self.received = bytearray()
+        self.most_bytes = most_bytes
         self.overflow = False
-        self.poller = select.poll()
-        self.poller.register(control, select.POLLIN)
-        self.poller.register(data, select.POLLIN | select.POLLOUT)
 
-    def run(self, timeout_s: float) -> Outcome:
-        deadline_s = time.monotonic() + timeout_s
-        report = None
-        while report is None and (left_s := deadline_s - time.monotonic()) > 0:
-            for descriptor, event in self.poller.poll(left_s * 1000):
-                if descriptor == self.data.fileno():
-                    self._move(event)
-                    continue
-                message = self._report()
-                if not message:
-                    return Outcome(bytes(self.output), self.overflow, None)
-                report = Report(**json.loads(message))
-        while report is not None and self._receive():
-            pass
-        return Outcome(bytes(self.output), self.overflow, report)
+    @property
+    def wanted(self) -> int:
+        return select.POLLIN | select.POLLOUT if self.unsent else select.POLLIN
 
-    def _report(self) -> bytes:
-        with contextlib.suppress(ConnectionResetError):
-            return self.control.recv(1 << 16)
-        return b""
-
-    def _move(self, event: int) -> None:
-        if self.unsent and event & select.POLLOUT:
-            self._send()
-        if event & ~select.POLLOUT:
-            self._receive()
-
-    def _send(self) -> None:
+    def send(self) -> None:
         try:
-            self.unsent = self.unsent[self.data.send(self.unsent) :]
+            self.unsent = self.unsent[self.socket.send(self.unsent) :]
         except BlockingIOError:
             return
         except OSError:
             self.unsent = self.unsent[:0]
-        if not self.unsent:
-            self.poller.modify(self.data, select.POLLIN)
+        if not self.unsent and self.ends:
             with contextlib.suppress(OSError):
-                self.data.shutdown(socket.SHUT_WR)
+                self.socket.shutdown(socket.SHUT_WR)
 
-    def _receive(self) -> bool:
+    def receive(self) -> bool:
         """Whether more may come."""
         try:
-            part = b"" if self.overflow else self.data.recv(1 << 18)
+            part = self.socket.recv(1 << 18)
         except BlockingIOError:
-            return False
+            return True
         except OSError:
             part = b""
-        self.output += part
-        if not self.overflow and len(self.output) > self.output_bytes:
-            self.overflow = True
-            self._cancel()
-        if not part or self.overflow:
-            self._stop_polling()
-            return False
-        return True
+        self.received += part
+        self.overflow = len(self.received) > self.most_bytes
+        return bool(part) and not self.overflow
 
-    def _cancel(self) -> None:
-        with contextlib.suppress(OSError):
-            self.control.send(b"cancel")
 
-    def _stop_polling(self) -> None:
-        with contextlib.suppress(KeyError):
-            self.poller.unregister(self.data)
+class _Conversation:
+    """Sends the request and collects the output until the fork server reports that the processes are gone."""
+
+    def __init__(self, control: socket.socket, channels: list[socket.socket], job: Job) -> None:
+        self.control = control
+        self.streams = [_Stream(channels[0], job.request, job.output_bytes)]
+        self.streams[0].ends = False
+        if job.stdin is not None:
+            self.streams.append(_Stream(channels[1], job.stdin, job.output_bytes))
+        self.open = {stream.socket.fileno(): stream for stream in self.streams}
+        self.poller = select.poll()
+        self.poller.register(control, select.POLLIN)
+
+    def run(self, timeout_s: float) -> Outcome:
+        deadline_s = time.monotonic() + timeout_s
+        reports: tuple[Report, ...] = ()
+        lost = False
+        for stream in self.streams:
+            stream.send()
+        wait_s = SHORT_S
+        while not reports and not lost and (left_s := deadline_s - time.monotonic()) > 0:
+            events = self.poller.poll(1000 * min(wait_s, left_s))
+            if not events and wait_s == SHORT_S:  # no short job: now look at what it writes, before that fills up
+                wait_s = timeout_s
+                for descriptor, stream in self.open.items():
+                    self.poller.register(descriptor, stream.wanted)
+            for descriptor, event in events:
+                if descriptor in self.open:
+                    self.move(descriptor, event)
+                elif descriptor == self.control.fileno():
+                    reports = self.report()
+                    lost = not reports
+        if reports:
+            self.drain()
+        return Outcome(
+            bytes(self.streams[0].received),
+            bytes(self.streams[-1].received) if len(self.streams) > 1 else b"",
+            any(stream.overflow for stream in self.streams),
+            reports,
+        )
+
+    def report(self) -> tuple[Report, ...]:
+        with contextlib.suppress(ConnectionResetError):
+            if data := self.control.recv(MESSAGE_BYTES):
+                return tuple(Report(**report) for report in json.loads(data)["report"])
+        return ()
+
+    def move(self, descriptor: int, event: int) -> None:
+        stream = self.open[descriptor]
+        if event & select.POLLOUT and stream.unsent:
+            stream.send()
+            self.poller.modify(descriptor, stream.wanted)
+        if event & ~select.POLLOUT and not stream.receive():
+            self.stop(descriptor)
+
+    def stop(self, descriptor: int) -> None:
+        """No more from this socket; one that sent too much is the end of its process."""
+        self.poller.unregister(descriptor)
+        if self.open.pop(descriptor).overflow:
+            with contextlib.suppress(OSError):
+                self.control.send(b'{"do": "cancel"}')
+
+    def drain(self) -> None:
+        """Reads what the processes had sent before they ended."""
+        for stream in self.open.values():
+            before = -1
+            while len(stream.received) > before:
+                before = len(stream.received)
+                if not stream.receive():
+                    break

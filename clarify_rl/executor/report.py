@@ -1,4 +1,4 @@
-"""What the fork server tells the caller about a finished child. Standard library only."""
+"""What the fork server tells the caller about a finished process. Standard library only."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Report:
-    """How a child ended. `why` says who ended it: "" itself, or cpu, wall, cancelled."""
+    """How a process ended. `why` says who ended it: "" itself, or cpu, wall, idle, cancelled, done (with its judge)."""
 
     exit: int
     cpu_s: float

@@ -1,10 +1,13 @@
 """HumanEvalComm: HumanEval's problems with statements that were made ambiguous, inconsistent or incomplete.
 
-Left out, and reported in `Loaded.skipped`: problems with a test that `str(result) == output` cannot express.
+Most tests compare `str(result)` with a text. The others are conditions on `candidate`, and small programs that import a
+helper from `$demo$`, the file of the complete statement: these run as assertions, beside the helpers of the statement.
+Left out, and reported in `Loaded.skipped`: problems with a test whose input cannot be read.
 """
 
 from __future__ import annotations
 
+import ast
 import gzip
 import json
 import zlib
@@ -17,7 +20,7 @@ from random import Random
 from clarify_rl.errors import DataError
 from clarify_rl.problems.expressions import parse_arguments
 from clarify_rl.problems.hidden_facts import hidden_facts
-from clarify_rl.types import Case, Defect, Problem, Tests, Variant
+from clarify_rl.types import Assertions, Case, Defect, HiddenTests, Problem, Tests, Variant
 
 HUB_NAME = "jie-jw-wu/HumanEvalComm"
 CATEGORIES: dict[str, tuple[Defect, ...]] = {
@@ -131,10 +134,7 @@ def _test_rows(row: Row) -> list[Mapping[str, object]]:
 def _unsupported_tests(row: Row) -> str:
     """Why this problem's tests cannot be used, or ""."""
     tests = _test_rows(row)
-    other = [str(test.get("relation")) for test in tests if test.get("relation") != "=="]
-    if other:
-        return f"{len(other)} of {len(tests)} tests are not `==`, e.g. {other[0].splitlines()[0]!r}"
-    bad = [error for error in map(_input_error, tests) if error]
+    bad = [error for test in tests if test.get("relation") == "==" and (error := _input_error(test))]
     return f"{len(bad)} of {len(tests)} inputs cannot be read, e.g. {bad[0]}" if bad else ""
 
 
@@ -147,15 +147,42 @@ def _input_error(test: Mapping[str, object]) -> str:
 
 
 def _problem(row: Row) -> Problem:
-    cases = tuple(Case(parse_arguments(str(test["input"])), str(test["output"]).rstrip()) for test in _test_rows(row))
     return Problem(
         id=str(row["name"]),
         prompt=str(row["prompt"]),
         entry_point=str(row["entry_point"]),
-        tests=Tests(cases, compare="printed"),
+        tests=_tests(row),
         solution=str(row["solution"]),
         source="HumanEvalComm",
     )
+
+
+def _tests(row: Row) -> HiddenTests:
+    tests = _test_rows(row)
+    if all(test["relation"] == "==" for test in tests):
+        cases = tuple(Case(parse_arguments(str(test["input"])), str(test["output"]).rstrip()) for test in tests)
+        return Tests(cases, compare="printed")
+    return Assertions(tuple(map(_check, tests)), setup=_helpers(str(row["prompt"])))
+
+
+def _check(test: Mapping[str, object]) -> str:
+    relation = str(test["relation"])
+    if relation == "==":
+        return f"assert str(candidate({test['input']})).rstrip() == {str(test['output']).rstrip()!r}"
+    if "$demo$" not in relation:
+        return f"assert {relation}"
+    body = [line for line in relation.splitlines() if "$demo$" not in line]
+    *before, last = "\n".join(body).replace("$input$", str(test["input"])).splitlines()
+    return "\n".join([*before, f"assert {last.removeprefix('print(').removesuffix(')')}"])
+
+
+def _helpers(prompt: str) -> str:
+    """The complete statement as code: imports and helper functions, and the function that is asked for, still empty."""
+    try:
+        ast.parse(prompt)
+    except SyntaxError:
+        return ""
+    return prompt
 
 
 def _variants(row: Row) -> list[Variant]:

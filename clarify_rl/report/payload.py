@@ -10,7 +10,7 @@ from typing import TypeAlias, TypeGuard
 
 from clarify_rl.evaluation.compare import Comparison
 from clarify_rl.report.sentences import difference_sentence
-from clarify_rl.types import Case, Episode, Execution, Raises, Results, Score, Turn, Variant
+from clarify_rl.types import Episode, Execution, Raises, Results, Score, Turn, Variant
 
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 
@@ -101,13 +101,9 @@ def _variant(variant: Variant) -> Json:
         "solution": problem.solution,
         "entry_point": problem.entry_point,
         "facts": facts,
-        "tests": [_case(case) for case in problem.tests.cases],
+        "tests": [vars(test) for test in problem.tests.shown(problem.entry_point)],
         "compare": problem.tests.compare,
     }
-
-
-def _case(case: Case) -> Json:
-    return {"args": ", ".join(map(shown, case.args)), "expected": shown(case.expected)}
 
 
 def _results(results: Results, index: Mapping[tuple[str, str], int]) -> Json:

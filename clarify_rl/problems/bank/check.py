@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from clarify_rl.problems.bank.draw import draws, make_problem
 from clarify_rl.problems.bank.spec import Family, about, own_words
-from clarify_rl.types import Raises
+from clarify_rl.types import Raises, Tests
 from clarify_rl.wording import stems
 
 MIN_COMBINATIONS = 300
@@ -64,7 +64,7 @@ def _problem_faults(family: Family, samples: int, seed: int) -> list[str]:
             faults.append(
                 f"too long: prompt {len(draw.prompt)}, solution {len(draw.solution)} characters: {draw.prompt}"
             )
-        for case in problem.tests.cases if problem else ():
+        for case in problem.tests.cases if problem and isinstance(problem.tests, Tests) else ():
             if isinstance(case.expected, Raises) and case.expected.exception != "ValueError":
                 faults.append(f"the solution raises {case.expected.exception} on {case.args}: {draw.solution}")
     if accepted < MIN_ACCEPTED * samples:

@@ -130,7 +130,7 @@ function testRow(variant, test, verdict) {
   return el(
     "li",
     { class: verdict },
-    el("code", {}, `${variant.entry_point}(${test.args})`),
+    el("code", {}, test.call),
     el("code", { class: "expected" }, test.expected.startsWith("raises ") ? test.expected : `→ ${test.expected}`),
     el("span", { class: "verdict" }, verdict),
   );

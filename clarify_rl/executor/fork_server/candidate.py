@@ -1,0 +1,212 @@
+"""Runs one program, inside the sealed child. Nothing here is trusted once the program has started.
+
+The request is one line of JSON. The reply begins with the byte `S`: sealed, the request is read, and nothing of the
+program has run yet. What follows depends on the request:
+
+pairs: one line for each input, {"n": 0, "r": tree} or {"n": 0, "e": [exception, message]}; n = -1: it did not load.
+stdio: the program's input and output are the stream; one line, {"n": 0, "x": exit code} or {"n": 0, "e": ...}.
+serve: {"ok": names} or {"e": ...}, then one answer to each request of the judge (judge.py).
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import threading
+import types
+from collections.abc import Callable
+
+from clarify_rl.executor.codec import Tree, decode, encode, opaque_in
+from clarify_rl.executor.fork_server.lines import Channel
+
+SEALED = b"S"
+MODULE = "solution"
+LONGEST_MESSAGE = 300
+LONGEST_REQUEST = 64 << 20
+
+
+def run_candidate(channel: int, stream: int | None, output_bytes: int) -> None:
+    """Reads the request, runs the program and writes its results."""
+    link = Channel(channel)
+    request = link.receive(LONGEST_REQUEST)
+    assert isinstance(request, dict)
+    random.seed(0)
+    link.write(SEALED)
+    match request["mode"]:
+        case "pairs":
+            _run_pairs(link, request, output_bytes)
+        case "stdio":
+            assert stream is not None
+            _run_stdio(link, stream, str(request["program"]))
+        case "serve":
+            _Served(link, output_bytes).run(str(request["program"]), str(request["entry_point"]))
+
+
+def _run_pairs(link: Channel, request: dict[str, Tree], output_bytes: int) -> None:
+    inputs, printed = request["inputs"], request["printed"]
+    assert isinstance(inputs, list)
+    outbox = _Outbox(link, output_bytes)
+    try:
+        function = entry_point_of(_load(str(request["program"])), str(request["entry_point"]))
+    except BaseException as error:
+        outbox.send(-1, {"e": raised(error)})
+        return
+    for number, arguments in enumerate(inputs):
+        outbox.send(number, _call(function, arguments, bool(printed), outbox.left))
+
+
+class _Outbox:
+    """Writes lines until the output limit is used up; after that, results are replaced by a short note."""
+
+    def __init__(self, link: Channel, output_bytes: int) -> None:
+        self.link = link
+        self.left = output_bytes
+
+    def send(self, number: int, outcome: dict[str, Tree]) -> None:
+        tree: dict[str, Tree] = {"n": number, **outcome}
+        self.link.send(tree)
+        self.left = max(0, self.left - _size(outcome.get("r")))
+
+
+def _size(tree: Tree) -> int:
+    """About how many bytes a tree takes on the wire."""
+    if isinstance(tree, str):
+        return len(tree) + 2
+    if isinstance(tree, list):
+        return 2 + sum(map(_size, tree))
+    if isinstance(tree, dict):
+        return 2 + sum(len(key) + _size(item) for key, item in tree.items())
+    return 8
+
+
+def _load(program: str) -> types.ModuleType:
+    """The program as a module of its own, so that dataclasses and pickling find their names."""
+    module = types.ModuleType(MODULE)
+    sys.modules[MODULE] = module
+    exec(compile(program, f"<{MODULE}>", "exec"), module.__dict__)
+    return module
+
+
+def entry_point_of(module: types.ModuleType, entry_point: str) -> Callable[..., object]:
+    """What an entry point names: a function, or an expression such as `Solution().twoSum`."""
+    if entry_point.isidentifier():
+        function: object = module.__dict__.get(entry_point)
+    else:
+        function = eval(entry_point, module.__dict__)
+    if callable(function):
+        return function
+    found = "not defined" if function is None else f"a {type(function).__name__}, not callable"
+    raise NameError(f"entry point {entry_point!r} is {found}")
+
+
+def _call(function: Callable[..., object], arguments: Tree, printed: bool, output_bytes: int) -> dict[str, Tree]:
+    """One call's outcome. The arguments are built anew, so that changing them changes nothing else."""
+    try:
+        values = decode(arguments)
+        result = function(*values)  # type: ignore[misc]  # the caller sends a tuple
+        tree = encode(result, output_bytes)
+        if printed and opaque_in(tree) is None:
+            tree = encode(str(result), output_bytes)
+        return {"r": tree}
+    except BaseException as error:
+        return {"e": raised(error)}
+
+
+def raised(error: BaseException) -> list[Tree]:
+    """The exception's name, with its module unless it is a builtin, and its message."""
+    try:
+        cls = type(error)
+        name = cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+        return [f"{name}"[:LONGEST_MESSAGE], f"{error}"[:LONGEST_MESSAGE]]
+    except BaseException:
+        return ["Exception", "an exception that cannot be described"]
+
+
+def _run_stdio(link: Channel, stream: int, program: str) -> None:
+    """Runs a program that reads its input and prints: descriptors 0 and 1 are the stream, as in a shell."""
+    os.dup2(stream, 0)
+    os.dup2(stream, 1)
+    os.close(stream)
+    module = types.ModuleType("__main__")
+    sys.modules["__main__"] = module
+    try:
+        exec(compile(program, "<program>", "exec"), module.__dict__)
+        threading._shutdown()  # type: ignore[attr-defined]  # what an interpreter does at its end: joins the threads
+        sys.stdout.flush()
+    except SystemExit as error:
+        sys.stdout.flush()
+        link.send({"n": 0, "x": 0 if error.code in (None, 0) else 1})
+    except BaseException as error:
+        link.send({"n": 0, "e": raised(error)})
+    else:
+        link.send({"n": 0, "x": 0})
+
+
+class _Served:
+    """Answers a judge: calls what it names, and keeps what is not plain data here, under a number."""
+
+    def __init__(self, link: Channel, output_bytes: int) -> None:
+        self.link = link
+        self.output_bytes = output_bytes
+        self.kept: list[object] = []
+
+    def run(self, program: str, entry_point: str) -> None:
+        try:
+            module = _load(program)
+            self.kept.append(entry_point_of(module, entry_point))
+        except BaseException as error:
+            self.link.send({"e": raised(error)})
+            return
+        self.link.send({"ok": [name for name in module.__dict__ if not name.startswith("__")]})
+        while True:
+            request = self.link.receive(LONGEST_REQUEST)
+            assert isinstance(request, dict)
+            try:
+                answer = self.answer(request, module)
+            except BaseException as error:
+                answer = {"e": _builtin_raised(error)}
+            self.link.send(answer)
+
+    def answer(self, request: dict[str, Tree], module: types.ModuleType) -> dict[str, Tree]:
+        match request:
+            case {"name": str(name)}:
+                return {"r": self.encode(module.__dict__[name])}
+            case {"get": str(name), "of": int(number)}:
+                return {"r": self.encode(getattr(self.kept[number], name))}
+            case {"set": str(name), "of": int(number), "to": tree}:
+                setattr(self.kept[number], name, self.decode(tree))
+                return {"r": None}
+            case {"call": int(number), "a": arguments, "k": keywords}:
+                return self.call(number, arguments, keywords)
+        raise ValueError("not a request")
+
+    def call(self, number: int, arguments: Tree, keywords: Tree) -> dict[str, Tree]:
+        values, named = self.decode(arguments), self.decode(keywords)
+        assert isinstance(values, list) and isinstance(named, dict)
+        function = self.kept[number]
+        assert callable(function)
+        answer: dict[str, Tree] = {"r": self.encode(function(*values, **named))}
+        after: list[Tree] = [self.encode(value) for value in values]
+        if after != arguments:  # the judge's own arguments change with the program's
+            answer["m"] = after
+        return answer
+
+    def encode(self, value: object) -> Tree:
+        return encode(value, self.output_bytes, self.keep)
+
+    def decode(self, tree: Tree) -> object:
+        return decode(tree, lambda number: self.kept[number])  # type: ignore[index]  # the judge sends int
+
+    def keep(self, value: object) -> Tree:
+        for number, known in enumerate(self.kept):
+            if known is value:
+                return {"h": number}
+        self.kept.append(value)
+        return {"h": len(self.kept) - 1}
+
+
+def _builtin_raised(error: BaseException) -> list[Tree]:
+    """The nearest builtin exception's name, which is what a test can catch, and the message."""
+    name = next((base.__name__ for base in type(error).__mro__ if base.__module__ == "builtins"), "Exception")
+    return [name, raised(error)[1]]

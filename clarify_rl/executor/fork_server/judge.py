@@ -1,0 +1,269 @@
+"""Runs tests that are written as assertions, in a sealed process of its own, against a program in another one.
+
+Only plain data crosses between the two, so a test compares builtin values and never the program's own objects. What is
+not plain data stays with the program; the test holds a handle on it, which equals nothing but itself.
+
+The reply begins with the byte `S`, then one line for each check, {"n": 0, "m": mark, "d": detail}, and a last one,
+{"calls": how many calls the tests made}. {"e": [exception, message]}: the program, or with "setup" the tests' own
+setup, did not load. {"lost": true}: the program's process could not be sealed.
+"""
+
+from __future__ import annotations
+
+import builtins
+import importlib
+import os
+import random
+import sys
+import types
+from collections.abc import Iterator
+from typing import NoReturn
+
+from clarify_rl.executor.codec import CodecError, Tree, decode, encode
+from clarify_rl.executor.fork_server.candidate import LONGEST_REQUEST, SEALED, raised
+from clarify_rl.executor.fork_server.lines import Channel
+
+# A test that iterates would take the first two for its own end, and the last for its own failure.
+NOT_RAISED = (StopIteration, StopAsyncIteration, AssertionError)
+
+
+class CandidateError(Exception):
+    """What a test sees when the program raises something that is no builtin exception."""
+
+
+class CandidateGoneError(BaseException):
+    """The program's process ended, or sent what ours never sends. No test can go on, so none may catch it as usual."""
+
+
+def run_judge(channel: int, candidate: int, output_bytes: int) -> None:
+    """Reads the tests, loads the program in the other process, and runs the checks one after the other."""
+    caller = Channel(channel)
+    request = caller.receive(LONGEST_REQUEST)
+    assert isinstance(request, dict)
+    random.seed(0)
+    program, entry_point = request["program"], request["entry_point"]
+    link = Channel(candidate)
+    link.send({"mode": "serve", "program": program, "entry_point": entry_point})
+    if os.read(candidate, 1) != SEALED:
+        caller.write(SEALED)
+        caller.send({"lost": True})
+        return
+    caller.write(SEALED)
+    remote = Remote(link, output_bytes)
+    loaded = remote.loaded()
+    if "ok" not in loaded:
+        caller.send(loaded)
+        return
+    checks, setup = request["checks"], request["setup"]
+    assert isinstance(checks, list) and isinstance(setup, str) and isinstance(entry_point, str)
+    bench = _Bench(remote, entry_point, loaded["ok"])
+    failure = bench.set_up(setup)
+    if failure is not None:
+        caller.send({"e": failure, "setup": True})
+        return
+    for number, check in enumerate(checks):
+        caller.send({"n": number, **bench.run(str(check))})
+    caller.send({"calls": remote.calls})
+
+
+class Remote:
+    """The program in the other process."""
+
+    def __init__(self, link: Channel, output_bytes: int) -> None:
+        self.link = link
+        self.max_bytes = 2 * output_bytes  # a line holds a result and the arguments that the call changed
+        self.calls = 0
+        self.gone = ""
+        self.handles: dict[int, Handle] = {}
+
+    def loaded(self) -> dict[str, Tree]:
+        """What the program said of its loading; an exception's description when it said nothing."""
+        try:
+            return self.receive()
+        except CandidateGoneError as error:
+            return {"gone": str(error)}
+
+    def ask(self, request: dict[str, Tree]) -> dict[str, Tree]:
+        """The program's answer. Raises what the program raised, and CandidateGoneError when there is no answer."""
+        if self.gone:
+            raise CandidateGoneError(self.gone)
+        try:
+            self.link.send(request)
+        except OSError:
+            self.lose("its process ended")
+        answer = self.receive()
+        match answer.get("e"):
+            case [str(name), str(message)]:
+                raise _builtin_exception(name, message)
+        if "r" not in answer:
+            self.lose("it sent what is no answer")
+        return answer
+
+    def receive(self) -> dict[str, Tree]:
+        try:
+            answer = self.link.receive(self.max_bytes)
+        except (EOFError, OSError):
+            self.lose("its process ended")
+        except CodecError as error:
+            self.lose(str(error))
+        if not isinstance(answer, dict):
+            self.lose("it sent what is no answer")
+        return answer
+
+    def lose(self, why: str) -> NoReturn:
+        self.gone = why
+        raise CandidateGoneError(why)
+
+    def call(self, number: int, arguments: tuple[object, ...], keywords: dict[str, object]) -> object:
+        self.calls += 1
+        sent = [self.encode(value) for value in arguments]
+        answer = self.ask({"call": number, "a": sent, "k": self.encode(keywords)})
+        changed = answer.get("m")
+        if isinstance(changed, list):
+            for value, before, after in zip(arguments, sent, changed, strict=False):
+                if after != before:
+                    _change(value, self.value(after))
+        return self.value(answer["r"])
+
+    def encode(self, value: object) -> Tree:
+        """A tree of an argument. A function or object of the tests' own cannot cross."""
+        return encode(value, LONGEST_REQUEST, _reference)
+
+    def value(self, tree: Tree) -> object:
+        try:
+            return decode(tree, self.handle)
+        except CodecError as error:
+            self.lose(str(error))
+
+    def handle(self, number: Tree) -> object:
+        if not isinstance(number, int):
+            raise CodecError("a handle without its number")
+        return self.handles.setdefault(number, Handle(self, number))
+
+
+class Handle:
+    """Something that lives in the program's process: a function, a class, an object."""
+
+    def __init__(self, remote: Remote, number: int) -> None:
+        object.__setattr__(self, "_remote", remote)
+        object.__setattr__(self, "_number", number)
+
+    def __call__(self, *arguments: object, **keywords: object) -> object:
+        return _remote_of(self).call(_number_of(self), arguments, keywords)
+
+    def __getattr__(self, name: str) -> object:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        remote = _remote_of(self)
+        return remote.value(remote.ask({"get": name, "of": _number_of(self)})["r"])
+
+    def __setattr__(self, name: str, value: object) -> None:
+        remote = _remote_of(self)
+        remote.ask({"set": name, "of": _number_of(self), "to": remote.encode(value)})
+
+
+class Constructor:
+    """A class of the program's that the tests use without defining it. It makes objects only.
+
+    A helper that tests rely on must not come from the program: it could say that all is well.
+    """
+
+    def __init__(self, remote: Remote, tree: Tree) -> None:
+        self.remote = remote
+        self.made = remote.value(tree)
+
+    def __call__(self, *arguments: object, **keywords: object) -> Handle:
+        if isinstance(self.made, Handle):
+            made = self.made(*arguments, **keywords)
+            if isinstance(made, Handle):
+                return made
+        raise CandidateError("tests may use a class of the program's to make objects, and nothing else of it")
+
+
+def _remote_of(handle: Handle) -> Remote:
+    remote: Remote = object.__getattribute__(handle, "_remote")
+    return remote
+
+
+def _number_of(handle: Handle) -> int:
+    number: int = object.__getattribute__(handle, "_number")
+    return number
+
+
+def _reference(value: object) -> Tree:
+    if type(value) is Handle:
+        return {"h": _number_of(value)}
+    raise TypeError(f"a {type(value).__name__} cannot be given to a program; give it plain data")
+
+
+def _change(value: object, after: object) -> None:
+    """Makes a list, dict or set of the tests hold what the program left in it."""
+    if type(value) is list and type(after) is list:
+        value[:] = after
+    elif (type(value) is dict and type(after) is dict) or (type(value) is set and type(after) is set):
+        value.clear()
+        value.update(after)
+
+
+def _builtin_exception(name: str, message: str) -> Exception:
+    found = getattr(builtins, name, None)
+    if isinstance(found, type) and issubclass(found, Exception) and found not in NOT_RAISED:
+        try:
+            return found(message)
+        except TypeError:  # one that wants more than a message, e.g. UnicodeDecodeError
+            pass
+    return CandidateError(f"{name}: {message}")
+
+
+class _Bench:
+    """The namespace that the tests run in."""
+
+    def __init__(self, remote: Remote, entry_point: str, defined: Tree) -> None:
+        self.remote = remote
+        self.defined = set(map(str, defined)) if isinstance(defined, list) else set()
+        self.tested = dict.fromkeys(("candidate", entry_point), remote.handle(0))
+        self.names: dict[str, object] = {"__name__": "tests", **self.tested}
+
+    def set_up(self, setup: str) -> list[Tree] | None:
+        """Runs the setup; what it raised, or None."""
+        try:
+            self.execute(setup)
+            self.names.update(self.tested)  # a prompt as the setup defines the function too, without its body
+        except CandidateGoneError:
+            return ["RuntimeError", "the program ended while the tests were set up"]
+        except BaseException as error:
+            return raised(error)
+        return None
+
+    def run(self, check: str) -> dict[str, Tree]:
+        """The mark of one check: pass, wrong (an assertion failed), error, or missing (the program is gone)."""
+        try:
+            self.execute(check)
+            mark, detail = "pass", ""
+        except AssertionError as error:
+            mark, detail = "wrong", str(raised(error)[1])
+        except BaseException as error:
+            mark, detail = "error", ": ".join(map(str, raised(error)))
+        return {"m": "missing" if self.remote.gone else mark, "d": self.remote.gone or detail}
+
+    def execute(self, source: str) -> None:
+        code = compile(source, "<tests>", "exec")
+        for name in _free_names(code):
+            if name not in self.names and not hasattr(builtins, name):
+                self.supply(name)
+        exec(code, self.names)
+
+    def supply(self, name: str) -> None:
+        """Gives the tests a name that they use and do not define: a standard module, else the program's own."""
+        if name in sys.stdlib_module_names:
+            self.names[name] = importlib.import_module(name)
+        elif name in self.defined:
+            self.names[name] = Constructor(self.remote, self.remote.ask({"name": name})["r"])
+
+
+def _free_names(code: types.CodeType) -> Iterator[str]:
+    """Names that code looks up outside its functions."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _free_names(constant)

@@ -1,0 +1,187 @@
+"""Tests as pairs: arguments go to the program, results come back, and the expected values never leave the caller."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from clarify_rl.errors import ExecutorError
+from clarify_rl.executor.codec import MAX_BYTES, CodecError, Tree, check_tree, dumps, opaque_in
+from clarify_rl.executor.compare import Rule, canonical, exact
+from clarify_rl.executor.process import PROGRAM, Job, Outcome
+from clarify_rl.executor.verdicts import (
+    LONGEST_LINE,
+    MEMORY_ERROR,
+    Exchange,
+    ProtocolError,
+    execution,
+    infrastructure,
+    lines_of,
+    lost,
+    plain_tree,
+    timeout,
+    tree_of,
+)
+from clarify_rl.types import Case, Execution, Raises, Tests, Verdict
+
+
+@dataclass(frozen=True)
+class Returned:
+    """A result, and the type name of a part that is not plain data. `size` in bytes is set for one too long to read."""
+
+    value: Tree
+    opaque: str | None
+    size: int = 0
+
+
+@dataclass(frozen=True)
+class Raised:
+    """An exception: its type's name, with its module unless it is a builtin, and its message."""
+
+    exception: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.exception}: {self.message}"
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """What came back, in order. `failure` is set when the program could not be loaded."""
+
+    results: tuple[Returned | Raised, ...] = ()
+    failure: Raised | None = None
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """A program and its pairs, each with the size in bytes of the longest line that can be right.
+
+    `expected` holds a tree, or the name of an exception, for each case.
+    """
+
+    job: Job
+    expected: tuple[Tree | Raises, ...]
+    rule: Rule
+    longest: tuple[int, ...]
+
+    def run(self, exchange: Exchange) -> Execution:
+        return self.score(exchange(self.job))
+
+    def score(self, outcome: Outcome) -> Execution:
+        """The verdict on one finished job."""
+        total = len(self.expected)
+        if why := lost(outcome):
+            return infrastructure(total, why)
+        ended = timeout(outcome.reports[0])
+        try:
+            transcript = self.read(outcome, killed=ended is not None)
+            marks = self.marks(transcript)
+        except (ProtocolError, CodecError) as error:
+            verdict = ended or Verdict.PROTOCOL
+            return execution(verdict, ("missing",) * total, str(error), outcome.reports)
+        verdict = ended or _verdict(transcript, marks)
+        return execution(verdict, marks, _detail(transcript, marks), outcome.reports)
+
+    def read(self, outcome: Outcome, killed: bool) -> Transcript:
+        lines = lines_of(outcome, killed)
+        if len(lines) > len(self.expected):
+            raise ProtocolError(f"{len(lines)} results for {len(self.expected)} tests")
+        results: list[Returned | Raised] = []
+        for position, (line, longest) in enumerate(zip(lines, self.longest, strict=False)):
+            if len(line) > longest:  # cannot be equal, and reading it would cost the caller time
+                results.append(Returned(None, None, len(line)))
+                continue
+            number, result = _parse(tree_of(line))
+            if number == -1 and isinstance(result, Raised) and len(lines) == 1:
+                return Transcript(failure=result)
+            if number != position:
+                raise ProtocolError(f"result {number} where {position} was due")
+            results.append(result)
+        return Transcript(tuple(results))
+
+    def marks(self, transcript: Transcript) -> tuple[str, ...]:
+        marks = [self.mark(result, due) for result, due in zip(transcript.results, self.expected, strict=False)]
+        return tuple(marks + ["missing"] * (len(self.expected) - len(marks)))
+
+    def mark(self, result: Returned | Raised, due: Tree | Raises) -> str:
+        if isinstance(result, Raised):
+            return "pass" if isinstance(due, Raises) and result.exception == due.exception else "error"
+        if isinstance(due, Raises) or result.opaque is not None or result.size:
+            return "wrong"
+        return "pass" if self.rule(result.value, due) else "wrong"
+
+
+def plan_pairs(program: str, entry_point: str, tests: Tests, rule: Rule, output_bytes: int) -> Pairs:
+    """The program with its pairs, ready to run. Malformed tests are an ExecutorError."""
+    printed = tests.compare == "printed"
+    request = dumps(
+        {
+            "mode": "pairs",
+            "program": program,
+            "entry_point": entry_point,
+            "printed": printed,
+            "inputs": [plain_tree(case.args, f"Input {i}") for i, case in enumerate(tests.cases)],
+        }
+    )
+    expected = tuple(_expected(case, number, printed) for number, case in enumerate(tests.cases))
+    most_bytes = output_bytes + LONGEST_LINE * (len(expected) + 1)
+    longest = tuple(_longest(due, rule) for due in expected)
+    return Pairs(Job(PROGRAM, request + b"\n", most_bytes), expected, rule, longest)
+
+
+def _longest(due: Tree | Raises, rule: Rule) -> int:
+    """Equal values are equally long, but for the sign of zeros; other rules may allow anything."""
+    return 2 * len(dumps(due)) + LONGEST_LINE if rule is exact and not isinstance(due, Raises) else MAX_BYTES
+
+
+def _expected(case: Case, number: int, printed: bool) -> Tree | Raises:
+    if isinstance(case.expected, Raises):
+        return case.expected
+    if printed and not isinstance(case.expected, str):
+        raise ExecutorError(f"Case {number} compares printed text, but expects {case.expected!r}, not a string.")
+    return plain_tree(case.expected, f"The expected value of case {number}")
+
+
+def _parse(line: dict[str, Tree]) -> tuple[int, Returned | Raised]:
+    match line:
+        case {"n": int(number), "r": tree, **rest} if not rest:
+            check_tree(tree)
+            return number, Returned(tree, opaque_in(tree))
+        case {"n": int(number), "e": [str(name), str(message)], **rest} if not rest:
+            return number, Raised(name, message)
+    raise ProtocolError("a line that is not a result")
+
+
+def _verdict(transcript: Transcript, marks: tuple[str, ...]) -> Verdict:
+    failed = [result for result, mark in zip(transcript.results, marks, strict=False) if mark != "pass"]
+    raised = [result for result in (transcript.failure, *failed) if isinstance(result, Raised)]
+    if all(mark == "pass" for mark in marks):
+        return Verdict.PASS
+    if any(result.exception == MEMORY_ERROR for result in raised):
+        return Verdict.MEMORY
+    if transcript.failure:
+        return Verdict.ERROR
+    if "missing" in marks:
+        return Verdict.DIED
+    if all(mark == "error" for mark in marks):
+        return Verdict.ERROR
+    if all(isinstance(result, Returned) and result.opaque is not None for result in failed):
+        return Verdict.UNSUPPORTED_TYPE
+    return Verdict.WRONG
+
+
+def _detail(transcript: Transcript, marks: tuple[str, ...]) -> str:
+    """What went wrong first. It never shows an expected value."""
+    if transcript.failure:
+        return str(transcript.failure)
+    for number, (result, mark) in enumerate(zip(transcript.results, marks, strict=False)):
+        if mark == "pass":
+            continue
+        if isinstance(result, Raised):
+            return f"case {number}: raised {result}"
+        if result.size:
+            return f"case {number}: returned a value of {result.size:,} bytes"
+        if result.opaque:
+            return f"case {number}: returned a value that is not plain data ({result.opaque})"
+        return f"case {number}: returned {canonical(result.value)[:200].decode()}"
+    return f"case {marks.index('missing')}: no result" if "missing" in marks else ""

@@ -1,0 +1,100 @@
+"""Tests of programs that read and print: each case is a process of its own, and only its output counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from clarify_rl.executor.codec import dumps
+from clarify_rl.executor.compare import Rule
+from clarify_rl.executor.process import PROGRAM, Job, Outcome
+from clarify_rl.executor.report import Report
+from clarify_rl.executor.verdicts import (
+    LONGEST_LINE,
+    MEMORY_ERROR,
+    Exchange,
+    ProtocolError,
+    execution,
+    infrastructure,
+    lines_of,
+    lost,
+    timeout,
+    tree_of,
+)
+from clarify_rl.types import Execution, Stdio, Verdict
+
+TIMEOUTS = (Verdict.WALL_TIMEOUT, Verdict.CPU_TIMEOUT, Verdict.IDLE_TIMEOUT)
+
+
+@dataclass(frozen=True)
+class Printed:
+    """How one case went: its mark, the verdict if that ends the program's tests, and what to tell."""
+
+    mark: str
+    verdict: Verdict | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Runs:
+    """A program and the cases that it runs on, one after the other, within one limit of processor time."""
+
+    request: bytes
+    tests: Stdio
+    rule: Rule
+    output_bytes: int
+    cpu_s: float
+
+    def run(self, exchange: Exchange) -> Execution:
+        reports: list[Report] = []
+        printed: list[Printed] = []
+        for number, case in enumerate(self.tests.cases):
+            outcome = exchange(Job(PROGRAM, self.request, self.output_bytes, case.stdin.encode()))
+            if why := lost(outcome):
+                return infrastructure(len(self.tests.cases), why)
+            reports += outcome.reports
+            printed.append(self.score(outcome, case.stdout, number))
+            if sum(report.cpu_s for report in reports) >= self.cpu_s:
+                printed[-1] = Printed(printed[-1].mark, Verdict.CPU_TIMEOUT, printed[-1].detail)
+            if printed[-1].verdict in TIMEOUTS:
+                break
+        marks = [each.mark for each in printed] + ["missing"] * (len(self.tests.cases) - len(printed))
+        detail = next((each.detail for each in printed if each.detail), "")
+        return execution(_verdict(printed, marks), marks, detail, reports)
+
+    def score(self, outcome: Outcome, expected: str, number: int) -> Printed:
+        """How one finished case went."""
+        report = outcome.reports[0]
+        ended = timeout(report)
+        try:
+            lines = [tree_of(line) for line in lines_of(outcome, killed=report.exit != 0)]
+        except ProtocolError as error:
+            return Printed("error", ended or Verdict.PROTOCOL, f"case {number}: {error}")
+        match lines:
+            case _ if ended:
+                return Printed("missing", ended, f"case {number}: did not end in time")
+            case [{"e": [str(name), str(message)]}]:
+                memory = Verdict.MEMORY if name == MEMORY_ERROR else Verdict.ERROR
+                return Printed("error", memory, f"case {number}: raised {name}: {message}")
+            case [] | [{"x": 0}] if report.exit == 0:
+                text = outcome.printed.decode("utf-8", "replace")
+                right = self.rule(text, expected)
+                return Printed("pass") if right else Printed("wrong", Verdict.WRONG, f"case {number}: printed {text!r}")
+            case [] | [{"x": _}]:
+                return Printed("error", Verdict.ERROR, f"case {number}: ended with exit code {report.exit or 1}")
+        return Printed("error", Verdict.PROTOCOL, f"case {number}: a line that is not an exit code")
+
+
+def plan_stdio(program: str, tests: Stdio, rule: Rule, output_bytes: int, cpu_s: float) -> Runs:
+    """The program with its cases, ready to run."""
+    request = dumps({"mode": "stdio", "program": program})
+    return Runs(request + b"\n", tests, rule, output_bytes + LONGEST_LINE, cpu_s)
+
+
+def _verdict(printed: list[Printed], marks: list[str]) -> Verdict:
+    verdicts = [each.verdict for each in printed if each.verdict]
+    for decisive in (*TIMEOUTS, Verdict.MEMORY, Verdict.PROTOCOL):
+        if decisive in verdicts:
+            return decisive
+    if not verdicts and all(mark == "pass" for mark in marks):
+        return Verdict.PASS
+    return Verdict.ERROR if set(verdicts) == {Verdict.ERROR} else Verdict.WRONG

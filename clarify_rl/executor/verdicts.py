@@ -1,0 +1,96 @@
+"""What the three kinds of hidden tests share when raw output becomes an Execution. Runs in the caller."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from clarify_rl.errors import ExecutorError
+from clarify_rl.executor.codec import CodecError, Tree, encode, loads, opaque_in
+from clarify_rl.executor.process import Job, Outcome
+from clarify_rl.executor.report import Report
+from clarify_rl.types import Execution, Verdict
+
+SEALED = b"S"
+LONGEST_DETAIL = 300
+LONGEST_LINE = 4 << 10  # of what is not a result: an exception with its message
+MEMORY_ERROR = "MemoryError"
+
+
+class Exchange(Protocol):
+    """Runs one job on a fork server."""
+
+    def __call__(self, job: Job, /) -> Outcome: ...
+
+
+class Plan(Protocol):
+    """A program with its hidden tests, ready to run."""
+
+    def run(self, exchange: Exchange) -> Execution:
+        """Runs the program and scores it."""
+        ...
+
+
+class ProtocolError(ValueError):
+    """The program's process sent something that our side of it never sends."""
+
+
+def plain_tree(value: object, what: str) -> Tree:
+    """The value encoded; an ExecutorError when it is not plain data."""
+    tree = encode(value)
+    opaque = opaque_in(tree)
+    if opaque is not None:
+        raise ExecutorError(f"{what} is not plain data: found {opaque}. Use numbers, text, lists, tuples, sets, dicts.")
+    return tree
+
+
+def lost(outcome: Outcome) -> str:
+    """Why an outcome says nothing about the program; "" when it does."""
+    if not outcome.reports:
+        return "the fork server died"
+    return "" if outcome.output.startswith(SEALED) else "the program's process could not be sealed"
+
+
+def timeout(report: Report) -> Verdict | None:
+    """The verdict on a process that was killed for its time."""
+    whys = {"cpu": Verdict.CPU_TIMEOUT, "idle": Verdict.IDLE_TIMEOUT, "wall": Verdict.WALL_TIMEOUT}
+    return whys.get(report.why)
+
+
+def lines_of(outcome: Outcome, killed: bool) -> list[bytes]:
+    """The lines after the seal. A killed process may leave half a line; nobody else may."""
+    if outcome.overflow:
+        raise ProtocolError("more output than the limit")
+    *lines, rest = outcome.output[len(SEALED) :].split(b"\n")
+    if rest and not killed:
+        raise ProtocolError("half a line at the end")
+    return lines
+
+
+def tree_of(line: bytes) -> dict[str, Tree]:
+    """One line's object."""
+    try:
+        tree = loads(line)
+    except CodecError as error:
+        raise ProtocolError(str(error)) from None
+    if not isinstance(tree, dict):
+        raise ProtocolError("a line that is not a result")
+    return tree
+
+
+def execution(verdict: Verdict, marks: Sequence[str], detail: str, reports: Sequence[Report]) -> Execution:
+    """An Execution; `detail` is cut to what fits a table."""
+    return Execution(
+        verdict=verdict,
+        passed=sum(mark == "pass" for mark in marks),
+        total=len(marks),
+        per_test=tuple(marks),
+        cpu_s=sum(report.cpu_s for report in reports),
+        wall_s=max((report.wall_s for report in reports), default=0.0),
+        detail=detail.encode("utf-8", "replace").decode()[:LONGEST_DETAIL],
+    )
+
+
+def infrastructure(total: int, why: str) -> Execution:
+    """The outcome of a program that could not be measured."""
+    return execution(Verdict.INFRASTRUCTURE, ("missing",) * total, why, ())
