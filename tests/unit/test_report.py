@@ -107,7 +107,7 @@ def test_an_episode_carries_its_whole_transcript(tmp_path: Path) -> None:
 def test_tests_are_shown_as_python_values(tmp_path: Path) -> None:
     [variant] = data_of(page(tmp_path, [one()]))["variants"]
     assert variant["tests"][0] == {"call": "sort('</script>', [1])", "expected": "[2]"}
-    assert variant["tests"][1] == {"call": "sort()", "expected": "raises ValueError"}
+    assert variant["tests"][1] == {"call": "sort(())", "expected": "raises ValueError"}
 
 
 def test_a_variant_shared_by_checkpoints_is_stored_once(tmp_path: Path) -> None:

@@ -208,12 +208,22 @@ def _add_user(layers: _Layers, user_id: int | None) -> bool:
     if user_id is None:
         layers.found[Layer.USER] = "programs run as the caller's user" if os.geteuid() else "no free user id"
         return False
+    landlocked = Layer.LANDLOCK not in layers.without and jail.works(landlock.version)
+    if landlocked and (why := tried(lambda: _read_python_as(user_id))):
+        # Without its standard library Python is of little use, and Landlock keeps root from files just as well.
+        layers.found[Layer.USER] = f"only root can read Python's own files here ({why})"
+        return False
 
     def trial() -> None:
         become(user_id)
         must_fail(lambda: os.setresuid(0, 0, 0), "becoming root again")
 
     return layers.add(Layer.USER, trial, lambda: become(user_id))
+
+
+def _read_python_as(user_id: int) -> None:
+    become(user_id)
+    os.close(os.open(os.__file__, os.O_RDONLY))
 
 
 def _limit(limits: Limits, counts_processes: bool) -> None:
