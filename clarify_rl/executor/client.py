@@ -28,6 +28,7 @@ from clarify_rl.types import Assertions, Execution, HiddenTests, Stdio, Tests, V
 SERVERS_A_CORE = 2
 FIRST_SERVERS = 2  # used in turn, so that one gets its next process ready while the other works
 LITTLE_CPU = 0.5
+ATTEMPTS = 3  # at a program whose fork server is lost; a program that seems starved or asleep gets two
 
 
 @dataclass(frozen=True)
@@ -104,8 +105,13 @@ class Executor:
     def run(self, program: str, entry_point: str, tests: HiddenTests) -> Execution:
         """The outcome of one program. Only malformed tests and an unfit machine raise; the rest is a verdict."""
         plan = self._plan(program, entry_point, tests)
-        execution = self._attempt(plan)
-        return self._attempt(plan) if self._is_doubtful(execution) else execution
+        for _ in range(ATTEMPTS - 1):
+            execution = self._attempt(plan)
+            if not self._is_doubtful(execution):
+                return execution
+            if execution.verdict is not Verdict.INFRASTRUCTURE:
+                break
+        return self._attempt(plan)
 
     def run_all(self, trials: Iterable[Trial]) -> Iterator[Execution]:
         """The outcomes of many programs, in order, with as many in flight as there are fork servers."""
@@ -135,7 +141,7 @@ class Executor:
             return plan.run(lease.exchange)
 
     def _is_doubtful(self, execution: Execution) -> bool:
-        """Whether the machine, not the program, may have decided: such a job gets a second chance."""
+        """Whether the machine, not the program, may have decided: such a job gets another chance."""
         starved = execution.verdict is Verdict.WALL_TIMEOUT and execution.cpu_s < LITTLE_CPU * self.limits.cpu_s
         return starved or execution.verdict in (Verdict.IDLE_TIMEOUT, Verdict.INFRASTRUCTURE)
 
