@@ -60,7 +60,10 @@ class Checked:
             return infrastructure(self.total, "the process of the program or of its tests was lost")
         marks = judged.marks + ("missing",) * (self.total - len(judged.marks))
         verdict = ended or _verdict(judged, marks)
-        return execution(verdict, marks, _detail(judged, marks, program, judge), outcome.reports)
+        detail = _detail(judged, marks, program, judge)
+        if verdict is Verdict.NO_CALLS:  # tests that never ran the program say nothing for it
+            marks = ("missing",) * self.total
+        return execution(verdict, marks, detail, outcome.reports)
 
 
 def plan_assertions(program: str, entry_point: str, tests: Assertions, output_bytes: int) -> Checked:

@@ -50,16 +50,15 @@ def run_judge(channel: int, candidate: int, output_bytes: int) -> None:
         return
     caller.write(SEALED)
     remote = Remote(link, output_bytes)
-    loaded = remote.loaded()
-    if "ok" not in loaded:
-        caller.send(loaded)
+    if failure := remote.load():
+        caller.send(failure)
         return
     checks, setup = request["checks"], request["setup"]
     assert isinstance(checks, list) and isinstance(setup, str) and isinstance(entry_point, str)
-    bench = _Bench(remote, entry_point, loaded["ok"])
-    failure = bench.set_up(setup)
-    if failure is not None:
-        caller.send({"e": failure, "setup": True})
+    bench = _Bench(remote, entry_point)
+    unready = bench.set_up(setup)
+    if unready is not None:
+        caller.send({"e": unready, "setup": True})
         return
     for number, check in enumerate(checks):
         caller.send({"n": number, **bench.run(str(check))})
@@ -74,14 +73,25 @@ class Remote:
         self.max_bytes = 2 * output_bytes  # a line holds a result and the arguments that the call changed
         self.calls = 0
         self.gone = ""
+        self.defined: set[str] = set()
         self.handles: dict[int, Handle] = {}
 
-    def loaded(self) -> dict[str, Tree]:
-        """What the program said of its loading; an exception's description when it said nothing."""
+    def load(self) -> dict[str, Tree]:
+        """The line for the caller when the program did not load; else {}, and `defined` holds its names.
+
+        The program speaks here, so nothing of what it says is passed on but an exception's two texts.
+        """
         try:
-            return self.receive()
+            answer = self.receive()
         except CandidateGoneError as error:
             return {"gone": str(error)}
+        match answer:
+            case {"ok": [*names]}:
+                self.defined = set(map(str, names))
+                return {}
+            case {"e": [str(name), str(message)]}:
+                return {"e": [name, message]}
+        return {"gone": "it sent what is no answer"}
 
     def ask(self, request: dict[str, Tree]) -> dict[str, Tree]:
         """The program's answer. Raises what the program raised, and CandidateGoneError when there is no answer."""
@@ -218,9 +228,8 @@ def _builtin_exception(name: str, message: str) -> Exception:
 class _Bench:
     """The namespace that the tests run in."""
 
-    def __init__(self, remote: Remote, entry_point: str, defined: Tree) -> None:
+    def __init__(self, remote: Remote, entry_point: str) -> None:
         self.remote = remote
-        self.defined = set(map(str, defined)) if isinstance(defined, list) else set()
         self.tested = dict.fromkeys(("candidate", entry_point), remote.handle(0))
         self.names: dict[str, object] = {"__name__": "tests", **self.tested}
 
@@ -257,7 +266,7 @@ class _Bench:
         """Gives the tests a name that they use and do not define: a standard module, else the program's own."""
         if name in sys.stdlib_module_names:
             self.names[name] = importlib.import_module(name)
-        elif name in self.defined:
+        elif name in self.remote.defined:
             self.names[name] = Constructor(self.remote, self.remote.ask({"name": name})["r"])
 
 

@@ -160,6 +160,9 @@ def seal(sandbox: Sandbox, server: int, channel: int, stream: int | None) -> Non
     os.dup2(channel, CHANNEL)
     if stream is not None:
         os.dup2(stream, STREAM)
+    null = os.open("/dev/null", os.O_RDWR)  # one of its own: flags and locks on a shared one would outlive the program
+    for descriptor in range(CHANNEL):
+        os.dup2(null, descriptor)
     os.closerange(STREAM + 1 if stream is not None else STREAM, 1 << 20)
     cpu_s = int(sandbox.limits.cpu_s) + 1  # whole seconds: the server's own clock is the exact one
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
