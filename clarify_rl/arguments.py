@@ -42,6 +42,8 @@ def make_parser() -> argparse.ArgumentParser:
     _add_play(commands)
     _add_pretrain(commands)
     _add_config(commands)
+    _add_doctor(commands)
+    _add_check(commands)
     return parser
 
 
@@ -145,3 +147,35 @@ def _add_config(commands: Parsers) -> None:
     inner = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _takes_config(_command(inner, "show", "print a configuration with every default", "clarify-rl config show demo"))
     _command(inner, "list", "name the configurations that ship", "clarify-rl config list")
+
+
+def _add_doctor(commands: Parsers) -> None:
+    _command(commands, "doctor", "say what this machine can do, and how to make it safer", "clarify-rl doctor")
+
+
+def _add_check(commands: Parsers) -> None:
+    parser = commands.add_parser("check", help="try out that something holds", description="Try out that it holds.")
+    inner = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    executor = _command(
+        inner,
+        "executor",
+        "run hostile and honest programs and say which got through; exits with 1 if any did",
+        "clarify-rl check executor --limit 20",
+    )
+    executor.add_argument(
+        "--corpus",
+        metavar="FILE.jsonl",
+        help='programs of your own: {"name": ..., "kind": "fp", "program": ...} a line',
+    )
+    executor.add_argument("--servers", type=int, default=2, metavar="N", help="programs at a time (default: 2)")
+    executor.add_argument(
+        "--without",
+        nargs="+",
+        default=[],
+        metavar="LAYER",
+        help="layers to do without, e.g. namespaces files; the rest must still make tier A or B",
+    )
+    executor.add_argument(
+        "--cpu-seconds", type=float, default=2.0, metavar="S", help="processor seconds of a program (default: 2)"
+    )
+    executor.add_argument("--limit", type=int, metavar="N", help="the most programs of each kind to run")

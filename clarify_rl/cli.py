@@ -23,19 +23,18 @@ _ENVIRONMENT = {"TRL_EXPERIMENTAL_SILENCE": "1", "TOKENIZERS_PARALLELISM": "fals
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command; 0 when it ended well, 2 for a mistake that the user can fix, 130 after Ctrl-C."""
+    """Runs one command; 0 when it ended well, 1 when it found what it looks for, 2 for a mistake, 130 after Ctrl-C."""
     arguments = parse(sys.argv[1:] if argv is None else argv)
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     try:
-        _COMMANDS[arguments.command](arguments)
+        return _COMMANDS[arguments.command](arguments) or 0
     except ClarifyError as error:
         print(f"clarify-rl: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
         print(f"\nInterrupted. {stop}".rstrip(), file=sys.stderr)
         return 130
-    return 0
 
 
 # ---- the commands
@@ -180,7 +179,25 @@ def _config_list(arguments: Arguments) -> None:
     print("\n".join(shipped_configs()))
 
 
-_COMMANDS: Mapping[str, Callable[[Arguments], None]] = {
+def _doctor(arguments: Arguments) -> int:
+    from rich.console import Console
+
+    from clarify_rl import doctor
+
+    return 0 if doctor.examine(Console()) else 1
+
+
+def _check_executor(arguments: Arguments) -> int:
+    from rich.console import Console
+
+    from clarify_rl import doctor
+
+    programs = doctor.corpus(arguments.corpus, arguments.limit)
+    holds = doctor.check_executor(programs, arguments.cpu_seconds, arguments.servers, arguments.without, Console())
+    return 0 if holds else 1
+
+
+_COMMANDS: Mapping[str, Callable[[Arguments], int | None]] = {
     "run": _run,
     "data": _stage,
     "sft": _stage,
@@ -191,6 +208,8 @@ _COMMANDS: Mapping[str, Callable[[Arguments], None]] = {
     "pretrain": _pretrain,
     "config show": _config_show,
     "config list": _config_list,
+    "doctor": _doctor,
+    "check executor": _check_executor,
 }
 
 

@@ -24,7 +24,7 @@ from clarify_rl.problems.bank.draw import (
 )
 from clarify_rl.problems.bank.families import FAMILIES
 from clarify_rl.problems.bank.spec import Choices, FactSpec, Family
-from clarify_rl.types import Problem, Verdict
+from clarify_rl.types import Problem, Tests, Verdict
 
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
 DISCOUNT = family_named("discount")
@@ -156,6 +156,7 @@ def test_a_family_too_small_for_a_split_says_so() -> None:
 def test_each_alternative_to_each_fact_fails_a_hidden_test() -> None:
     for family in FAMILIES:
         draw, problem = drawn(family, seed=5)
+        assert isinstance(problem.tests, Tests)
         inputs = [case.args for case in problem.tests.cases]
         expected = [case.expected for case in problem.tests.cases]
         assert all(map(same, outcomes(draw.solution, draw.entry_point, inputs), expected))

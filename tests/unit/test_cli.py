@@ -43,7 +43,8 @@ def test_the_example_in_each_help_parses(parser: argparse.ArgumentParser) -> Non
 
 def test_every_command_is_there() -> None:
     found = {parser.get_default("command") for parser in COMMANDS}
-    assert found == set("run data sft rl eval compare play pretrain".split()) | {"config show", "config list"}
+    inner = {"config show", "config list", "check executor"}
+    assert found == set("run data sft rl eval compare play pretrain doctor".split()) | inner
 
 
 def test_key_value_pairs_may_stand_behind_options() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import enum
 import math
+import re
 from contextlib import suppress
 
 import pytest
@@ -13,17 +14,7 @@ from hypothesis import strategies as st
 
 from clarify_rl.executor.codec import MAX_DEPTH, CodecError, Opaque, Tree, decode, dumps, encode, loads, opaque_in
 from clarify_rl.executor.compare import canonical
-
-HASHABLE = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary(),
-    lambda inner: st.tuples(inner, inner) | st.frozensets(inner, max_size=4),
-    max_leaves=6,
-)
-VALUES = st.recursive(
-    HASHABLE | st.complex_numbers(allow_nan=False) | st.integers(min_value=10**30) | st.sets(HASHABLE, max_size=4),
-    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(HASHABLE, inner, max_size=5) | st.tuples(inner),
-    max_leaves=12,
-)
+from tests.executor_cases import HASHABLE, JSON_TREES, PLAIN_VALUES, quickly, same
 
 
 class Yes(enum.IntEnum):
@@ -48,19 +39,34 @@ class LiarList(list):  # type: ignore[type-arg]  # its items are not the point
         raise AssertionError("candidate code ran")
 
 
-@given(VALUES)
+@quickly
+@given(PLAIN_VALUES)
 def test_plain_data_comes_back_equal_and_of_the_same_type(value: object) -> None:
-    back = decode(loads(dumps(encode(value))))
-    assert back == value
-    assert repr(back) == repr(value) or canonical(encode(back)) == canonical(encode(value))
+    tree = encode(value)
+    back = decode(loads(dumps(tree)))
+    assert same(back, value)
+    assert canonical(encode(back)) == canonical(tree)
+    assert opaque_in(tree) is None
 
 
-@given(VALUES, VALUES)
-def test_canonical_forms_differ_when_values_differ(left: object, right: object) -> None:
-    if left != right:
-        assert canonical(encode(left)) != canonical(encode(right))
+@quickly
+@given(PLAIN_VALUES)
+def test_a_line_is_ascii_without_a_newline(value: object) -> None:
+    line = dumps(encode(value))
+    assert line.isascii()
+    assert b"\n" not in line
 
 
+@quickly
+@given(PLAIN_VALUES, st.integers(0, 200))
+def test_a_budget_is_kept_or_the_whole_value_is_opaque(value: object, max_bytes: int) -> None:
+    tree = encode(value, max_bytes)
+    assert tree in (encode(value), {"o": "value too large"})
+    if tree == {"o": "value too large"}:
+        assert len(dumps(encode(value))) > max_bytes / 12  # of what is counted, JSON needs a twelfth at the least
+
+
+@quickly
 @given(st.dictionaries(HASHABLE, st.integers(), max_size=6))
 def test_a_dict_keeps_its_order_on_the_wire_but_not_in_comparison(value: dict[object, int]) -> None:
     backwards = dict(reversed(value.items()))
@@ -163,12 +169,69 @@ def test_a_malformed_tree_is_a_codec_error(tree: Tree) -> None:
         decode(tree)
 
 
-@given(
-    st.recursive(
-        st.none() | st.integers() | st.text() | st.floats(allow_nan=False, allow_infinity=False),
-        lambda t: st.lists(t) | st.dictionaries(st.text(), t),
-    )
+@pytest.mark.parametrize(
+    "tree", [{"c": [1e999, 0.0]}, {"b": "0"}, {"b": "ü"}, {"i": ""}, {"i": "0x"}, {"o": 1}, {"h": 0}, {"d": {"t": []}}]
 )
+def test_more_malformed_trees_are_codec_errors(tree: Tree) -> None:
+    if tree == {"c": [1e999, 0.0]}:
+        assert decode(tree) == complex(math.inf, 0)
+    else:
+        with pytest.raises(CodecError):
+            decode(tree)
+
+
+def test_a_handle_is_looked_up_by_its_number_and_only_where_there_are_any() -> None:
+    assert decode([{"h": 3}, {"t": [{"h": 4}]}], lambda number: f"number {number}") == ["number 3", ("number 4",)]
+    with pytest.raises(CodecError, match="unknown tag 'h'"):
+        decode({"h": 3})
+
+
+@quickly
+@given(JSON_TREES)
+def test_decoding_any_json_at_all_gives_a_value_or_a_codec_error(tree: Tree) -> None:
+    with suppress(CodecError):
+        decode(tree)
+    with suppress(CodecError):
+        decode(tree, lambda number: number)
+
+
+@quickly
+@given(JSON_TREES)
 def test_comparing_any_json_at_all_gives_bytes_or_a_codec_error(tree: Tree) -> None:
     with suppress(CodecError):
         assert isinstance(canonical(tree), bytes)
+    with suppress(CodecError):
+        opaque_in(tree)
+
+
+@pytest.mark.xfail(strict=True, raises=ValueError, reason="bug: json reads 1e999 as inf, which canonical cannot write")
+def test_a_number_too_large_for_a_float_is_a_codec_error() -> None:
+    with suppress(CodecError):
+        canonical(loads(b"[1e999]"))
+
+
+@quickly
+@given(
+    st.binary(max_size=200) | JSON_TREES.map(dumps).flatmap(lambda line: st.builds(_damaged, st.just(line), st.data()))
+)
+def test_any_bytes_at_all_are_a_tree_or_a_codec_error(line: bytes) -> None:
+    with suppress(CodecError):
+        loads(line)
+
+
+def _damaged(line: bytes, data: st.DataObject) -> bytes:
+    """The line with a few bytes changed."""
+    place = data.draw(st.integers(0, len(line)))
+    return line[:place] + data.draw(st.binary(max_size=3)) + line[place + data.draw(st.integers(0, 3)) :]
+
+
+@pytest.mark.parametrize("opening", [b"[", b'{"t":', b'{"d":[[', b'{"s":['])
+def test_depth_alone_never_breaks_anything(opening: bytes) -> None:
+    closing = opening.replace(b"[", b"]").replace(b"{", b"}")[::-1]
+    for depth in (10, 100, 200, 400, 900, 5000):
+        with suppress(CodecError):
+            tree = loads(depth * opening + b"1" + depth * b"".join(re.findall(rb"[]}]", closing)))
+            with suppress(CodecError):
+                decode(tree)
+            with suppress(CodecError):
+                canonical(tree)

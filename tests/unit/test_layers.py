@@ -45,8 +45,9 @@ MAY_IMPORT = {
         "pool demonstrations training evaluation report launch",
         "plan": "types errors config policies training pipeline",
         "play": "types errors config store policies dialogue pipeline",
+        "doctor": "clarify_rl errors executor",
         # training: the base model's pretraining is no stage of a run, so the command calls it itself.
-        "cli": "errors config store training pipeline plan play arguments",
+        "cli": "errors config store training pipeline plan play doctor arguments",
         "__main__": "cli",
     }.items()
 }
@@ -58,7 +59,7 @@ ONLY = {"ray": frozenset({"pool", "launch"}), "trl": frozenset({"training"})}
 
 CORE = frozenset(
     "types errors seeds wording registry records config store executor problems synthesis dialogue demonstrations "
-    "evaluation report".split()
+    "evaluation report doctor".split()
 )
 HEAVY = frozenset({"torch", "transformers", "trl", "ray", "peft", "datasets", "accelerate"})
 

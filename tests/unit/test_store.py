@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,16 +10,20 @@ from clarify_rl.errors import DataError, RunFolderError
 from clarify_rl.store import Run
 from clarify_rl.types import (
     Answer,
+    Assertions,
     Case,
     Defect,
     Episode,
     Execution,
     Fact,
+    HiddenTests,
     Problem,
     Raises,
     Reply,
     ReplyKind,
     Score,
+    Stdio,
+    StdioCase,
     Stop,
     Tests,
     Turn,
@@ -69,10 +74,42 @@ def test_the_values_of_tests_keep_their_types(run: Run) -> None:
     run.write_variants("part", [VARIANT])
     [found] = run.read_variants("part")
     assert found == VARIANT
+    assert isinstance(found.problem.tests, Tests)
     values = [case.expected for case in found.problem.tests.cases]
     assert [(type(value), repr(value)) for value in values] == [
         (type(case.expected), repr(case.expected)) for case in CASES
     ]
+
+
+@pytest.mark.parametrize(
+    "tests",
+    [
+        Assertions(("assert candidate(1) == 2", "assert candidate(2) == 4"), setup="import math"),
+        Stdio((StdioCase("1\n", "2\n"), StdioCase("", "")), compare="close:1e-9"),
+    ],
+    ids=["assertions", "stdio"],
+)
+def test_every_kind_of_hidden_tests_comes_back(run: Run, tests: HiddenTests) -> None:
+    variant = replace(VARIANT, problem=replace(PROBLEM, tests=tests))
+    run.write_variants("part", [variant, VARIANT])
+    assert run.read_variants("part") == [variant, VARIANT]
+
+
+def test_tests_of_an_unknown_kind_are_named(run: Run) -> None:
+    run.write_variants("part", [replace(VARIANT, problem=replace(PROBLEM, tests=Stdio((StdioCase("", ""),))))])
+    path = run.data_file("part")
+    path.write_text(path.read_text(encoding="utf-8").replace('"Stdio"', '"Telepathy"'), encoding="utf-8")
+    with pytest.raises(DataError, match="unknown type 'Telepathy'"):
+        run.read_variants("part")
+
+
+def test_a_note_stands_beside_the_versions_and_may_be_written_again(run: Run) -> None:
+    run.note("environment", "tier B")
+    run.note("environment", "tier A")
+    run.note("nothing", "")
+    assert run.info()["environment"] == "tier A"
+    assert "python" in run.info()
+    assert "nothing" not in run.info()
 
 
 def test_a_last_line_that_a_crash_cut_off_is_left_out(run: Run) -> None:

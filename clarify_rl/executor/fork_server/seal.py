@@ -135,12 +135,13 @@ def prepare(settings: Settings, keep: tuple[int, ...]) -> Sandbox:
     allowed = _without_hidden(readable)
     writable = (jail.SCRATCH,) if scratch else ()
 
-    def rules() -> int:
-        processes = (jail.PROCESSES,) if jail.sees_processes() else ()
-        return landlock.ruleset((*allowed, *jail.DEVICES), (*writable, "/dev/null"), processes)
-
     # Where programs would find the fork server's /proc, only they must be kept from it: each child restricts itself.
     late = layers.found[Layer.NAMESPACES] != "" and jail.works(jail.open_processes)
+    processes = (jail.PROCESSES,) if jail.sees_processes() and not late else ()
+
+    def rules() -> int:
+        return landlock.ruleset((*allowed, *jail.DEVICES), (*writable, "/dev/null"), processes)
+
     apply = lambda: _keep(rules(), RULES) if late else landlock.restrict(rules())  # noqa: E731 - one of two acts
     late = layers.add(Layer.LANDLOCK, lambda: _try_landlock(rules), apply) and late
     layers.add(Layer.SECCOMP, lambda: _try_seccomp(scratch), lambda: seccomp.install(seccomp.wide_filter(scratch)))
