@@ -192,7 +192,8 @@ class Executor:
             server.close()
             raise
         self._worked = True
-        self._running.add(server)
+        with self._changed:
+            self._running.add(server)
         return server
 
     def _check(self, found: Capabilities) -> None:
@@ -202,7 +203,7 @@ class Executor:
                 why = found.layers[Layer.FILES]
                 raise ExecutorError(f"files_mb needs a private file system, which does not work here: {why}.")
             return
-        advice = "; ".join(f"{layer}: {ADVICE[layer]}" for layer in Layer if not found.works(layer))
+        advice = "; ".join(f"{layer}: {ADVICE[layer]}" for layer in Layer if not found.works(layer)) or "report this"
         override = "allow_weak=True" if found.tier == "C" else "unsafe=True, for trusted programs only"
         raise ExecutorError(
             f"Untrusted programs are not safe here. {found.summary}. To do: {advice}. Or pass {override}."
@@ -226,7 +227,8 @@ class Executor:
     @property
     def server_pids(self) -> tuple[int, ...]:
         """Process ids of the running fork servers."""
-        return tuple(server.process.pid for server in self._running)
+        with self._changed:
+            return tuple(server.process.pid for server in self._running)
 
     @property
     def capabilities(self) -> Capabilities:

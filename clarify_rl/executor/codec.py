@@ -18,6 +18,8 @@ Tree: TypeAlias = "bool | int | float | str | list[Tree] | dict[str, Tree] | Non
 MAX_DEPTH = 100
 MAX_BYTES = 4 << 20
 EXACT_INT = 1 << 53
+LONGEST_FLOAT = 24
+TAG_BYTES = 8
 NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 SCALARS = (str, int, float, bool, complex, bytes)
 KINDS = (*SCALARS, list, tuple, dict, set, frozenset)
@@ -164,25 +166,29 @@ class _Encoder:
     def scalar(self, kind: type, value: Any) -> Tree:  # Any: of this kind
         if kind is str:
             text = str.__str__(value)
-            self.spend(len(text))
+            self.spend(len(_dump(text)))
             return text
         if kind is bool:
             return value is True
         if kind is int:
             return self.integer(int.__int__(value))
+        self.spend(LONGEST_FLOAT)
         if kind is float:
             return _float_tree(float.__float__(value))
         if kind is complex:
             number = complex.__pos__(value)
+            self.spend(LONGEST_FLOAT)
             return {"c": [_float_tree(number.real), _float_tree(number.imag)]}
         self.spend(2 * bytes.__len__(value))
         return {"b": bytes.hex(value)}
 
     def integer(self, number: int) -> Tree:
-        self.spend(number.bit_length() // 4)
+        self.spend(number.bit_length() // 3)
         return number if -EXACT_INT < number < EXACT_INT else {"i": hex(number)}
 
     def container(self, kind: Any, value: Any, depth: int) -> Tree:  # Any: a builtin and one of its values
+        if kind is not list:
+            self.spend(TAG_BYTES)
         if kind is dict:
             pairs = dict.items(value)
             return {"d": [[self.tree(key, depth), self.tree(item, depth)] for key, item in pairs]}

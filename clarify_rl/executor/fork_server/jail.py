@@ -29,6 +29,7 @@ from clarify_rl.executor.fork_server.syscalls import (
     MS_RELATIME,
     MS_REMOUNT,
     PR_SET_PDEATHSIG,
+    cpu_clock_s,
     mount,
     pivot_root,
     prctl,
@@ -114,17 +115,17 @@ def asleep_s(pids: Iterable[int], wall_s: float) -> float | None:
     """Seconds of `wall_s` in which these processes neither ran nor waited for a processor; None if that is unknown.
 
     A thread's schedstat holds the nanoseconds that it ran and that it waited; those of all threads are added up, so
-    that several busy ones hide a sleeping one.
+    that several busy ones hide a sleeping one. What threads ran that have ended is in the process's own clock alone.
     """
-    busy_ns = 0
+    busy_s = 0.0
     try:
         for pid in pids:
-            for thread in _names(f"{pid}/task"):
-                ran, waited, _ = _read(f"{pid}/task/{thread}/schedstat").split()
-                busy_ns += int(ran) + int(waited)
+            rows = [_read(f"{pid}/task/{thread}/schedstat").split() for thread in _names(f"{pid}/task")]
+            waited_ns = sum(int(waited) for _, waited, _ in rows)
+            busy_s += cpu_clock_s(pid) + waited_ns / 1e9
     except (OSError, ValueError):
         return None
-    return max(0.0, wall_s - busy_ns / 1e9)
+    return max(0.0, wall_s - busy_s)
 
 
 def _names(path: str) -> list[str]:

@@ -1,7 +1,7 @@
 """Runs tests that are written as assertions, in a sealed process of its own, against a program in another one.
 
 Only plain data crosses between the two, so a test compares builtin values and never the program's own objects. What is
-not plain data stays with the program; the test holds a handle on it, which equals nothing but itself.
+not plain data stays with the program; the test holds a handle on it, which equals nothing.
 
 The reply begins with the byte `S`, then one line for each check, {"n": 0, "m": mark, "d": detail}, and a last one,
 {"calls": how many calls the tests made}. {"e": [exception, message]}: the program, or with "setup" the tests' own
@@ -25,6 +25,9 @@ from clarify_rl.executor.fork_server.lines import Channel
 
 # A test that iterates would take the first two for its own end, and the last for its own failure.
 NOT_RAISED = (StopIteration, StopAsyncIteration, AssertionError)
+
+
+ENTRY_POINT = 0  # its number among the objects that the program keeps
 
 
 class CandidateError(Exception):
@@ -151,25 +154,14 @@ class Remote:
         return self.handles.setdefault(number, Handle(self, number))
 
 
-class Handle:
-    """Something that lives in the program's process: a function, a class, an object."""
+class Function:
+    """The function that the tests are about. What it returns is plain data, or a handle."""
 
-    def __init__(self, remote: Remote, number: int) -> None:
-        object.__setattr__(self, "_remote", remote)
-        object.__setattr__(self, "_number", number)
+    def __init__(self, remote: Remote) -> None:
+        self.remote = remote
 
     def __call__(self, *arguments: object, **keywords: object) -> object:
-        return _remote_of(self).call(_number_of(self), arguments, keywords)
-
-    def __getattr__(self, name: str) -> object:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        remote = _remote_of(self)
-        return remote.value(remote.ask({"get": name, "of": _number_of(self)})["r"])
-
-    def __setattr__(self, name: str, value: object) -> None:
-        remote = _remote_of(self)
-        remote.ask({"set": name, "of": _number_of(self), "to": remote.encode(value)})
+        return self.remote.call(ENTRY_POINT, arguments, keywords)
 
 
 class Constructor:
@@ -178,16 +170,50 @@ class Constructor:
     A helper that tests rely on must not come from the program: it could say that all is well.
     """
 
-    def __init__(self, remote: Remote, tree: Tree) -> None:
+    def __init__(self, remote: Remote, number: int) -> None:
         self.remote = remote
-        self.made = remote.value(tree)
+        self.number = number
 
     def __call__(self, *arguments: object, **keywords: object) -> Handle:
-        if isinstance(self.made, Handle):
-            made = self.made(*arguments, **keywords)
-            if isinstance(made, Handle):
-                return made
+        made = self.remote.call(self.number, arguments, keywords)
+        if isinstance(made, Handle):
+            return made
         raise CandidateError("tests may use a class of the program's to make objects, and nothing else of it")
+
+    def __bool__(self) -> bool:
+        raise CandidateError("a class of the program's is neither true nor false to a test")
+
+
+class Handle:
+    """An object that lives in the program's process. Tests may build it, link it to others, and give it back.
+
+    It is neither true nor false and equals nothing: a test must not find right what only the program can see.
+    """
+
+    def __init__(self, remote: Remote, number: int) -> None:
+        object.__setattr__(self, "_remote", remote)
+        object.__setattr__(self, "_number", number)
+
+    def __getattr__(self, name: str) -> Handle:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        remote = _remote_of(self)
+        found = remote.value(remote.ask({"get": name, "of": _number_of(self)})["r"])
+        if isinstance(found, Handle):
+            return found
+        raise CandidateError(f"tests may not read {name} of an object of the program's")
+
+    def __setattr__(self, name: str, value: object) -> None:
+        remote = _remote_of(self)
+        remote.ask({"set": name, "of": _number_of(self), "to": remote.encode(value)})
+
+    def __bool__(self) -> bool:
+        raise CandidateError("an object of the program's is neither true nor false to a test")
+
+    def __eq__(self, other: object) -> bool:
+        raise CandidateError("an object of the program's equals nothing in a test")
+
+    __hash__ = None  # type: ignore[assignment]  # as with every class that says itself what it equals
 
 
 def _remote_of(handle: Handle) -> Remote:
@@ -203,6 +229,8 @@ def _number_of(handle: Handle) -> int:
 def _reference(value: object) -> Tree:
     if type(value) is Handle:
         return {"h": _number_of(value)}
+    if type(value) is Function:
+        return {"h": ENTRY_POINT}
     raise TypeError(f"a {type(value).__name__} cannot be given to a program; give it plain data")
 
 
@@ -230,7 +258,7 @@ class _Bench:
 
     def __init__(self, remote: Remote, entry_point: str) -> None:
         self.remote = remote
-        self.tested = dict.fromkeys(("candidate", entry_point), remote.handle(0))
+        self.tested = dict.fromkeys(("candidate", entry_point), Function(remote))
         self.names: dict[str, object] = {"__name__": "tests", **self.tested}
 
     def set_up(self, setup: str) -> list[Tree] | None:
@@ -267,7 +295,9 @@ class _Bench:
         if name in sys.stdlib_module_names:
             self.names[name] = importlib.import_module(name)
         elif name in self.remote.defined:
-            self.names[name] = Constructor(self.remote, self.remote.ask({"name": name})["r"])
+            made = self.remote.value(self.remote.ask({"name": name})["r"])
+            if isinstance(made, Handle):
+                self.names[name] = Constructor(self.remote, _number_of(made))
 
 
 def _free_names(code: types.CodeType) -> Iterator[str]:
