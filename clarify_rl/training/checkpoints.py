@@ -2,20 +2,68 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
+from typing import Any
 
+import torch.distributed
 from peft import PeftModel
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
-from transformers.trainer_utils import get_last_checkpoint
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, TrainerState, TrainingArguments
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, get_last_checkpoint
+
+from clarify_rl.errors import ConfigError
+
+COMPLETE = "COMPLETE"
+
+
+class MarkComplete(TrainerCallback):
+    """Writes a file into each checkpoint when every process has written its part of it to disk.
+
+    transformers writes a checkpoint file by file, so one that a crash cut short looks like a whole one.
+    """
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: Any, **_: Any
+    ) -> None:  # Any: transformers'
+        if torch.distributed.is_initialized():
+            torch.distributed.barrier()
+        if state.is_world_process_zero:
+            folder = Path(str(args.output_dir)) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
+            for path in folder.iterdir():
+                _flush(path)
+            (folder / COMPLETE).touch()
+            _flush(folder)
+
+
+def _flush(path: Path) -> None:
+    """Has the operating system write a file or folder to disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def check_saving(where: str, args: TrainingArguments, steps_per_batch: int = 1) -> None:
+    """ConfigError for options under which a crash could leave no checkpoint, or one that does not continue exactly."""
+    if args.save_total_limit == 1:
+        raise ConfigError(
+            f"{where}.save_total_limit=1 deletes the old checkpoint before the new one is complete. Take 2 or more."
+        )
+    if args.save_strategy == "steps" and args.save_steps % max(1, steps_per_batch):
+        raise ConfigError(
+            f"{where}.save_steps={args.save_steps:g} would save in the middle of a batch of episodes, which lasts "
+            f"{steps_per_batch} steps. Take a multiple of {steps_per_batch}."
+        )
 
 
 def newest_checkpoint(folder: Path) -> str | None:
-    """The newest checkpoint in `folder` that was written to its end (its trainer state comes last), or None."""
+    """The newest complete checkpoint in `folder`, or None. Removes what a crash left incomplete."""
     if not folder.is_dir():
         return None
-    for broken in folder.glob("checkpoint-*"):
-        if not (broken / "trainer_state.json").exists():
+    for broken in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"):
+        if not (broken / COMPLETE).exists():
             shutil.rmtree(broken)
     newest: str | None = get_last_checkpoint(str(folder))
     return newest

@@ -7,13 +7,14 @@ TRL's reward functions only read the scores that the episodes came with. What it
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset
+from torch.utils.data import Sampler
 from transformers import PrinterCallback
 from trl import GRPOConfig, GRPOTrainer
 
@@ -25,7 +26,7 @@ from clarify_rl.policies.hf import HFPolicy
 from clarify_rl.policies.models import LoadedModel
 from clarify_rl.seeds import derive_seed
 from clarify_rl.store import Run
-from clarify_rl.training.checkpoints import newest_checkpoint, save_model
+from clarify_rl.training.checkpoints import MarkComplete, check_saving, newest_checkpoint, save_model
 from clarify_rl.training.progress import RecordProgress
 from clarify_rl.training.rollout_metrics import rollout_metrics
 from clarify_rl.training.sft import lora_config, trainer_config
@@ -83,10 +84,33 @@ class Rollouts:
             )
 
 
+class EpochSampler(Sampler[int]):
+    """TRL's order of prompts, made anew for each epoch from its number: a resumed run reads on in the same order.
+
+    TRL's own draws each epoch's order from a generator that no checkpoint holds, so a run that is resumed in a later
+    epoch would see the first epoch's order again.
+    """
+
+    def __init__(self, order: Any, seed: int) -> None:  # Any: TRL's RepeatSampler has no types
+        self.order = order
+        self.seed = seed
+
+    def set_epoch(self, epoch: int) -> None:
+        if self.order.shuffle:
+            self.order.generator.manual_seed(derive_seed(self.seed, "epoch", epoch))
+
+    def __iter__(self) -> Iterator[int]:
+        yield from self.order
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+
 class DialogueGRPOTrainer(GRPOTrainer):
     """TRL's GRPOTrainer with our rollouts.
 
-    Overrides two methods: to learn which variants a batch is about, and to train on micro-batches of like length.
+    Overrides three methods: to learn which variants a batch is about, to train on micro-batches of like length, and to
+    read prompts in an order that a resumed run can take up again.
     """
 
     def __init__(self, *args: Any, rollouts: Rollouts, **kwargs: Any) -> None:  # Any: TRL's own signature
@@ -94,6 +118,9 @@ class DialogueGRPOTrainer(GRPOTrainer):
         self._rows: list[int] = []
         self._buffered_inputs: Any = None  # Any: TRL's own, micro-batches still to be trained on
         super().__init__(*args, rollout_func=_rollout, **kwargs)
+
+    def _get_train_sampler(self, dataset: Dataset | None = None) -> Sampler[int]:
+        return EpochSampler(super()._get_train_sampler(dataset), self.args.seed)
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:  # Any: TRL's own types
         self._rows = [row["variant_index"] for row in inputs]
@@ -199,7 +226,7 @@ def train_grpo(
         train_dataset=_dataset(variants, chat),
         processing_class=loaded.tokenizer,
         peft_config=lora_config("rl.lora", section.lora),
-        callbacks=[RecordProgress(run, "rl", _SHOWN, lambda: rollouts.numbers)],
+        callbacks=[RecordProgress(run, "rl", _SHOWN, lambda: rollouts.numbers), MarkComplete()],
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=newest)
@@ -224,6 +251,9 @@ def grpo_config(config: Config, section: RLSection, out: Path) -> GRPOConfig:
     made = trainer_config(GRPOConfig, "rl.trainer", {**ours, **section.trainer}, out, config.seed)
     if made.use_vllm:
         raise ConfigError("rl.trainer.use_vllm: generation by vLLM is not supported yet; leave it out.")
+    check_saving(
+        "rl.trainer", made, made.steps_per_generation * made.num_iterations // made.gradient_accumulation_steps
+    )
     return made
 
 

@@ -16,7 +16,7 @@ from clarify_rl.config import Options, SFTSection
 from clarify_rl.errors import ConfigError
 from clarify_rl.policies.models import LoadedModel
 from clarify_rl.store import Run
-from clarify_rl.training.checkpoints import newest_checkpoint, save_model
+from clarify_rl.training.checkpoints import MarkComplete, check_saving, newest_checkpoint, save_model
 from clarify_rl.training.progress import RecordProgress, no_extra
 from clarify_rl.types import Episode
 
@@ -41,6 +41,7 @@ def train_sft(
         callbacks=[
             RecordProgress(run, "sft", {"loss": "train/loss", "held-out loss": "eval/loss"}, no_extra),
             EarlyStoppingCallback(section.patience),
+            MarkComplete(),
         ],
     )
     trainer.remove_callback(PrinterCallback)
@@ -51,7 +52,9 @@ def train_sft(
 
 
 def sft_config(section: SFTSection, out: Path, seed: int) -> SFTConfig:
-    return trainer_config(SFTConfig, "sft.trainer", section.trainer, out, seed)
+    made: SFTConfig = trainer_config(SFTConfig, "sft.trainer", section.trainer, out, seed)
+    check_saving("sft.trainer", made)
+    return made
 
 
 def to_dataset(episodes: Sequence[Episode]) -> Dataset:

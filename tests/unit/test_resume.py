@@ -1,0 +1,80 @@
+"""What a resumed stage finds: complete checkpoints, and the order of prompts that it left off in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from transformers import TrainerControl, TrainerState, TrainingArguments
+from trl.trainer.utils import RepeatSampler
+
+from clarify_rl.errors import ConfigError
+from clarify_rl.training.checkpoints import COMPLETE, MarkComplete, check_saving, newest_checkpoint
+from clarify_rl.training.grpo import EpochSampler
+
+
+def order(shuffle: bool = True) -> EpochSampler:
+    return EpochSampler(RepeatSampler(range(20), mini_repeat_count=2, batch_size=4, shuffle=shuffle, seed=1), seed=1)
+
+
+def read(sampler: EpochSampler, epoch: int) -> list[int]:
+    sampler.set_epoch(epoch)
+    return list(sampler)
+
+
+def test_a_later_epoch_has_the_same_order_whether_or_not_the_earlier_ones_were_read() -> None:
+    through, resumed = order(), order()
+    assert [read(through, epoch) for epoch in range(3)][2] == read(resumed, 2)
+
+
+def test_each_epoch_has_an_order_of_its_own() -> None:
+    sampler = order()
+    assert len({tuple(read(sampler, epoch)) for epoch in range(4)}) == 4
+
+
+def test_data_that_are_not_shuffled_keep_their_order() -> None:
+    sampler = order(shuffle=False)
+    assert read(sampler, 0) == read(sampler, 1) == [index for index in range(20) for _ in range(2)]
+    assert len(sampler) == 40
+
+
+def checkpoint(folder: Path, step: int) -> Path:
+    made = folder / f"checkpoint-{step}"
+    made.mkdir(parents=True)
+    (made / "trainer_state.json").write_text("{}")
+    return made
+
+
+def test_a_checkpoint_that_a_crash_left_incomplete_is_removed_and_not_resumed(tmp_path: Path) -> None:
+    whole, broken = checkpoint(tmp_path, 2), checkpoint(tmp_path, 4)
+    (whole / COMPLETE).touch()
+    assert newest_checkpoint(tmp_path) == str(whole)
+    assert not broken.exists()
+
+
+def test_without_a_complete_checkpoint_a_stage_starts_anew(tmp_path: Path) -> None:
+    assert newest_checkpoint(tmp_path / "none") is None
+    checkpoint(tmp_path, 2)
+    assert newest_checkpoint(tmp_path) is None
+
+
+def test_a_checkpoint_is_marked_once_it_is_written(tmp_path: Path) -> None:
+    made = checkpoint(tmp_path, 3)
+    arguments = TrainingArguments(output_dir=str(tmp_path), use_cpu=True)
+    MarkComplete().on_save(arguments, TrainerState(global_step=3), TrainerControl())
+    assert (made / COMPLETE).exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"save_total_limit": 1}, "rl.trainer.save_total_limit=1 deletes the old checkpoint"),
+        ({"save_steps": 3}, "rl.trainer.save_steps=3 would save in the middle.*Take a multiple of 2"),
+    ],
+)
+def test_a_way_of_saving_that_cannot_be_resumed_exactly_is_refused(
+    tmp_path: Path, options: dict[str, int], message: str
+) -> None:
+    arguments = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, save_strategy="steps", **options)  # type: ignore[arg-type]  # options of several types
+    with pytest.raises(ConfigError, match=message):
+        check_saving("rl.trainer", arguments, steps_per_batch=2)
