@@ -7,13 +7,13 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from types import TracebackType
 from typing import Self
 
-from clarify_rl.errors import ExecutorError
+from clarify_rl.errors import ExecutorError, unknown_name
 from clarify_rl.executor.assertions import plan_assertions
 from clarify_rl.executor.capabilities import ADVICE, Capabilities, Layer
 from clarify_rl.executor.compare import rule_of, stdio_rule_of
@@ -28,6 +28,7 @@ from clarify_rl.types import Assertions, Execution, HiddenTests, Stdio, Tests, V
 SERVERS_A_CORE = 2
 FIRST_SERVERS = 2  # used in turn, so that one gets its next process ready while the other works
 LITTLE_CPU = 0.5
+AHEAD = 2  # trials that run_all takes for each fork server before it waits for an outcome
 ATTEMPTS = 3  # at a program whose fork server is lost; a program that seems starved or asleep gets two
 
 
@@ -91,6 +92,9 @@ class Executor:
             raise ExecutorError(f"servers must be at least 1, found {servers}.")
         self.profile = profile or Profile()
         self.allow_weak, self.unsafe, self.without = allow_weak, unsafe, tuple(map(str, without))
+        for name in self.without:
+            if name not in list(Layer):
+                raise ExecutorError(unknown_name("layer", name, map(str, Layer)))
         self._closed = False
         self._worked = False  # whether a fork server has started here
         self._reset()
@@ -115,8 +119,17 @@ class Executor:
 
     def run_all(self, trials: Iterable[Trial]) -> Iterator[Execution]:
         """The outcomes of many programs, in order, with as many in flight as there are fork servers."""
-        with ThreadPoolExecutor(self.servers) as threads:
-            yield from threads.map(lambda trial: self.run(trial.program, trial.entry_point, trial.tests), trials)
+        threads = ThreadPoolExecutor(self.servers)
+        waiting: deque[Future[Execution]] = deque()
+        try:
+            for trial in trials:
+                waiting.append(threads.submit(self.run, trial.program, trial.entry_point, trial.tests))
+                if len(waiting) >= AHEAD * self.servers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            threads.shutdown(cancel_futures=True)
 
     def _plan(self, program: str, entry_point: str, tests: HiddenTests) -> Plan:
         _check_text(program, "program")
@@ -130,7 +143,7 @@ class Executor:
                 return plan_assertions(program, entry_point, tests, output_bytes)
             case Stdio() if tests.cases:
                 rule = stdio_rule_of(tests.compare, load_function)
-                return plan_stdio(program, tests, rule, output_bytes, self.limits.cpu_s)
+                return plan_stdio(program, tests, rule, self.limits)
         raise ExecutorError(
             "A program needs at least one hidden test; found none. Give Tests(cases=(Case(...), ...)), "
             "Assertions(checks=('assert ...', ...)) or Stdio(cases=(StdioCase(...), ...))."
@@ -239,14 +252,16 @@ class Executor:
             return lease.server.capabilities
 
     def close(self) -> None:
-        """Ends the fork servers and whatever they run. May be called again."""
+        """Ends the fork servers and whatever they run: a caller that waits for that gets an ExecutorError."""
         with self._changed:
             self._closed = True
-            servers = list(self._free)
+            free, busy = list(self._free), self._running - set(self._free)
             self._free.clear()
-            self._running -= set(servers)
+            self._running -= set(free)
             self._changed.notify_all()
-        for server in servers:
+        for server in busy:
+            server.hang_up()
+        for server in free:
             server.close()
 
     def __enter__(self) -> Self:

@@ -29,7 +29,14 @@ def _refuse(constant: str) -> None:
     raise ValueError(constant)
 
 
-_parse = json.JSONDecoder(parse_constant=_refuse).decode
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text[:20]} is no float")
+    return number
+
+
+_parse = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite).decode
 _dump = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode
 
 

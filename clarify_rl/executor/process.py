@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import functools
 import json
 import os
 import select
@@ -10,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+import weakref
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -25,6 +28,7 @@ LAUNCH = Path(__file__).with_name("fork_server") / "launch.py"
 MESSAGE_BYTES = 1 << 16
 MOST_DESCRIPTORS = 2
 PROGRAM, JUDGE = "program", "judge"
+SOCKETS = {PROGRAM: 2, JUDGE: 1}
 # Programs must behave alike on every run: a fixed hash seed fixes the order of sets.
 # One memory arena, because every further one takes 64 MiB of the program's address space.
 ENVIRONMENT = {
@@ -67,18 +71,26 @@ class ServerProcess:
         self.settings = settings
         self.owner = os.getpid()
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        flags = ["-s", "-P", "-B"] if settings.packages else ["-s", "-S", "-P", "-B"]
+        _let_go_in_forks(self)
         with theirs:
-            self.process = subprocess.Popen(
-                [python or sys.executable, *flags, str(launch), str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
+            self.process = self._launched(python or sys.executable, launch, theirs.fileno())
+        self.capabilities = self._greeting()
+
+    def _launched(self, python: str, launch: Path, control: int) -> subprocess.Popen[bytes]:
+        flags = ["-s", "-P", "-B"] if self.settings.packages else ["-s", "-S", "-P", "-B"]
+        try:
+            return subprocess.Popen(
+                [python, *flags, str(launch), str(control)],
+                pass_fds=[control],
                 env=ENVIRONMENT | {key: os.environ[key] for key in ("LD_LIBRARY_PATH",) if key in os.environ},
                 cwd="/",
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 start_new_session=True,
             )
-        self.capabilities = self._greeting()
+        except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
+            self.control.close()
+            raise ExecutorError(f"Cannot start the interpreter {python!r}: {error.strerror}.") from None
 
     def _greeting(self) -> Capabilities:
         self.control.settimeout(START_S)
@@ -124,7 +136,12 @@ class ServerProcess:
         channels = [socket.socket(fileno=descriptor) for descriptor in descriptors]
         if not data:
             raise EOFError
-        return json.loads(data)["offer"], channels
+        kind = json.loads(data)["offer"]
+        if len(channels) < SOCKETS[kind]:  # the kernel drops what this process has no free descriptors for
+            for channel in channels:
+                channel.close()
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return kind, channels
 
     def _say(self, message: dict[str, str]) -> None:
         self.control.send(json.dumps(message).encode())
@@ -134,13 +151,36 @@ class ServerProcess:
         if self.owner != os.getpid():
             self.control.close()
             return
-        with self.control, contextlib.suppress(OSError):
-            self.control.shutdown(socket.SHUT_RDWR)  # reaches it even where a fork of the caller holds a copy
+        self.hang_up()
+        self.control.close()
         try:
             self.process.wait(GRACE_S)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+
+    def hang_up(self) -> None:
+        """Ends the fork server from another thread than the one that waits for it."""
+        with contextlib.suppress(OSError):
+            self.control.shutdown(socket.SHUT_RDWR)
+
+
+_servers: weakref.WeakSet[ServerProcess] = weakref.WeakSet()
+
+
+def _let_go_in_forks(server: ServerProcess) -> None:
+    """Has a fork of this process close its copy of the control socket, which would keep the fork server alive."""
+    _servers.add(server)
+    _register_once()
+
+
+@functools.cache
+def _register_once() -> None:
+    def let_go() -> None:
+        for server in list(_servers):
+            server.control.close()
+
+    os.register_at_fork(after_in_child=let_go)
 
 
 class _Stream:

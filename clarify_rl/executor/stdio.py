@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from clarify_rl.errors import ExecutorError
 from clarify_rl.executor.codec import dumps
 from clarify_rl.executor.compare import Rule
+from clarify_rl.executor.limits import Limits
 from clarify_rl.executor.process import PROGRAM, Job, Outcome
 from clarify_rl.executor.report import Report
 from clarify_rl.executor.verdicts import (
@@ -38,23 +40,24 @@ class Printed:
 class Runs:
     """A program and the cases that it runs on, one after the other, within one limit of processor time."""
 
-    request: bytes
+    jobs: tuple[Job, ...]
     tests: Stdio
     rule: Rule
-    output_bytes: int
-    cpu_s: float
+    limits: Limits
 
     def run(self, exchange: Exchange) -> Execution:
         reports: list[Report] = []
         printed: list[Printed] = []
-        for number, case in enumerate(self.tests.cases):
-            outcome = exchange(Job(PROGRAM, self.request, self.output_bytes, case.stdin.encode()))
+        for number, (job, case) in enumerate(zip(self.jobs, self.tests.cases, strict=True)):
+            outcome = exchange(job)
             if why := lost(outcome):
                 return infrastructure(len(self.tests.cases), why)
             reports += outcome.reports
             printed.append(self.score(outcome, case.stdout, number))
-            if sum(report.cpu_s for report in reports) >= self.cpu_s:
+            if sum(report.cpu_s for report in reports) >= self.limits.cpu_s:
                 printed[-1] = Printed(printed[-1].mark, Verdict.CPU_TIMEOUT, printed[-1].detail)
+            elif sum(report.wall_s for report in reports) >= self.limits.wall_s:
+                printed[-1] = Printed(printed[-1].mark, Verdict.WALL_TIMEOUT, printed[-1].detail)
             if printed[-1].verdict in TIMEOUTS:
                 break
         marks = [each.mark for each in printed] + ["missing"] * (len(self.tests.cases) - len(printed))
@@ -84,10 +87,19 @@ class Runs:
         return Printed("error", Verdict.PROTOCOL, f"case {number}: a line that is not an exit code")
 
 
-def plan_stdio(program: str, tests: Stdio, rule: Rule, output_bytes: int, cpu_s: float) -> Runs:
-    """The program with its cases, ready to run."""
-    request = dumps({"mode": "stdio", "program": program})
-    return Runs(request + b"\n", tests, rule, output_bytes + LONGEST_LINE, cpu_s)
+def plan_stdio(program: str, tests: Stdio, rule: Rule, limits: Limits) -> Runs:
+    """The program with its cases, ready to run. Input that is no text is an ExecutorError."""
+    request = dumps({"mode": "stdio", "program": program}) + b"\n"
+    most_bytes = limits.output_bytes + LONGEST_LINE
+    inputs = [_encoded(case.stdin, number) for number, case in enumerate(tests.cases)]
+    return Runs(tuple(Job(PROGRAM, request, most_bytes, stdin) for stdin in inputs), tests, rule, limits)
+
+
+def _encoded(stdin: str, number: int) -> bytes:
+    try:
+        return stdin.encode()
+    except UnicodeEncodeError as error:
+        raise ExecutorError(f"The input of case {number} is not text: {error}.") from None
 
 
 def _verdict(printed: list[Printed], marks: list[str]) -> Verdict:

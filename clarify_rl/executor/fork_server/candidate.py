@@ -10,6 +10,9 @@ serve: {"ok": names} or {"e": ...}, then one answer to each request of the judge
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import gc
 import os
 import random
 import sys
@@ -84,7 +87,7 @@ def _load(program: str) -> types.ModuleType:
     """The program as a module of its own, so that dataclasses and pickling find their names."""
     module = types.ModuleType(MODULE)
     sys.modules[MODULE] = module
-    exec(compile(program, f"<{MODULE}>", "exec"), module.__dict__)
+    exec(compile(program, f"<{MODULE}>", "exec", dont_inherit=True), module.__dict__)
     return module
 
 
@@ -131,16 +134,32 @@ def _run_stdio(link: Channel, stream: int, program: str) -> None:
     module = types.ModuleType("__main__")
     sys.modules["__main__"] = module
     try:
-        exec(compile(program, "<program>", "exec"), module.__dict__)
-        threading._shutdown()  # type: ignore[attr-defined]  # what an interpreter does at its end: joins the threads
-        sys.stdout.flush()
-    except SystemExit as error:
-        sys.stdout.flush()
-        link.send({"n": 0, "x": 0 if error.code in (None, 0) else 1})
+        code = _exit_code(compile(program, "<program>", "exec", dont_inherit=True), module)
+        _finalize(module)
     except BaseException as error:
         link.send({"n": 0, "e": raised(error)})
     else:
-        link.send({"n": 0, "x": 0})
+        link.send({"n": 0, "x": code})
+
+
+def _exit_code(program: types.CodeType, module: types.ModuleType) -> int:
+    try:
+        exec(program, module.__dict__)
+    except SystemExit as error:
+        return 0 if error.code in (None, 0) else 1
+    return 0
+
+
+def _finalize(module: types.ModuleType) -> None:
+    """What an interpreter does at its end: joins threads, runs exit functions, lets go of files, flushes its output."""
+    threading._shutdown()  # type: ignore[attr-defined]  # not in the stubs
+    atexit._run_exitfuncs()
+    outputs = (sys.stdout, sys.__stdout__)
+    module.__dict__.clear()
+    gc.collect()
+    for output in outputs:
+        with contextlib.suppress(ValueError, AttributeError):  # closed already, or replaced by something else
+            output.flush()  # type: ignore[union-attr]  # None has no flush: passed over
 
 
 class _Served:
@@ -187,8 +206,8 @@ class _Served:
         function = self.kept[number]
         assert callable(function)
         answer: dict[str, Tree] = {"r": self.encode(function(*values, **named))}
-        after: list[Tree] = [self.encode(value) for value in values]
-        if after != arguments:  # the judge's own arguments change with the program's
+        after = self.encode([values, named])
+        if after != [arguments, keywords]:  # the judge's own arguments change with the program's
             answer["m"] = after
         return answer
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import stat
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from clarify_rl.executor.fork_server.jail import SCRATCH
@@ -16,30 +18,37 @@ from clarify_rl.executor.fork_server.seal import Sandbox
 def empty_scratch() -> None:
     """Empties the private /tmp; an error ends the fork server, and the folder with it.
 
-    Works with descriptors and one level at a time, so that neither links nor the depth of a tree matter.
+    Works with descriptors and one level at a time, so that neither links nor the depth of a tree matter: what a folder
+    holds is moved to the top and waits there for its turn.
     """
-    folder = os.open(SCRATCH, os.O_RDONLY | os.O_DIRECTORY)
-    while names := os.listdir(folder):
+    top = os.open(SCRATCH, os.O_RDONLY | os.O_DIRECTORY)
+    numbers = itertools.count()
+    while names := os.listdir(top):
         for name in names:
-            if _is_folder(name, folder):
-                _empty_folder(name, folder)
-                os.rmdir(name, dir_fd=folder)
+            if _is_folder(name, top):
+                _empty_folder(name, top, numbers)
+                os.rmdir(name, dir_fd=top)
             else:
-                os.unlink(name, dir_fd=folder)
-    os.close(folder)
+                os.unlink(name, dir_fd=top)
+    os.close(top)
 
 
-def _empty_folder(name: str, parent: int) -> None:
-    """Moves what a folder holds up to its parent, which is emptied next."""
-    os.chmod(name, 0o700, dir_fd=parent)
-    folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
-    for number, inner in enumerate(os.listdir(folder)):
+def _empty_folder(name: str, top: int, numbers: Iterator[int]) -> None:
+    os.chmod(name, 0o700, dir_fd=top)
+    folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=top)
+    for inner in os.listdir(folder):
         if _is_folder(inner, folder):
             os.chmod(inner, 0o700, dir_fd=folder)
-            os.rename(inner, f"moved-{name[:64]}-{number}", src_dir_fd=folder, dst_dir_fd=parent)
+            os.rename(inner, _unused(top, numbers), src_dir_fd=folder, dst_dir_fd=top)
         else:
             os.unlink(inner, dir_fd=folder)
     os.close(folder)
+
+
+def _unused(top: int, numbers: Iterator[int]) -> str:
+    """A name that is not taken."""
+    taken = set(os.listdir(top))
+    return next(name for number in numbers if (name := f"moved-{number}") not in taken)
 
 
 def _is_folder(name: str, parent: int) -> bool:

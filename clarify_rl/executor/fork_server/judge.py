@@ -11,6 +11,7 @@ setup, did not load. {"lost": true}: the program's process could not be sealed.
 from __future__ import annotations
 
 import builtins
+import contextlib
 import importlib
 import os
 import random
@@ -131,11 +132,13 @@ class Remote:
         self.calls += 1
         sent = [self.encode(value) for value in arguments]
         answer = self.ask({"call": number, "a": sent, "k": self.encode(keywords)})
-        changed = answer.get("m")
-        if isinstance(changed, list):
-            for value, before, after in zip(arguments, sent, changed, strict=False):
-                if after != before:
-                    _change(value, self.value(after))
+        if "m" in answer:
+            match self.value(answer["m"]):
+                case [list() as after, dict() as named]:
+                    for value, changed in zip(arguments, after, strict=False):
+                        _change(value, changed)
+                    for name in keywords.keys() & named.keys():
+                        _change(keywords[name], named[name])
         return self.value(answer["r"])
 
     def encode(self, value: object) -> Tree:
@@ -284,7 +287,7 @@ class _Bench:
         return {"m": "missing" if self.remote.gone else mark, "d": self.remote.gone or detail}
 
     def execute(self, source: str) -> None:
-        code = compile(source, "<tests>", "exec")
+        code = compile(source, "<tests>", "exec", dont_inherit=True)
         for name in _free_names(code):
             if name not in self.names and not hasattr(builtins, name):
                 self.supply(name)
@@ -293,7 +296,8 @@ class _Bench:
     def supply(self, name: str) -> None:
         """Gives the tests a name that they use and do not define: a standard module, else the program's own."""
         if name in sys.stdlib_module_names:
-            self.names[name] = importlib.import_module(name)
+            with contextlib.suppress(ImportError):  # one of another system's
+                self.names[name] = importlib.import_module(name)
         elif name in self.remote.defined:
             made = self.remote.value(self.remote.ask({"name": name})["r"])
             if isinstance(made, Handle):

@@ -50,6 +50,7 @@ LIBRARIES = (
     "/usr/share/zoneinfo",
 )
 HIDDEN = ("site-packages", "dist-packages", "test")
+OWN = "clarify_rl"  # our own problems come with their solutions
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,9 @@ def prepare(settings: Settings, keep: tuple[int, ...]) -> Sandbox:
 
     apply = lambda: _keep(rules(), RULES) if late else landlock.restrict(rules())  # noqa: E731 - one of two acts
     late = layers.add(Layer.LANDLOCK, lambda: _try_landlock(rules), apply) and late
-    layers.add(Layer.SECCOMP, lambda: _try_seccomp(scratch), lambda: seccomp.install(seccomp.wide_filter(scratch)))
+    emptying = layers.found[Layer.FILES] == "" or not jail.works(landlock.version) or landlock.version() >= 3
+    wide = seccomp.wide_filter(scratch, emptying) if seccomp.is_known() else b""
+    layers.add(Layer.SECCOMP, lambda: _try_seccomp(wide), lambda: seccomp.install(wide))
     seccomp.lay_out_narrow()
     return Sandbox(limits, layers.found, user_id if dropped else None, claim, RULES if late else None)
 
@@ -263,8 +266,8 @@ def _try_landlock(rules: Callable[[], int]) -> None:
     must_fail(lambda: os.listdir("/"), "listing /")
 
 
-def _try_seccomp(scratch: bool) -> None:
-    seccomp.install(seccomp.wide_filter(scratch))
+def _try_seccomp(wide: bytes) -> None:
+    seccomp.install(wide)
     must_fail(socket.socket, "opening a socket")
     pid = os.fork()
     if pid == 0:
@@ -283,7 +286,7 @@ def _python_files(packages: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
     folders = [folder for folder in sys.path if os.path.isdir(folder)]
     given = [folder for folder in os.environ.get("LD_LIBRARY_PATH", "").split(":") if folder]
     readable = tuple(dict.fromkeys(path for path in (*folders, *given, *LIBRARIES) if os.path.exists(path)))
-    hidden = [] if packages else [f"{folder}/{name}" for folder in folders for name in HIDDEN]
+    hidden = [f"{folder}/{name}" for folder in folders for name in (*HIDDEN, OWN) if not packages or name == OWN]
     return readable, tuple(hidden)
 
 
@@ -293,7 +296,7 @@ def _without_hidden(readable: tuple[str, ...]) -> tuple[str, ...]:
     for path in readable:
         names = os.listdir(path) if os.path.isdir(path) and os.access(path, os.R_OK) else []
         hidden = set(HIDDEN) & set(names)
-        own = {name for name in names if name.startswith("clarify_rl")}  # our own problems come with their solutions
+        own = {name for name in names if name.startswith(OWN)}
         if hidden or own:
             allowed += [f"{path}/{name}" for name in names if name not in hidden | own]
         else:

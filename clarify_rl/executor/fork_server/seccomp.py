@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import functools
+import os
 import platform
 import struct
 from collections.abc import Mapping, Sequence
@@ -33,7 +34,7 @@ PLAIN = frozenset(
     read write close fstat lseek mmap mprotect munmap brk rt_sigaction rt_sigprocmask rt_sigreturn pread64 pwrite64
     readv writev open stat lstat newfstatat openat statx poll ppoll select pselect6 sched_yield mremap madvise msync
     dup dup2 dup3 pause nanosleep clock_nanosleep getitimer alarm setitimer getpid gettid getppid exit exit_group
-    wait4 waitid uname flock fsync fdatasync truncate ftruncate getdents64 getcwd chdir fchdir rename renameat
+    wait4 waitid uname flock fsync fdatasync ftruncate getdents64 getcwd chdir fchdir rename renameat
     renameat2 mkdir mkdirat rmdir unlink unlinkat readlink readlinkat access faccessat faccessat2 umask gettimeofday
     getrlimit getrusage sysinfo times time getuid getgid geteuid getegid getpgrp getgroups getresuid getresgid
     getpgid getsid rt_sigpending rt_sigtimedwait rt_sigsuspend sigaltstack statfs fstatfs futex sched_getaffinity
@@ -43,7 +44,7 @@ PLAIN = frozenset(
     """.split()
 )
 # Landlock knows no right for these, so only a program with a folder of its own gets them.
-OF_SCRATCH = frozenset("chmod fchmod fchmodat utimensat symlink symlinkat creat".split())
+OF_SCRATCH = frozenset("chmod fchmod fchmodat utimensat symlink symlinkat creat truncate".split())
 # What the fork server calls and no program may.
 OF_SERVER = frozenset(
     "kill tgkill prctl prlimit64 setrlimit sendmsg recvmsg pidfd_open setsid seccomp landlock_restrict_self".split()
@@ -84,10 +85,16 @@ def is_null(index: int) -> tuple[Argument, Argument]:
 
 
 @functools.cache
-def wide_filter(scratch: bool) -> bytes:
-    """The fork server's filter: everything that it or a program may call. `scratch`: programs may write files."""
+def wide_filter(scratch: bool, emptying: bool = True) -> bytes:
+    """The fork server's filter: everything that it or a program may call.
+
+    `scratch`: programs have a folder to write to. `emptying`: other layers see to it that no other file is emptied.
+    """
     rules = dict.fromkeys(PLAIN | OF_SERVER | (OF_SCRATCH if scratch else frozenset()), ALLOWED)
     rules["clone"] = Rule(((Argument(0, 0, CLONE_NEW),),))
+    if not emptying:
+        rules["open"] = Rule(((Argument(1, 0, os.O_TRUNC),),))
+        rules["openat"] = Rule(((Argument(2, 0, os.O_TRUNC),),))
     rules["clone3"] = Rule((), errno.ENOSYS)  # the C library then uses clone, whose flags a filter can read
     rules["fcntl"] = Rule(tuple((Argument(1, command),) for command in FCNTL_COMMANDS))
     rules["ioctl"] = Rule(tuple((Argument(1, request),) for request in IOCTL_REQUESTS), errno.ENOTTY)
@@ -136,9 +143,14 @@ class _Narrow:
 _narrow = functools.cache(_Narrow)
 
 
+def is_known() -> bool:
+    """Whether there is a table of system calls for this architecture."""
+    return platform.machine() in NUMBERS
+
+
 def lay_out_narrow() -> None:
     """Prepares for `install_narrow`, where that can be done at all."""
-    if platform.machine() in NUMBERS:
+    if is_known():
         _narrow()
 
 

@@ -10,6 +10,7 @@ sockets, then {"report": ...} when a job is over, then the next offer. From the 
 
 from __future__ import annotations
 
+import builtins
 import gc
 import importlib
 import json
@@ -75,6 +76,7 @@ def serve(control_descriptor: int) -> None:
     settings = _settings(json.loads(control.recv(MESSAGE_BYTES)))
     for name in (*PRELOADED, *settings.preload):
         importlib.import_module(name)
+    vars(builtins).update(exit=sys.exit, quit=sys.exit)  # what the site module would give
     warm_up()
     for descriptor in (CHANNEL, STREAM):  # taken, so that no socket gets the numbers that a child gives its own
         os.dup2(0, descriptor)
