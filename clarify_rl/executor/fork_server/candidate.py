@@ -12,16 +12,18 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import gc
 import os
 import random
 import sys
 import threading
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from clarify_rl.executor.codec import Tree, decode, encode, opaque_in
 from clarify_rl.executor.fork_server.lines import Channel
+from clarify_rl.executor.fork_server.objects import Incoming, Outgoing
 
 SEALED = b"S"
 MODULE = "solution"
@@ -196,20 +198,45 @@ class _Served:
             case {"set": str(name), "of": int(number), "to": tree}:
                 setattr(self.kept[number], name, self.decode(tree))
                 return {"r": None}
-            case {"call": int(number), "a": arguments, "k": keywords}:
-                return self.call(number, arguments, keywords)
+            case {"call": int(number), "a": arguments, "k": keywords, "o": table, "c": [*names]}:
+                classes = {str(name): module.__dict__.get(str(name)) for name in names}
+                return self.call(number, arguments, keywords, Incoming(table, classes), classes)
         raise ValueError("not a request")
 
-    def call(self, number: int, arguments: Tree, keywords: Tree) -> dict[str, Tree]:
-        values, named = self.decode(arguments), self.decode(keywords)
+    def call(
+        self, number: int, arguments: Tree, keywords: Tree, objects: Incoming, classes: Mapping[str, object]
+    ) -> dict[str, Tree]:
+        """Calls what is kept under a number. `objects` came with the arguments; `classes` are those that may cross."""
+
+        def decoded(tree: Tree) -> object:
+            return decode(tree, lambda body: self.kept_or_built(body, objects))
+
+        def name_of(value: object) -> str | None:
+            name = type(value).__name__
+            return name if classes.get(name) is type(value) else None
+
+        objects.fill(decoded)
+        values, named = decoded(arguments), decoded(keywords)
         assert isinstance(values, list) and isinstance(named, dict)
         function = self.kept[number]
         assert callable(function)
-        answer: dict[str, Tree] = {"r": self.encode(function(*values, **named))}
-        after = self.encode([values, named])
-        if after != [arguments, keywords]:  # the judge's own arguments change with the program's
-            answer["m"] = after
+        outgoing = Outgoing(name_of, self.keep)
+        encoded = functools.partial(encode, max_bytes=self.output_bytes, other=outgoing.reference)
+        answer: dict[str, Tree] = {"r": encoded(function(*values, **named))}
+        if not objects.built:
+            after = encoded([values, named])
+            if after != [arguments, keywords]:  # the judge's own arguments change with the program's
+                answer["m"] = after
+        answer["o"] = outgoing.table(encoded)
         return answer
+
+    def kept_or_built(self, body: Tree, objects: Incoming) -> object:
+        match body:
+            case int(number):
+                return self.kept[number]
+            case ["object", int(number)]:
+                return objects.get(number)
+        raise ValueError("not a reference")
 
     def encode(self, value: object) -> Tree:
         return encode(value, self.output_bytes, self.keep)

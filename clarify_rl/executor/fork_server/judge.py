@@ -12,22 +12,25 @@ from __future__ import annotations
 
 import builtins
 import contextlib
+import functools
 import importlib
 import os
 import random
 import sys
 import types
 from collections.abc import Iterator
-from typing import NoReturn
+from typing import NoReturn, TypeGuard
 
 from clarify_rl.executor.codec import CodecError, Tree, decode, encode
 from clarify_rl.executor.fork_server.candidate import LONGEST_REQUEST, SEALED, raised
 from clarify_rl.executor.fork_server.lines import Channel
+from clarify_rl.executor.fork_server.objects import Incoming, Outgoing
 
 # A test that iterates would take the first two for its own end, and the last for its own failure.
 NOT_RAISED = (StopIteration, StopAsyncIteration, AssertionError)
 
 
+TESTS = "tests"  # the name of the module that the tests are
 ENTRY_POINT = 0  # its number among the objects that the program keeps
 
 
@@ -78,6 +81,7 @@ class Remote:
         self.calls = 0
         self.gone = ""
         self.defined: set[str] = set()
+        self.classes: dict[str, type] = {}  # of the tests' own
         self.handles: dict[int, Handle] = {}
 
     def load(self) -> dict[str, Tree]:
@@ -130,16 +134,30 @@ class Remote:
 
     def call(self, number: int, arguments: tuple[object, ...], keywords: dict[str, object]) -> object:
         self.calls += 1
-        sent = [self.encode(value) for value in arguments]
-        answer = self.ask({"call": number, "a": sent, "k": self.encode(keywords)})
-        if "m" in answer:
-            match self.value(answer["m"]):
-                case [list() as after, dict() as named]:
-                    for value, changed in zip(arguments, after, strict=False):
-                        _change(value, changed)
-                    for name in keywords.keys() & named.keys():
-                        _change(keywords[name], named[name])
-        return self.value(answer["r"])
+        outgoing = Outgoing(self.name_of, _reference)
+        encoded = functools.partial(encode, max_bytes=LONGEST_REQUEST, other=outgoing.reference)
+        request: dict[str, Tree] = {"call": number, "a": [encoded(value) for value in arguments]}
+        request |= {"k": encoded(keywords), "o": outgoing.table(encoded), "c": list(self.classes)}
+        answer = self.ask(request)
+        try:
+            objects = Incoming(answer.get("o", []), self.classes)
+            objects.fill(lambda tree: decode(tree, lambda body: self.handle_or_built(body, objects)))
+            if "m" in answer:
+                _change_all(arguments, keywords, decode(answer["m"], self.handle))
+            return decode(answer["r"], lambda body: self.handle_or_built(body, objects))
+        except CodecError as error:
+            self.lose(str(error))
+
+    def name_of(self, value: object) -> str | None:
+        """The name of the class of an object of the tests' own."""
+        name = type(value).__name__
+        return name if self.classes.get(name) is type(value) else None
+
+    def handle_or_built(self, body: Tree, objects: Incoming) -> object:
+        match body:
+            case ["object", int(number)]:
+                return objects.get(number)
+        return self.handle(body)
 
     def encode(self, value: object) -> Tree:
         """A tree of an argument. A function or object of the tests' own cannot cross."""
@@ -237,6 +255,16 @@ def _reference(value: object) -> Tree:
     raise TypeError(f"a {type(value).__name__} cannot be given to a program; give it plain data")
 
 
+def _change_all(arguments: tuple[object, ...], keywords: dict[str, object], after: object) -> None:
+    """Makes the arguments of a call hold what the program left in them."""
+    match after:
+        case [list() as by_position, dict() as by_name]:
+            for value, changed in zip(arguments, by_position, strict=False):
+                _change(value, changed)
+            for name in keywords.keys() & by_name.keys():
+                _change(keywords[name], by_name[name])
+
+
 def _change(value: object, after: object) -> None:
     """Makes a list, dict or set of the tests hold what the program left in it."""
     if type(value) is list and type(after) is list:
@@ -262,12 +290,13 @@ class _Bench:
     def __init__(self, remote: Remote, entry_point: str) -> None:
         self.remote = remote
         self.tested = dict.fromkeys(("candidate", entry_point), Function(remote))
-        self.names: dict[str, object] = {"__name__": "tests", **self.tested}
+        self.names: dict[str, object] = {"__name__": TESTS, **self.tested}
 
     def set_up(self, setup: str) -> list[Tree] | None:
         """Runs the setup; what it raised, or None."""
         try:
             self.execute(setup)
+            self.remote.classes = {name: value for name, value in self.names.items() if _is_own(value)}
             self.names.update(self.tested)  # a prompt as the setup defines the function too, without its body
         except CandidateGoneError:
             return ["RuntimeError", "the program ended while the tests were set up"]
@@ -302,6 +331,11 @@ class _Bench:
             made = self.remote.value(self.remote.ask({"name": name})["r"])
             if isinstance(made, Handle):
                 self.names[name] = Constructor(self.remote, _number_of(made))
+
+
+def _is_own(value: object) -> TypeGuard[type]:
+    """Whether a name stands for a class that the tests themselves define."""
+    return isinstance(value, type) and value.__module__ == TESTS
 
 
 def _free_names(code: types.CodeType) -> Iterator[str]:

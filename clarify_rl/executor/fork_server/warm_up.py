@@ -65,6 +65,6 @@ def _warm_judge() -> None:
     with ours, theirs, link, program:
         request: Tree = {"program": PROGRAM, "entry_point": "double", "setup": "import math\n", "checks": [CHECKS]}
         ours.send(dumps(request) + b"\n")
-        answers: list[Tree] = [{"ok": ["double"]}, {"r": 3}, {"r": [0, "0.0"], "m": [[[3]], {"d": []}]}]
+        answers: list[Tree] = [{"ok": ["double"]}, {"r": 3}, {"r": [0, "0.0"], "m": [[[3]], {"d": []}], "o": []}]
         program.send(SEALED + b"".join(dumps(answer) + b"\n" for answer in answers))
         run_judge(theirs.fileno(), link.fileno(), OUTPUT_BYTES)
