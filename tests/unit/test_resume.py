@@ -75,6 +75,6 @@ def test_a_checkpoint_is_marked_once_it_is_written(tmp_path: Path) -> None:
 def test_a_way_of_saving_that_cannot_be_resumed_exactly_is_refused(
     tmp_path: Path, options: dict[str, int], message: str
 ) -> None:
-    arguments = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, save_strategy="steps", **options)  # type: ignore[arg-type]  # options of several types
+    arguments = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, save_strategy="steps", **options)
     with pytest.raises(ConfigError, match=message):
         check_saving("rl.trainer", arguments, steps_per_batch=2)

@@ -1,0 +1,66 @@
+"""The benchmarks' own logic: what a mutant is, and how data sets become hidden tests."""
+
+import ast
+
+import pytest
+
+from benchmarks.mutants import mutants
+from benchmarks.problem_sets import called_function, helpers, relation_check
+
+PROGRAM = '''
+def count(numbers: list[int]) -> int:
+    """Counts 1 and 2."""
+    total = 0
+    for i in range(len(numbers)):
+        if numbers[i] > 2 and not numbers[i] == 1:
+            total += 1
+    return total
+'''
+
+
+def test_a_mutant_differs_from_its_program_in_one_place_and_still_compiles() -> None:
+    original = ast.unparse(ast.parse(PROGRAM)).splitlines()
+    found = mutants(PROGRAM, 100, "seed")
+    assert len({mutant.program for mutant in found}) == len(found) > 10
+    for mutant in found:
+        compile(mutant.program, "<mutant>", "exec")
+        lines = mutant.program.splitlines()
+        assert sum(line != before for line, before in zip(lines, original, strict=True)) == 1, mutant.change
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "    total = 1",
+        "    for i in range(len(numbers) + -1):",
+        "        if numbers[i] >= 2 and (not numbers[i] == 1):",
+        "        if numbers[i] > 2 or not numbers[i] == 1:",
+        "        if numbers[i] > 2 and numbers[i] == 1:",
+        "        if not (numbers[i] > 2 and (not numbers[i] == 1)):",
+        "            pass",
+        "    return None",
+    ],
+)
+def test_every_kind_of_change_is_among_the_mutants(line: str) -> None:
+    assert any(line in mutant.program.splitlines() for mutant in mutants(PROGRAM, 100, "seed"))
+
+
+def test_mutants_are_the_same_for_the_same_seed_and_leave_the_given_lines_alone() -> None:
+    assert mutants(PROGRAM, 5, "a") == mutants(PROGRAM, 5, "a") != mutants(PROGRAM, 5, "b")
+    assert {mutant.change for mutant in mutants(PROGRAM, 100, "a", first_line=8)} == {"line 8: None returned"}
+
+
+def test_helpers_are_the_prompt_without_the_function_that_is_asked_for() -> None:
+    prompt = 'import math\ndef poly(x):\n    return x\ndef find(x):\n    """Finds x."""\n'
+    assert helpers(prompt, "find") == "import math\n\ndef poly(x):\n    return x"
+
+
+def test_a_relation_becomes_an_assertion() -> None:
+    assert relation_check("abs(candidate(1.5) - 0.5) < 1e-6", "1.5") == "assert abs(candidate(1.5) - 0.5) < 1e-06"
+    program = "from $demo$ import poly\nx = find($input$)\nprint(abs(poly($input$, x)) < 1e-4)"
+    assert relation_check(program, [1, 2]) == "x = find([1, 2])\nassert abs(poly([1, 2], x)) < 0.0001"
+
+
+def test_the_called_function_is_not_a_class_that_a_check_also_uses() -> None:
+    program = "class Pair:\n    pass\ndef longest(pairs):\n    return 1\n"
+    assert called_function(program, "assert longest([Pair(), Pair()]) == 1") == "longest"

@@ -1,0 +1,254 @@
+"""The executor as its callers meet it: many threads, forks, crashes and interruptions, and nothing left behind."""
+
+from __future__ import annotations
+
+import ast
+import os
+import pickle
+import random
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from itertools import count, islice
+from pathlib import Path
+
+import pytest
+
+from clarify_rl.errors import ExecutorError
+from clarify_rl.executor import Executor, ExecutorSpec, Limits, Profile, Trial
+from clarify_rl.types import Case, Execution, HiddenTests, Stdio, StdioCase, Tests, Verdict
+from tests.executor_cases import (
+    DOUBLE,
+    GOOD,
+    LIMITS,
+    SLOW,
+    alive,
+    checks,
+    descendants,
+    in_threads,
+    on_linux,
+    one,
+    wait_until,
+    wait_until_gone,
+)
+
+pytestmark = on_linux
+
+SPAN = "import time\ndef f():\n    start = time.monotonic()\n    time.sleep(0.05)\n    return [start, time.monotonic()]"
+
+
+@pytest.fixture
+def executor() -> Iterator[Executor]:
+    with Executor(LIMITS, servers=2) as executor:
+        yield executor
+
+
+def span(execution: Execution) -> list[float]:
+    """When a program of SPAN began and ended, by the clock that all processes share."""
+    found: list[float] = ast.literal_eval(execution.detail.removeprefix("case 0: returned "))
+    return found
+
+
+def most_at_once(executions: list[Execution]) -> int:
+    """How many programs ran at one time, at most."""
+    changes = sorted((at, change) for each in executions for at, change in zip(span(each), (1, -1), strict=True))
+    running = [sum(change for _, change in changes[: n + 1]) for n in range(len(changes))]
+    return max(running)
+
+
+# Many at once.
+
+
+@pytest.mark.parametrize("servers", [1, 3])
+def test_no_more_programs_run_at_once_than_there_are_servers(servers: int) -> None:
+    with Executor(LIMITS, servers=servers) as executor:
+        executions = in_threads(executor, [Trial(SPAN, "f", one(0))] * 14, threads=14)
+        assert most_at_once(executions) == servers
+        assert len(executor.server_pids) == servers
+
+
+def test_one_thread_alone_starts_no_more_servers_than_it_can_use() -> None:
+    with Executor(LIMITS, servers=8) as executor:
+        for _ in range(6):
+            assert executor.run(GOOD, "f", DOUBLE).solved
+        assert len(executor.server_pids) <= 2
+
+
+def test_many_threads_get_each_their_own_answer(executor: Executor) -> None:
+    trials = [Trial(f"def f(n):\n    return n + {k}", "f", one(k, 0)) for k in range(60)]
+    wrong = [Trial(f"def f(n):\n    return n + {k}", "f", one(k + 1, 0)) for k in range(60)]
+    mixed = [trial for pair in zip(trials, wrong, strict=True) for trial in pair]
+    assert [each.solved for each in in_threads(executor, mixed, threads=16)] == [True, False] * 60
+
+
+def test_run_all_keeps_the_order(executor: Executor) -> None:
+    def trial(k: int) -> Trial:
+        program = f"import time\ndef f():\n    time.sleep({0.05 if k % 3 == 0 else 0})\n    return {k}"
+        return Trial(program, "f", one(k if k % 2 else -1))
+
+    assert [each.solved for each in executor.run_all(map(trial, range(20)))] == [False, True] * 10
+
+
+def test_run_all_of_nothing_is_nothing(executor: Executor) -> None:
+    assert list(executor.run_all([])) == []
+
+
+def test_a_run_that_is_not_waited_for_stops(executor: Executor) -> None:
+    trials = [Trial(SLOW, "f", one(2, 1))] * 20
+    started_s = time.monotonic()
+    next(iter(executor.run_all(trials)))
+    executor.close()
+    assert time.monotonic() - started_s < 3
+
+
+def test_run_all_takes_trials_as_it_needs_them(executor: Executor) -> None:
+    taken = count()
+
+    def trials() -> Iterator[Trial]:
+        while next(taken) < 500:
+            yield Trial(GOOD, "f", DOUBLE)
+
+    list(islice(executor.run_all(trials()), 2))
+    assert next(taken) < 50
+
+
+def test_a_malformed_trial_raises_where_it_stands(executor: Executor) -> None:
+    outcomes = executor.run_all([Trial(GOOD, "f", DOUBLE), Trial(GOOD, "f", Tests(()))])
+    assert next(outcomes).solved
+    with pytest.raises(ExecutorError, match="at least one hidden test"):
+        next(outcomes)
+
+
+# Other processes.
+
+SETTINGS = ExecutorSpec(
+    Limits(cpu_s=1.0, wall_s=11.0, idle_s=3.0, memory_mb=300, output_mb=2, files_mb=1, threads=5),
+    servers=3,
+    profile=Profile(sys.executable, packages=True, preload=("math",)),
+    allow_weak=True,
+    unsafe=True,
+    without=("landlock",),
+)
+
+
+def settings(executor: Executor) -> dict[str, object]:
+    return {name: getattr(executor, name) for name in vars(SETTINGS)}
+
+
+def test_an_executor_pickles_as_its_settings() -> None:
+    made = SETTINGS.build()
+    assert settings(made) == vars(SETTINGS)
+    assert settings(pickle.loads(pickle.dumps(made))) == vars(SETTINGS)
+    assert pickle.loads(pickle.dumps(SETTINGS)) == SETTINGS
+
+
+def test_a_copy_has_servers_of_its_own(executor: Executor) -> None:
+    executor.run(GOOD, "f", DOUBLE)
+    with pickle.loads(pickle.dumps(executor)) as copy:
+        assert copy.run(GOOD, "f", DOUBLE).solved
+        assert not set(copy.server_pids) & set(executor.server_pids)
+
+
+# Nothing leaks.
+
+
+PROGRAMS = (
+    GOOD,
+    "def f(n): return 0",
+    "def f(n): 1 / 0",
+    "def f(n): return object()",
+    "def f(n): return 'x' * (5 << 20)",
+    "def f(",
+    "print(2 * int(input()))",
+    "import os\nos._exit(0)",
+    "import os\nos.close(3)",
+    "import os\nos.write(3, b'x' * 999)",
+    "import os\ndef f(n): os.kill(os.getpid(), 9)",
+    f"import threading\nthreading.Thread(target=threading.Event().wait).start()\n{GOOD}",
+)
+KINDS: tuple[HiddenTests, ...] = (
+    DOUBLE,
+    checks("assert candidate(2) == 4", "assert f(1) == 2"),
+    Stdio((StdioCase("1", "2"), StdioCase("2", "4"))),
+)
+
+
+def some_trials(number: int) -> Iterator[Trial]:
+    """Programs of any kind, good and bad, with tests of any kind."""
+    rng = random.Random(number)
+    for _ in range(number):
+        yield Trial(rng.choice(PROGRAMS), "f", rng.choice(KINDS))
+
+
+def held() -> dict[str, int]:
+    """What this process holds that could leak."""
+    children = [path.read_text().split() for path in Path("/proc/self/task").glob("*/children")]
+    return {
+        "descriptors": len([*Path("/proc/self/fd").iterdir()]),
+        "threads": threading.active_count(),
+        "children": sum(map(len, children)),
+    }
+
+
+def test_three_hundred_programs_leak_nothing() -> None:
+    with Executor(Limits(cpu_s=0.4, idle_s=0.1), servers=3) as executor:
+        list(executor.run_all(some_trials(12)))
+        servers = executor.server_pids
+        before = held()
+        executions = list(executor.run_all(some_trials(300)))
+        assert all(each.verdict is not Verdict.INFRASTRUCTURE for each in executions)
+        assert any(each.solved for each in executions)
+        assert executor.server_pids == servers
+        assert held() == before
+        assert wait_until(lambda: all(len(descendants(server)) <= 3 for server in servers))
+    assert wait_until_gone(servers)
+
+
+def test_servers_that_come_and_go_leak_nothing() -> None:
+    before = held()
+    for _ in range(2):
+        with Executor(LIMITS, servers=1) as executor:
+            executor.run(GOOD, "f", DOUBLE)
+            os.kill(executor.server_pids[0], signal.SIGKILL)
+            executor.run(GOOD, "f", DOUBLE)
+    assert held() == before
+
+
+# Mistakes of the caller.
+
+
+@pytest.mark.parametrize("servers", [0, -1])
+def test_no_servers_are_too_few(servers: int) -> None:
+    with pytest.raises(ExecutorError, match="servers must be at least 1"):
+        Executor(servers=servers)
+
+
+def test_an_interpreter_that_is_not_there_is_named() -> None:
+    with (
+        Executor(profile=Profile("/no/such/python")) as executor,
+        pytest.raises(ExecutorError, match="/no/such/python"),
+    ):
+        executor.run(GOOD, "f", DOUBLE)
+
+
+@pytest.mark.parametrize("profile", [Profile("/bin/false"), Profile("/bin/cat"), Profile(preload=("no_such_module",))])
+def test_a_fork_server_that_cannot_start_is_an_error(profile: Profile, capfd: pytest.CaptureFixture[str]) -> None:
+    with Executor(LIMITS, profile=profile) as executor:
+        for _ in range(2):
+            with pytest.raises(ExecutorError, match="did not start"):
+                executor.run(GOOD, "f", DOUBLE)
+        assert executor.server_pids == ()
+
+
+def test_capabilities_are_those_of_a_server_that_runs(executor: Executor) -> None:
+    assert executor.capabilities.tier in "AB"
+    assert len(executor.server_pids) == 1
+    assert all(map(alive, executor.server_pids))
+
+
+def test_a_case_may_be_given_in_any_number(executor: Executor) -> None:
+    tests = Tests(tuple(Case((n,), 2 * n) for n in range(5000)))
+    execution = executor.run(GOOD, "f", tests)
+    assert execution.solved and execution.total == 5000
