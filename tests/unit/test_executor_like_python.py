@@ -89,19 +89,6 @@ PROGRAMS = {
 }
 
 
-CLEARED = "bug: the program's names are gone before its output is flushed and its objects are deleted"
-SEEKABLE = "bug: sys.stdin and sys.stdout were opened on /dev/null and take the socket for a file"
-UNLIKE = {
-    "deletes what uses modules": CLEARED,
-    "leaves a file of its own open": CLEARED,
-    "flushes by a method of its own": CLEARED,
-    "wraps its output": SEEKABLE,
-    "detaches its output": SEEKABLE,
-    "sets their encodings": SEEKABLE,
-    "asks what its streams are": SEEKABLE,
-}
-
-
 @pytest.fixture(scope="module")
 def executor() -> Iterator[Executor]:
     with Executor(LIMITS, servers=1) as executor:
@@ -110,10 +97,7 @@ def executor() -> Iterator[Executor]:
 
 @pytest.mark.parametrize(
     "what",
-    [
-        pytest.param(what, marks=pytest.mark.xfail(strict=True, reason=UNLIKE[what]) if what in UNLIKE else ())
-        for what in PROGRAMS
-    ],
+    PROGRAMS,
 )
 def test_a_program_does_what_it_does_in_python_if_it(executor: Executor, tmp_path: Path, what: str) -> None:
     file = tmp_path / "program.py"

@@ -110,7 +110,6 @@ def test_a_program_runs_as_the_main_module(executor: Executor) -> None:
     assert printed(executor, "import __main__\nx = 3\nprint(__main__.x, len(__import__('sys').argv))", "3 1\n").solved
 
 
-@pytest.mark.xfail(strict=True, reason="bug: the program's names are gone before its output is flushed")
 def test_fast_input_and_output_of_contests_work(executor: Executor) -> None:
     program = FAST_IO + "input = lambda: sys.stdin.readline().rstrip()\nprint(int(input()) + int(input()))"
     assert executor.run(program, "", stdio(("1\n2\n", "3"), ("30\n4", "34"))).solved

@@ -14,12 +14,14 @@ import atexit
 import contextlib
 import functools
 import gc
+import io
 import os
 import random
 import sys
 import threading
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from clarify_rl.executor.codec import Tree, decode, encode, opaque_in
 from clarify_rl.executor.fork_server.lines import Channel
@@ -133,18 +135,29 @@ def _run_stdio(link: Channel, stream: int, program: str) -> None:
     os.dup2(stream, 0)
     os.dup2(stream, 1)
     os.close(stream)
-    module = types.ModuleType("__main__")
-    sys.modules["__main__"] = module
+    sys.stdin = sys.__stdin__ = _opened(0, "r", "<stdin>")  # type: ignore[misc]  # final in the stubs only
+    sys.stdout = sys.__stdout__ = _opened(1, "w", "<stdout>")  # type: ignore[misc]  # the same
     try:
-        code = _exit_code(compile(program, "<program>", "exec", dont_inherit=True), module)
-        _finalize(module)
+        code = _exit_code(compile(program, "<program>", "exec", dont_inherit=True))
+        _finalize()
     except BaseException as error:
         link.send({"n": 0, "e": raised(error)})
     else:
         link.send({"n": 0, "x": code})
 
 
-def _exit_code(program: types.CodeType, module: types.ModuleType) -> int:
+def _opened(descriptor: int, mode: str, name: str) -> io.TextIOWrapper:
+    """A standard stream as an interpreter opens it."""
+    buffer: Any = open(descriptor, mode + "b")  # noqa: SIM115 # Any: its raw file may be renamed; it stays open
+    buffer.raw.name = name
+    text: Any = io.TextIOWrapper(buffer, encoding="utf-8", errors="surrogateescape")  # Any: takes a mode
+    text.mode = mode
+    opened: io.TextIOWrapper = text
+    return opened
+
+
+def _exit_code(program: types.CodeType) -> int:
+    module = sys.modules["__main__"] = types.ModuleType("__main__")
     try:
         exec(program, module.__dict__)
     except SystemExit as error:
@@ -152,16 +165,21 @@ def _exit_code(program: types.CodeType, module: types.ModuleType) -> int:
     return 0
 
 
-def _finalize(module: types.ModuleType) -> None:
-    """What an interpreter does at its end: joins threads, runs exit functions, lets go of files, flushes its output."""
+def _finalize() -> None:
+    """What an interpreter does at its end: joins threads, runs exit functions, flushes, and lets go of all objects."""
     threading._shutdown()  # type: ignore[attr-defined]  # not in the stubs
     atexit._run_exitfuncs()
     outputs = (sys.stdout, sys.__stdout__)
-    module.__dict__.clear()
-    gc.collect()
+    _flush(outputs)
+    del sys.modules["__main__"]
+    gc.collect()  # runs finalizers, which still find their names, and closes files
+    _flush(outputs)
+
+
+def _flush(outputs: Iterable[Any]) -> None:  # Any: whatever a program puts in the place of its output
     for output in outputs:
         with contextlib.suppress(ValueError, AttributeError):  # closed already, or replaced by something else
-            output.flush()  # type: ignore[union-attr]  # None has no flush: passed over
+            output.flush()
 
 
 class _Served:

@@ -40,7 +40,9 @@ MESSAGE_BYTES = 1 << 16
 CONTROL = 20  # out of the way of the descriptors that a child arranges
 PROGRAM, JUDGE = "program", "judge"
 LOOK_S = 0.002
+LOOK_AGAIN_S = 0.1
 DYING_S = 0.05
+IDLE_SHARE = 0.1
 # Programs expect these to import even where the standard library is unreadable to the user they run as.
 PRELOADED = (
     "math re typing collections itertools functools heapq bisect string random datetime copy operator fractions "
@@ -227,10 +229,11 @@ class Server:
         limits = self.sandbox.limits
         if all(child.why for child in running):
             return DYING_S
-        cpu_left_s = limits.cpu_s
+        cpu_left_s, used_s = limits.cpu_s, 0.0
         for child in running:
             left_s = limits.cpu_s - cpu_clock_s(child.pid)
             cpu_left_s = min(cpu_left_s, left_s)
+            used_s += limits.cpu_s - left_s
             if left_s <= 0:
                 _kill(child, "cpu")
         if wall_s >= limits.wall_s:
@@ -239,8 +242,10 @@ class Server:
         if wall_s >= limits.idle_s:
             asleep = asleep_s([child.pid for child in running], wall_s)
             idle_left_s = limits.wall_s if asleep is None else limits.idle_s - asleep
-            if idle_left_s <= 0:
+            # How long threads waited that have ended is not known: what runs now and then is left to the other limits.
+            if idle_left_s <= 0 and used_s < IDLE_SHARE * wall_s:
                 _kill_all(running, "idle")
+            idle_left_s = max(idle_left_s, LOOK_AGAIN_S)
         # Threads use up to one second per core and second, so this is the soonest that the limit can be reached.
         return max(LOOK_S, min(cpu_left_s / self.cores, limits.wall_s - wall_s, idle_left_s))
 
