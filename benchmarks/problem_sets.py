@@ -138,7 +138,7 @@ def called_function(program: str, check: str) -> str:
 
 
 def leetcode(path: Path) -> ProblemSet:
-    """LeetCodeDataset's .jsonl.gz: rows whose tests compare plain data and whose solutions need no packages."""
+    """LeetCodeDataset's .jsonl.gz: rows whose solutions need no packages."""
     kept: list[Row] = []
     left_out: Counter[str] = Counter()
     for row in _rows(path):

@@ -10,8 +10,8 @@ from clarify_rl.executor.report import Report
 from clarify_rl.executor.verdicts import (
     LONGEST_LINE,
     MEMORY_ERROR,
-    Exchange,
     ProtocolError,
+    Steps,
     execution,
     infrastructure,
     lines_of,
@@ -43,8 +43,8 @@ class Checked:
     job: Job
     total: int
 
-    def run(self, exchange: Exchange) -> Execution:
-        return self.score(exchange(self.job))
+    def steps(self) -> Steps:
+        return self.score((yield self.job))
 
     def score(self, outcome: Outcome) -> Execution:
         """The verdict on one finished job."""

@@ -7,7 +7,6 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from types import TracebackType
@@ -17,6 +16,7 @@ from clarify_rl.errors import ExecutorError, unknown_name
 from clarify_rl.executor.assertions import plan_assertions
 from clarify_rl.executor.capabilities import ADVICE, Capabilities, Layer
 from clarify_rl.executor.compare import rule_of, stdio_rule_of
+from clarify_rl.executor.crowd import Crowd
 from clarify_rl.executor.functions import load_function
 from clarify_rl.executor.limits import Limits, Settings
 from clarify_rl.executor.pairs import plan_pairs
@@ -28,8 +28,8 @@ from clarify_rl.types import Assertions, Execution, HiddenTests, Stdio, Tests, V
 SERVERS_A_CORE = 2
 FIRST_SERVERS = 2  # used in turn, so that one gets its next process ready while the other works
 LITTLE_CPU = 0.5
-AHEAD = 2  # trials that run_all takes for each fork server before it waits for an outcome
-ATTEMPTS = 3  # at a program whose fork server is lost; a program that seems starved or asleep gets two
+ATTEMPTS = 3  # at a program whose fork server is lost
+SECOND = 2  # the last attempt at a program that seems starved or asleep
 
 
 @dataclass(frozen=True)
@@ -109,27 +109,20 @@ class Executor:
     def run(self, program: str, entry_point: str, tests: HiddenTests) -> Execution:
         """The outcome of one program. Only malformed tests and an unfit machine raise; the rest is a verdict."""
         plan = self._plan(program, entry_point, tests)
-        for _ in range(ATTEMPTS - 1):
+        attempts = 0
+        while True:
             execution = self._attempt(plan)
-            if not self._is_doubtful(execution):
+            attempts += 1
+            if self._is_final(execution, attempts):
                 return execution
-            if execution.verdict is not Verdict.INFRASTRUCTURE:
-                break
-        return self._attempt(plan)
 
     def run_all(self, trials: Iterable[Trial]) -> Iterator[Execution]:
-        """The outcomes of many programs, in order, with as many in flight as there are fork servers."""
-        threads = ThreadPoolExecutor(self.servers)
-        waiting: deque[Future[Execution]] = deque()
-        try:
-            for trial in trials:
-                waiting.append(threads.submit(self.run, trial.program, trial.entry_point, trial.tests))
-                if len(waiting) >= AHEAD * self.servers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            threads.shutdown(cancel_futures=True)
+        """The outcomes of many programs, in order, with as many in flight as there are fork servers.
+
+        One thread drives them all: this is several times as fast as a thread for each.
+        """
+        plans = (functools.partial(self._plan, each.program, each.entry_point, each.tests) for each in trials)
+        return Crowd(self, self._is_final).run(plans)
 
     def _plan(self, program: str, entry_point: str, tests: HiddenTests) -> Plan:
         _check_text(program, "program")
@@ -150,28 +143,41 @@ class Executor:
         )
 
     def _attempt(self, plan: Plan) -> Execution:
+        steps = plan.steps()
+        job = next(steps)
         with self._server() as lease:
-            return plan.run(lease.exchange)
+            while True:
+                try:
+                    job = steps.send(lease.exchange(job))
+                except StopIteration as stop:
+                    execution: Execution = stop.value
+                    return execution
 
-    def _is_doubtful(self, execution: Execution) -> bool:
-        """Whether the machine, not the program, may have decided: such a job gets another chance."""
+    def _is_final(self, execution: Execution, attempts: int) -> bool:
+        """Whether the program, not the machine, decided this; or there were enough attempts."""
+        if execution.verdict is Verdict.INFRASTRUCTURE:
+            return attempts >= ATTEMPTS
         starved = execution.verdict is Verdict.WALL_TIMEOUT and execution.cpu_s < LITTLE_CPU * self.limits.cpu_s
-        return starved or execution.verdict in (Verdict.IDLE_TIMEOUT, Verdict.INFRASTRUCTURE)
+        return attempts >= SECOND or not (starved or execution.verdict is Verdict.IDLE_TIMEOUT)
 
     @contextmanager
     def _server(self) -> Iterator[_Lease]:
         """A fork server for one caller. It goes back unless something went wrong with it or with the caller."""
-        lease = _Lease(self._take())
+        lease = _Lease(self.take())
         try:
             yield lease
         except BaseException:  # the reply of an interrupted job must not reach the next one
             lease.usable = False
             raise
         finally:
-            self._give_back(lease)
+            if lease.server is not None:
+                self.give_back(lease.server, lease.usable)
 
-    def _take(self) -> ServerProcess | None:
-        """A free fork server, started if need be; None if one that worked here before cannot be started again."""
+    def take(self, wait: bool = True) -> ServerProcess | None:
+        """A free fork server, started if need be; None if one that worked here before cannot be started again.
+
+        Without waiting it is also None when all are in use.
+        """
         if self._owner != os.getpid():  # inherited through a fork: not ours to use
             for server in self._free:
                 server.close()
@@ -185,6 +191,8 @@ class Executor:
                 if self._started < self.servers:
                     self._started += 1
                     break
+                if not wait:
+                    return None
                 self._changed.wait()
         try:
             return self._start()
@@ -222,19 +230,19 @@ class Executor:
             f"Untrusted programs are not safe here. {found.summary}. To do: {advice}. Or pass {override}."
         )
 
-    def _give_back(self, lease: _Lease) -> None:
-        server = lease.server
-        if server is None or server.owner != os.getpid():
+    def give_back(self, server: ServerProcess, usable: bool) -> None:
+        """Takes a fork server back for the next caller, or ends one that is not usable."""
+        if server.owner != os.getpid():
             return
         with self._changed:
-            if lease.usable and not self._closed:
+            kept = usable and not self._closed
+            if kept:
                 self._free.append(server)
-                server = None
             else:
                 self._started -= 1
                 self._running.discard(server)
             self._changed.notify()
-        if server is not None:
+        if not kept:
             server.close()
 
     @property

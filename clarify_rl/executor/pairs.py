@@ -11,8 +11,8 @@ from clarify_rl.executor.process import PROGRAM, Job, Outcome
 from clarify_rl.executor.verdicts import (
     LONGEST_LINE,
     MEMORY_ERROR,
-    Exchange,
     ProtocolError,
+    Steps,
     execution,
     infrastructure,
     lines_of,
@@ -64,8 +64,8 @@ class Pairs:
     rule: Rule
     longest: tuple[int, ...]
 
-    def run(self, exchange: Exchange) -> Execution:
-        return self.score(exchange(self.job))
+    def steps(self) -> Steps:
+        return self.score((yield self.job))
 
     def score(self, outcome: Outcome) -> Execution:
         """The verdict on one finished job."""

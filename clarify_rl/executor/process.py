@@ -6,6 +6,7 @@ import contextlib
 import errno
 import functools
 import json
+import math
 import os
 import select
 import socket
@@ -108,16 +109,32 @@ class ServerProcess:
 
     def exchange(self, job: Job) -> Outcome:
         """Runs one job to its end. After an exception or an outcome without reports, do not use this server again."""
+        watch = Watch()
+        conversation = self.begin(job, watch)
+        try:
+            while not conversation.over:
+                watch.wait()
+        finally:
+            if not conversation.over:
+                conversation.close()
+        return conversation.outcome
+
+    def begin(self, job: Job, watch: Watch) -> Conversation:
+        """Hands a job over; `watch` then says when there is something to do for the conversation."""
         try:
             channels = self._take(job.kind)
-            self._say({"do": "start"})
         except (OSError, EOFError):
-            return Outcome()
-        with contextlib.ExitStack() as stack:
-            for channel in channels:
-                stack.enter_context(channel)
-                channel.setblocking(False)
-            return _Conversation(self.control, channels, job).run(self.settings.limits.wall_s + GRACE_S)
+            return Conversation(self, [], job, watch)
+        with contextlib.suppress(OSError):  # the conversation will find the control socket at its end
+            self._say({"do": "start"})
+        return Conversation(self, channels, job, watch)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a process waits for its job."""
+        poller = select.poll()
+        poller.register(self.control, select.POLLIN)
+        return bool(poller.poll(0))
 
     def _take(self, kind: str) -> list[socket.socket]:
         """The sockets of a ready process of this kind. EOFError when the fork server is gone."""
@@ -193,6 +210,7 @@ class _Stream:
         self.received = bytearray()
         self.most_bytes = most_bytes
         self.overflow = False
+        self.over = False
 
     @property
     def wanted(self) -> int:
@@ -219,49 +237,111 @@ class _Stream:
             part = b""
         self.received += part
         self.overflow = len(self.received) > self.most_bytes
-        return bool(part) and not self.overflow
+        self.over = not part or self.overflow
+        return not self.over
 
 
-class _Conversation:
-    """Sends the request and collects the output until the fork server reports that the processes are gone."""
+class Watch:
+    """Waits for the sockets of any number of conversations at once, in one thread."""
 
-    def __init__(self, control: socket.socket, channels: list[socket.socket], job: Job) -> None:
-        self.control = control
-        self.streams = [_Stream(channels[0], job.request, job.output_bytes)]
+    def __init__(self) -> None:
+        self.poller = select.poll()
+        self.owners: dict[int, Conversation] = {}
+
+    def add(self, descriptor: int, events: int, owner: Conversation) -> None:
+        self.owners[descriptor] = owner
+        self.poller.register(descriptor, events)
+
+    def change(self, descriptor: int, events: int) -> None:
+        self.poller.modify(descriptor, events)
+
+    def remove(self, descriptor: int) -> None:
+        if self.owners.pop(descriptor, None) is not None:
+            self.poller.unregister(descriptor)
+
+    def wait(self, most_s: float = math.inf) -> None:
+        """Lets each conversation do what is due: something came, or time has passed."""
+        owners = set(self.owners.values())
+        now = time.monotonic()
+        pause_s = min([most_s, *(owner.due_s - now for owner in owners)])
+        for descriptor, event in self.poller.poll(max(0.0, 1000 * pause_s)):
+            if descriptor in self.owners:
+                self.owners[descriptor].handle(descriptor, event)
+        now = time.monotonic()
+        for owner in owners:
+            if now >= owner.due_s and not owner.over:
+                owner.look()
+
+
+class Conversation:
+    """Sends the request and collects the output until the fork server reports that the processes are gone.
+
+    For the first moments it only waits for that report: most programs are over by then, and a thread that is woken for
+    every line costs more than the program.
+    """
+
+    def __init__(self, server: ServerProcess, channels: list[socket.socket], job: Job, watch: Watch) -> None:
+        self.control, self.channels, self.watch = server.control, channels, watch
+        self.reports: tuple[Report, ...] = ()
+        self.over = not channels
+        self.outcome = Outcome()
+        now = time.monotonic()
+        self.deadline_s = now + server.settings.limits.wall_s + GRACE_S
+        self.due_s = now + SHORT_S
+        self.streams: list[_Stream] = []
+        self.open: dict[int, _Stream] = {}
+        if not self.over:
+            self.start(job)
+
+    def start(self, job: Job) -> None:
+        for channel in self.channels:
+            channel.setblocking(False)
+        self.streams = [_Stream(self.channels[0], job.request, job.output_bytes)]
         self.streams[0].ends = False
         if job.stdin is not None:
-            self.streams.append(_Stream(channels[1], job.stdin, job.output_bytes))
-        self.open = {stream.socket.fileno(): stream for stream in self.streams}
-        self.poller = select.poll()
-        self.poller.register(control, select.POLLIN)
-
-    def run(self, timeout_s: float) -> Outcome:
-        deadline_s = time.monotonic() + timeout_s
-        reports: tuple[Report, ...] = ()
-        lost = False
+            self.streams.append(_Stream(self.channels[1], job.stdin, job.output_bytes))
+        self.watch.add(self.control.fileno(), select.POLLIN, self)
         for stream in self.streams:
             stream.send()
-        wait_s = SHORT_S
-        while not reports and not lost and (left_s := deadline_s - time.monotonic()) > 0:
-            events = self.poller.poll(1000 * min(wait_s, left_s))
-            if not events and wait_s == SHORT_S:  # no short job: now look at what it writes, before that fills up
-                wait_s = timeout_s
-                for descriptor, stream in self.open.items():
-                    self.poller.register(descriptor, stream.wanted)
-            for descriptor, event in events:
-                if descriptor in self.open:
-                    self.move(descriptor, event)
-                elif descriptor == self.control.fileno():
-                    reports = self.report()
-                    lost = not reports
-        if reports:
+
+    def look(self) -> None:
+        """What is due when time has passed: no short job, so read what it writes before that fills up; or give up."""
+        if time.monotonic() >= self.deadline_s:
+            self.end()
+            return
+        self.due_s = self.deadline_s
+        self.open = {stream.socket.fileno(): stream for stream in self.streams}
+        for descriptor, stream in self.open.items():
+            self.watch.add(descriptor, stream.wanted, self)
+
+    def handle(self, descriptor: int, event: int) -> None:
+        if descriptor in self.open:
+            self.move(descriptor, event)
+            return
+        self.reports = self.report()
+        self.end()
+
+    def end(self) -> None:
+        """Reads what is left, and lets go of the sockets."""
+        self.watch.remove(self.control.fileno())
+        if self.reports:
             self.drain()
-        return Outcome(
+        self.outcome = Outcome(
             bytes(self.streams[0].received),
             bytes(self.streams[-1].received) if len(self.streams) > 1 else b"",
             any(stream.overflow for stream in self.streams),
-            reports,
+            self.reports,
         )
+        self.close()
+
+    def close(self) -> None:
+        """Lets go of the sockets, also in the middle of a job: the server must not be used again then."""
+        self.over = True
+        self.watch.remove(self.control.fileno())
+        for descriptor in list(self.open):
+            self.watch.remove(descriptor)
+        for channel in self.channels:
+            channel.close()
 
     def report(self) -> tuple[Report, ...]:
         with contextlib.suppress(ConnectionResetError):
@@ -273,20 +353,22 @@ class _Conversation:
         stream = self.open[descriptor]
         if event & select.POLLOUT and stream.unsent:
             stream.send()
-            self.poller.modify(descriptor, stream.wanted)
+            self.watch.change(descriptor, stream.wanted)
         if event & ~select.POLLOUT and not stream.receive():
             self.stop(descriptor)
 
     def stop(self, descriptor: int) -> None:
         """No more from this socket; one that sent too much is the end of its process."""
-        self.poller.unregister(descriptor)
+        self.watch.remove(descriptor)
         if self.open.pop(descriptor).overflow:
             with contextlib.suppress(OSError):
                 self.control.send(b'{"do": "cancel"}')
 
     def drain(self) -> None:
         """Reads what the processes had sent before they ended."""
-        for stream in self.open.values():
+        for stream in self.streams:
+            if stream.over:
+                continue
             before = -1
             while len(stream.received) > before:
                 before = len(stream.received)

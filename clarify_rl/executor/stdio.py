@@ -13,8 +13,8 @@ from clarify_rl.executor.report import Report
 from clarify_rl.executor.verdicts import (
     LONGEST_LINE,
     MEMORY_ERROR,
-    Exchange,
     ProtocolError,
+    Steps,
     execution,
     infrastructure,
     lines_of,
@@ -22,7 +22,7 @@ from clarify_rl.executor.verdicts import (
     timeout,
     tree_of,
 )
-from clarify_rl.types import Execution, Stdio, Verdict
+from clarify_rl.types import Stdio, Verdict
 
 TIMEOUTS = (Verdict.WALL_TIMEOUT, Verdict.CPU_TIMEOUT, Verdict.IDLE_TIMEOUT)
 
@@ -45,11 +45,11 @@ class Runs:
     rule: Rule
     limits: Limits
 
-    def run(self, exchange: Exchange) -> Execution:
+    def steps(self) -> Steps:
         reports: list[Report] = []
         printed: list[Printed] = []
         for number, (job, case) in enumerate(zip(self.jobs, self.tests.cases, strict=True)):
-            outcome = exchange(job)
+            outcome = yield job
             if why := lost(outcome):
                 return infrastructure(len(self.tests.cases), why)
             reports += outcome.reports

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Generator, Sequence
+from typing import Protocol, TypeAlias
 
 from clarify_rl.errors import ExecutorError
 from clarify_rl.executor.codec import CodecError, Tree, encode, loads, opaque_in
@@ -17,17 +17,14 @@ LONGEST_LINE = 4 << 10  # of what is not a result: an exception with its message
 MEMORY_ERROR = "MemoryError"
 
 
-class Exchange(Protocol):
-    """Runs one job on a fork server."""
-
-    def __call__(self, job: Job, /) -> Outcome: ...
+Steps: TypeAlias = Generator[Job, Outcome, Execution]
 
 
 class Plan(Protocol):
     """A program with its hidden tests, ready to run."""
 
-    def run(self, exchange: Exchange) -> Execution:
-        """Runs the program and scores it."""
+    def steps(self) -> Steps:
+        """Yields one job after the other, is sent the outcome of each, and returns the execution."""
         ...
 
 

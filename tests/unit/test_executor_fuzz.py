@@ -124,7 +124,11 @@ def test_assertions_pass_only_with_the_right_lines(outcome: Outcome) -> None:
 def test_printed_output_passes_only_when_it_is_right(compare: str, outcome: Outcome) -> None:
     tests = Stdio((StdioCase("", "right\n"),), compare)
     runs = plan_stdio("", tests, stdio_rule_of(compare, load_function), Limits())
-    execution = runs.run(lambda job: outcome)
+    steps = runs.steps()
+    next(steps)
+    with pytest.raises(StopIteration) as stop:
+        steps.send(outcome)
+    execution = stop.value.value
     check(execution, 1)
     if execution.solved:
         assert outcome.printed.strip() == b"right"
