@@ -5,6 +5,7 @@ Every hostile program in these tests runs inside the executor only, and is harml
 
 from __future__ import annotations
 
+import ast
 import math
 import sys
 import threading
@@ -27,6 +28,7 @@ DOUBLE = Tests(tuple(Case((n,), 2 * n) for n in (1, 2, 3)))
 GOOD = "def f(n):\n    return 2 * n\n"
 SLEEPER = "import time\ndef f(n):\n    time.sleep(60)\n"
 SLOW = "import time\ndef f(n):\n    time.sleep(0.2)\n    return 2 * n\n"
+SPAN = "import time\ndef f():\n    start = time.monotonic()\n    time.sleep(0.05)\n    return [start, time.monotonic()]"
 # For programs that ask whether something forbidden works: `attempt(act, *arguments)`.
 ATTEMPT = (
     "def attempt(act, *args, **named):\n    try:\n        act(*args, **named)\n        return True\n"
@@ -158,6 +160,19 @@ def in_threads(executor: Executor, trials: Sequence[Trial], threads: int) -> lis
     """The outcomes of these, in order, with so many callers at once."""
     with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(lambda each: executor.run(each.program, each.entry_point, each.tests), trials))
+
+
+def _span(execution: Execution) -> list[float]:
+    """When a program of SPAN began and ended, by the clock that all processes share."""
+    found: list[float] = ast.literal_eval(execution.detail.removeprefix("case 0: returned "))
+    return found
+
+
+def most_at_once(executions: list[Execution]) -> int:
+    """How many programs ran at one time, at most."""
+    changes = sorted((at, change) for each in executions for at, change in zip(_span(each), (1, -1), strict=True))
+    running = [sum(change for _, change in changes[: n + 1]) for n in range(len(changes))]
+    return max(running)
 
 
 def descendants(pid: int) -> list[int]:

@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-import ast
 import os
 import pickle
 import random
 import signal
 import sys
 import threading
-import time
 from collections.abc import Iterator
-from itertools import count, islice
 from pathlib import Path
 
 import pytest
 
 from clarify_rl.errors import ExecutorError
 from clarify_rl.executor import Executor, ExecutorSpec, Limits, Profile, Trial
-from clarify_rl.types import Case, Execution, HiddenTests, Stdio, StdioCase, Tests, Verdict
+from clarify_rl.types import Case, HiddenTests, Stdio, StdioCase, Tests, Verdict
 from tests.executor_cases import (
     DOUBLE,
     GOOD,
     LIMITS,
-    SLOW,
+    SPAN,
     alive,
     checks,
     descendants,
     in_threads,
+    most_at_once,
     on_linux,
     one,
     wait_until,
@@ -36,26 +34,11 @@ from tests.executor_cases import (
 
 pytestmark = on_linux
 
-SPAN = "import time\ndef f():\n    start = time.monotonic()\n    time.sleep(0.05)\n    return [start, time.monotonic()]"
-
 
 @pytest.fixture
 def executor() -> Iterator[Executor]:
     with Executor(LIMITS, servers=2) as executor:
         yield executor
-
-
-def span(execution: Execution) -> list[float]:
-    """When a program of SPAN began and ended, by the clock that all processes share."""
-    found: list[float] = ast.literal_eval(execution.detail.removeprefix("case 0: returned "))
-    return found
-
-
-def most_at_once(executions: list[Execution]) -> int:
-    """How many programs ran at one time, at most."""
-    changes = sorted((at, change) for each in executions for at, change in zip(span(each), (1, -1), strict=True))
-    running = [sum(change for _, change in changes[: n + 1]) for n in range(len(changes))]
-    return max(running)
 
 
 # Many at once.
@@ -81,44 +64,6 @@ def test_many_threads_get_each_their_own_answer(executor: Executor) -> None:
     wrong = [Trial(f"def f(n):\n    return n + {k}", "f", one(k + 1, 0)) for k in range(60)]
     mixed = [trial for pair in zip(trials, wrong, strict=True) for trial in pair]
     assert [each.solved for each in in_threads(executor, mixed, threads=16)] == [True, False] * 60
-
-
-def test_run_all_keeps_the_order(executor: Executor) -> None:
-    def trial(k: int) -> Trial:
-        program = f"import time\ndef f():\n    time.sleep({0.05 if k % 3 == 0 else 0})\n    return {k}"
-        return Trial(program, "f", one(k if k % 2 else -1))
-
-    assert [each.solved for each in executor.run_all(map(trial, range(20)))] == [False, True] * 10
-
-
-def test_run_all_of_nothing_is_nothing(executor: Executor) -> None:
-    assert list(executor.run_all([])) == []
-
-
-def test_a_run_that_is_not_waited_for_stops(executor: Executor) -> None:
-    trials = [Trial(SLOW, "f", one(2, 1))] * 20
-    started_s = time.monotonic()
-    next(iter(executor.run_all(trials)))
-    executor.close()
-    assert time.monotonic() - started_s < 3
-
-
-def test_run_all_takes_trials_as_it_needs_them(executor: Executor) -> None:
-    taken = count()
-
-    def trials() -> Iterator[Trial]:
-        while next(taken) < 500:
-            yield Trial(GOOD, "f", DOUBLE)
-
-    list(islice(executor.run_all(trials()), 2))
-    assert next(taken) < 50
-
-
-def test_a_malformed_trial_raises_where_it_stands(executor: Executor) -> None:
-    outcomes = executor.run_all([Trial(GOOD, "f", DOUBLE), Trial(GOOD, "f", Tests(()))])
-    assert next(outcomes).solved
-    with pytest.raises(ExecutorError, match="at least one hidden test"):
-        next(outcomes)
 
 
 # Other processes.
