@@ -119,7 +119,8 @@ class Executor:
     def run_all(self, trials: Iterable[Trial]) -> Iterator[Execution]:
         """The outcomes of many programs, in order, with as many in flight as there are fork servers.
 
-        One thread drives them all: this is several times as fast as a thread for each.
+        The caller's thread drives them all, which is faster than a thread for each. So take the outcomes as they come:
+        while you work on one, nobody reads what the programs in flight write.
         """
         plans = (functools.partial(self._plan, each.program, each.entry_point, each.tests) for each in trials)
         return Crowd(self, self._is_final).run(plans)

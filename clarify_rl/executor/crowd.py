@@ -112,11 +112,15 @@ class Crowd:
     def begin(self, running: Running, server: ServerProcess | None) -> None:
         running.attempts += 1
         if server is None:
-            self.finish(running, infrastructure(1, "the fork server did not start again"))
+            self.finish(running, infrastructure(running.plan.total, "the fork server did not start again"))
             return
-        running.server, running.steps = server, running.plan.steps()
-        running.conversation = server.begin(next(running.steps), self.watch)
-        self.active.append(running)
+        try:
+            running.server, running.steps = server, running.plan.steps()
+            running.conversation = server.begin(next(running.steps), self.watch)
+            self.active.append(running)
+        except BaseException:  # an interrupted caller: the server may hold half a job
+            self.servers.give_back(server, usable=False)
+            raise
 
     def move(self) -> None:
         """Waits for something to happen, and lets the programs that it happened to go on."""

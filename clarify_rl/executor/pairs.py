@@ -64,6 +64,10 @@ class Pairs:
     rule: Rule
     longest: tuple[int, ...]
 
+    @property
+    def total(self) -> int:
+        return len(self.expected)
+
     def steps(self) -> Steps:
         return self.score((yield self.job))
 

@@ -45,6 +45,10 @@ class Runs:
     rule: Rule
     limits: Limits
 
+    @property
+    def total(self) -> int:
+        return len(self.jobs)
+
     def steps(self) -> Steps:
         reports: list[Report] = []
         printed: list[Printed] = []

@@ -23,6 +23,11 @@ Steps: TypeAlias = Generator[Job, Outcome, Execution]
 class Plan(Protocol):
     """A program with its hidden tests, ready to run."""
 
+    @property
+    def total(self) -> int:
+        """How many tests there are."""
+        ...
+
     def steps(self) -> Steps:
         """Yields one job after the other, is sent the outcome of each, and returns the execution."""
         ...

@@ -159,7 +159,7 @@ def test_two_may_be_read_in_turn(executor: Executor) -> None:
     assert len(found) == 4 and all(each.solved for each in found)
 
 
-@pytest.mark.xfail(strict=True, reason="bug: while the caller works on an outcome, nobody reads what programs write")
+@pytest.mark.xfail(strict=True, reason="limit: while the caller works on an outcome, nobody reads what programs write")
 def test_a_caller_that_takes_its_time_does_not_hold_programs_up(executor: Executor) -> None:
     late = Trial("import time\ndef f():\n    time.sleep(0.1)\n    return 'x' * (1 << 20)", "f", one("x" * (1 << 20)))
     outcomes = executor.run_all([numbered(0), late])
@@ -179,7 +179,6 @@ def test_servers_that_are_killed_harm_no_outcome(executor: Executor) -> None:
     assert not left_behind(executor)
 
 
-@pytest.mark.xfail(strict=True, reason="bug: the execution of a trial without a server has one test, whatever it had")
 def test_a_trial_that_no_server_can_run_keeps_its_number_of_tests(
     executor: Executor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -224,7 +223,6 @@ def test_a_caller_that_is_interrupted_can_go_on(executor: Executor) -> None:
     assert not left_behind(executor)
 
 
-@pytest.mark.xfail(strict=True, reason="bug: a server is lost when its caller is interrupted while it hands over a job")
 def test_a_caller_that_is_interrupted_while_it_hands_over_a_job_can_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
