@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from clarify_rl.executor.codec import dumps
 from clarify_rl.executor.process import JUDGE, Job, Outcome
 from clarify_rl.executor.report import Report
 from clarify_rl.executor.verdicts import (
@@ -16,6 +15,7 @@ from clarify_rl.executor.verdicts import (
     infrastructure,
     lines_of,
     lost,
+    request_line,
     timeout,
     tree_of,
 )
@@ -68,7 +68,7 @@ class Checked:
 
 def plan_assertions(program: str, entry_point: str, tests: Assertions, output_bytes: int) -> Checked:
     """The program with its checks, ready to run."""
-    request = dumps(
+    request = request_line(
         {
             "program": program,
             "entry_point": entry_point,
@@ -77,7 +77,7 @@ def plan_assertions(program: str, entry_point: str, tests: Assertions, output_by
         }
     )
     total = len(tests.checks)
-    return Checked(Job(JUDGE, request + b"\n", output_bytes + LONGEST_LINE * (total + 1)), total)
+    return Checked(Job(JUDGE, request, output_bytes + LONGEST_LINE * (total + 1)), total)
 
 
 def _read(outcome: Outcome, total: int, killed: bool) -> Judged:

@@ -17,6 +17,7 @@ Tree: TypeAlias = "bool | int | float | str | list[Tree] | dict[str, Tree] | Non
 
 MAX_DEPTH = 100
 MAX_BYTES = 4 << 20
+LONGEST_REQUEST = 64 << 20  # a program with all its tests
 EXACT_INT = 1 << 53
 LONGEST_FLOAT = 24
 TAG_BYTES = 8

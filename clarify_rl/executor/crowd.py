@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,9 +13,10 @@ from typing import Protocol
 from clarify_rl.errors import ExecutorError
 from clarify_rl.executor.process import Conversation, ServerProcess, Watch
 from clarify_rl.executor.verdicts import Plan, Steps, infrastructure
-from clarify_rl.types import Execution
+from clarify_rl.types import Execution, Verdict
 
 AHEAD = 2  # trials taken for each fork server before an outcome must be ready
+NEGLECT_S = 0.1
 STARTERS = 8  # fork servers that are started at one time
 
 
@@ -34,7 +36,10 @@ class Servers(Protocol):
 
 @dataclass
 class Running:
-    """A program on its way: its place in the order, the attempts at it so far, and the job that it waits for."""
+    """A program on its way: its place in the order, the attempts at it so far, and the job that it waits for.
+
+    `neglected`: for a while nobody read what it wrote, so that it may have seemed asleep.
+    """
 
     number: int
     plan: Plan
@@ -42,6 +47,7 @@ class Running:
     server: ServerProcess | None = None
     steps: Steps | None = None
     conversation: Conversation | None = None
+    neglected: bool = False
 
 
 class Crowd:
@@ -54,6 +60,7 @@ class Crowd:
         self.active: list[Running] = []
         self.waiting: deque[Running] = deque()
         self.done: dict[int, Execution | ExecutorError] = {}
+        self.attended_s = time.monotonic()
 
     def run(self, plans: Iterator[Callable[[], Plan]]) -> Iterator[Execution]:
         """The outcomes. A plan that cannot be made raises where its outcome would stand."""
@@ -111,6 +118,7 @@ class Crowd:
 
     def begin(self, running: Running, server: ServerProcess | None) -> None:
         running.attempts += 1
+        running.neglected = False
         if server is None:
             self.finish(running, infrastructure(running.plan.total, "the fork server did not start again"))
             return
@@ -124,10 +132,14 @@ class Crowd:
 
     def move(self) -> None:
         """Waits for something to happen, and lets the programs that it happened to go on."""
+        if time.monotonic() - self.attended_s > NEGLECT_S:  # the caller was busy with an outcome
+            for each in self.active:
+                each.neglected = True
         if self.active and not any(each.conversation and each.conversation.over for each in self.active):
             self.watch.wait()
         for each in [each for each in self.active if each.conversation and each.conversation.over]:
             self.go_on(each)
+        self.attended_s = time.monotonic()
 
     def go_on(self, running: Running) -> None:
         assert running.steps and running.conversation and running.server
@@ -136,6 +148,8 @@ class Crowd:
             job = running.steps.send(outcome)
         except StopIteration as stop:
             execution: Execution = stop.value
+            if running.neglected and execution.verdict in (Verdict.IDLE_TIMEOUT, Verdict.WALL_TIMEOUT):
+                execution = infrastructure(running.plan.total, "the caller left its output unread")
             self.active.remove(running)
             self.let_go(running, usable=bool(outcome.reports))
             self.finish(running, execution)

@@ -18,6 +18,7 @@ from clarify_rl.executor.verdicts import (
     lines_of,
     lost,
     plain_tree,
+    request_line,
     timeout,
     tree_of,
 )
@@ -118,7 +119,7 @@ class Pairs:
 def plan_pairs(program: str, entry_point: str, tests: Tests, rule: Rule, output_bytes: int) -> Pairs:
     """The program with its pairs, ready to run. Malformed tests are an ExecutorError."""
     printed = tests.compare == "printed"
-    request = dumps(
+    request = request_line(
         {
             "mode": "pairs",
             "program": program,
@@ -130,7 +131,7 @@ def plan_pairs(program: str, entry_point: str, tests: Tests, rule: Rule, output_
     expected = tuple(_expected(case, number, printed) for number, case in enumerate(tests.cases))
     most_bytes = output_bytes + LONGEST_LINE * (len(expected) + 1)
     longest = tuple(_longest(due, rule) for due in expected)
-    return Pairs(Job(PROGRAM, request + b"\n", most_bytes), expected, rule, longest)
+    return Pairs(Job(PROGRAM, request, most_bytes), expected, rule, longest)
 
 
 def _longest(due: Tree | Raises, rule: Rule) -> int:

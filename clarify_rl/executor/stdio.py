@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from clarify_rl.errors import ExecutorError
-from clarify_rl.executor.codec import dumps
 from clarify_rl.executor.compare import Rule
 from clarify_rl.executor.limits import Limits
 from clarify_rl.executor.process import PROGRAM, Job, Outcome
@@ -19,6 +18,7 @@ from clarify_rl.executor.verdicts import (
     infrastructure,
     lines_of,
     lost,
+    request_line,
     timeout,
     tree_of,
 )
@@ -93,7 +93,7 @@ class Runs:
 
 def plan_stdio(program: str, tests: Stdio, rule: Rule, limits: Limits) -> Runs:
     """The program with its cases, ready to run. Input that is no text is an ExecutorError."""
-    request = dumps({"mode": "stdio", "program": program}) + b"\n"
+    request = request_line({"mode": "stdio", "program": program})
     most_bytes = limits.output_bytes + LONGEST_LINE
     inputs = [_encoded(case.stdin, number) for number, case in enumerate(tests.cases)]
     return Runs(tuple(Job(PROGRAM, request, most_bytes, stdin) for stdin in inputs), tests, rule, limits)

@@ -6,7 +6,7 @@ from collections.abc import Generator, Sequence
 from typing import Protocol, TypeAlias
 
 from clarify_rl.errors import ExecutorError
-from clarify_rl.executor.codec import CodecError, Tree, encode, loads, opaque_in
+from clarify_rl.executor.codec import LONGEST_REQUEST, CodecError, Tree, dumps, encode, loads, opaque_in
 from clarify_rl.executor.process import Job, Outcome
 from clarify_rl.executor.report import Report
 from clarify_rl.types import Execution, Verdict
@@ -35,6 +35,16 @@ class Plan(Protocol):
 
 class ProtocolError(ValueError):
     """The program's process sent something that our side of it never sends."""
+
+
+def request_line(request: Tree) -> bytes:
+    """A request as it is sent; an ExecutorError when it is longer than a program's process reads."""
+    line = dumps(request) + b"\n"
+    if len(line) > LONGEST_REQUEST:
+        raise ExecutorError(
+            f"A program with its tests may take {LONGEST_REQUEST >> 20} MiB, found {len(line) >> 20}. Give fewer tests."
+        )
+    return line
 
 
 def plain_tree(value: object, what: str) -> Tree:

@@ -23,14 +23,13 @@ import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from clarify_rl.executor.codec import Tree, decode, encode, opaque_in
+from clarify_rl.executor.codec import LONGEST_REQUEST, Tree, decode, encode, opaque_in
 from clarify_rl.executor.fork_server.lines import Channel
 from clarify_rl.executor.fork_server.objects import Incoming, Outgoing
 
 SEALED = b"S"
 MODULE = "solution"
 LONGEST_MESSAGE = 300
-LONGEST_REQUEST = 64 << 20
 
 
 def run_candidate(channel: int, stream: int | None, output_bytes: int) -> None:

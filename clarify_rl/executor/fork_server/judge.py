@@ -21,8 +21,8 @@ import types
 from collections.abc import Iterator
 from typing import NoReturn, TypeGuard
 
-from clarify_rl.executor.codec import CodecError, Tree, decode, encode
-from clarify_rl.executor.fork_server.candidate import LONGEST_REQUEST, SEALED, raised
+from clarify_rl.executor.codec import LONGEST_REQUEST, CodecError, Tree, decode, encode
+from clarify_rl.executor.fork_server.candidate import SEALED, raised
 from clarify_rl.executor.fork_server.lines import Channel
 from clarify_rl.executor.fork_server.objects import Incoming, Outgoing
 
