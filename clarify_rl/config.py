@@ -136,10 +136,26 @@ class SFTSection(_Section):
     patience: int = Field(2, ge=1)
 
 
+class PPOSection(_Section):
+    """What `algorithm: ppo` adds to `trainer`, whose `epsilon`, `num_iterations` and `beta` it keeps.
+
+    `critic`: a value head on the policy's backbone (`shared`), or on one of its `own`, a copy of the starting model's.
+    `learning_rate`: the critic's; by default the policy's.
+    """
+
+    critic: Literal["shared", "own"] = "shared"
+    gamma: Share = 1.0
+    gae_lambda: Share = 0.95
+    value_clip: float | None = Field(0.2, gt=0.0)
+    value_weight: float = Field(0.5, ge=0.0)
+    learning_rate: float | None = Field(None, gt=0.0)
+
+
 class RLSection(_Section):
     """`trainer` goes to TRL's GRPOConfig and `lora` to peft's LoraConfig, untouched."""
 
-    algorithm: Literal["grpo"] = "grpo"
+    algorithm: Literal["grpo", "ppo"] = "grpo"
+    ppo: PPOSection = PPOSection()
     trainer: Options = {}
     lora: Options | None = None
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from tqdm.auto import tqdm
 
-from clarify_rl.config import Config, MixConfig, SuiteConfig
+from clarify_rl.config import Config, MixConfig, RLSection, SuiteConfig
 from clarify_rl.demonstrations import demonstrate
 from clarify_rl.dialogue.chat import Chat
 from clarify_rl.dialogue.episodes import DialogueLimits
@@ -197,13 +197,16 @@ def sft(config: Config, run: Run) -> None:
 def rl(config: Config, run: Run) -> None:
     """Optimises asking and coding together from the SFT checkpoint (without one, the base model), writes models/rl."""
     from clarify_rl.training.grpo import train_grpo
+    from clarify_rl.training.ppo import train_ppo
 
+    algorithm = (config.rl or RLSection()).algorithm
+    train = {"grpo": train_grpo, "ppo": train_ppo}[algorithm]
     start = str(run.model_folder("sft")) if config.sft else config.model.base
     loaded = load_model(start, dtype=config.model.dtype, device=config.model.device)
     variants = run.read_variants("rl")
-    say(f"[bold]rl[/bold]: GRPO from {start} on {len(variants)} variants -> {run.model_folder('rl')}")
+    say(f"[bold]rl[/bold]: {algorithm.upper()} from {start} on {len(variants)} variants -> {run.model_folder('rl')}")
     with open_pool(config, run) as pool:
-        train_grpo(loaded, variants, pool, chat_for(config, loaded), dialogue_limits(config, loaded), config, run)
+        train(loaded, variants, pool, chat_for(config, loaded), dialogue_limits(config, loaded), config, run)
 
 
 # ---- evaluation

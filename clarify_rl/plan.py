@@ -40,7 +40,7 @@ def steps(config: Config) -> list[Step]:
     if config.rl:
         parts = {"rl": data.rl.count, **parts}
         start = "models/sft" if config.sft else config.model.base
-        steps_done = f"{config.rl.trainer.get('max_steps', 'all')} steps"
+        steps_done = f"{config.rl.trainer.get('max_steps', 'all')} steps of {config.rl.algorithm.upper()}"
         found = [Step("rl", f"data/rl.jsonl, {start}", f"episodes/rl.jsonl, models/rl after {steps_done}")]
     if config.sft:
         parts = {"sft": data.sft.count, "sft_dev": data.sft_dev.count, **parts}
@@ -133,9 +133,11 @@ def _check_trainers(config: Config) -> None:
         lora_config("sft.lora", config.sft.lora)
     if config.rl:
         from clarify_rl.training.grpo import grpo_config
+        from clarify_rl.training.ppo import ppo_config
         from clarify_rl.training.sft import lora_config
 
-        grpo_config(config, config.rl, config.folder)
+        check = {"grpo": grpo_config, "ppo": ppo_config}[config.rl.algorithm]
+        check(config, config.rl, config.folder)
         lora_config("rl.lora", config.rl.lora)
 
 

@@ -148,12 +148,12 @@ def by_length(batches: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:  # 
         for name, value in batches[0].items()
     }
     return [
-        _trim({name: value[rows] if _is_row_wise(value) else value for name, value in merged.items()})
+        trim({name: value[rows] if _is_row_wise(value) else value for name, value in merged.items()})
         for rows in lengths.argsort(stable=True).chunk(len(batches))
     ]
 
 
-def _trim(batch: Mapping[str, Any]) -> dict[str, Any]:  # Any: as above
+def trim(batch: Mapping[str, Any]) -> dict[str, Any]:  # Any: as above
     """A batch without the columns that are padding in every row: prompts are padded on the left, completions right."""
     prompt = slice(batch["prompt_mask"].shape[1] - int(batch["prompt_mask"].sum(1).max()), None)
     completion = slice(None, max(1, int(batch["completion_mask"].sum(1).max())))
@@ -223,17 +223,17 @@ def train_grpo(
         model=loaded.model,
         reward_funcs=[reward_function(item.use.rpartition(":")[2], i) for i, item in enumerate(config.rewards)],
         args=grpo_config(config, section, checkpoints),
-        train_dataset=_dataset(variants, chat),
+        train_dataset=prompt_dataset(variants, chat),
         processing_class=loaded.tokenizer,
         peft_config=lora_config("rl.lora", section.lora),
-        callbacks=[RecordProgress(run, "rl", _SHOWN, lambda: rollouts.numbers), MarkComplete()],
+        callbacks=[RecordProgress(run, "rl", SHOWN, lambda: rollouts.numbers), MarkComplete()],
     )
     trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=newest)
     return save_model(trainer.model, loaded.tokenizer, run.model_folder("rl"))
 
 
-_SHOWN = {
+SHOWN = {
     "reward": "reward/total",
     "solved": "episode/solved",
     "ask": "episode/asked_unclear",
@@ -257,6 +257,6 @@ def grpo_config(config: Config, section: RLSection, out: Path) -> GRPOConfig:
     return made
 
 
-def _dataset(variants: Sequence[Variant], chat: Chat) -> Dataset:
+def prompt_dataset(variants: Sequence[Variant], chat: Chat) -> Dataset:
     prompts = [[{"role": "user", "content": chat.first_message(variant)}] for variant in variants]
     return Dataset.from_dict({"prompt": prompts, "variant_index": list(range(len(variants)))})

@@ -20,6 +20,8 @@ _NAMES = {
     "entropy": "train/entropy",
     "mean_token_accuracy": "train/token_accuracy",
     "clip_ratio/region_mean": "train/clip_ratio",
+    "value_loss": "train/value_loss",
+    "value_clip_ratio": "train/value_clip_ratio",
     "frac_reward_zero_std": "group/zero_variance",
     "reward": "reward/total",
     "reward_std": "reward/std",

@@ -1,0 +1,233 @@
+"""PPO (Schulman et al. 2017, arXiv 1707.06347) on the trainer of GRPO: same rollouts, same clipped loss, but a critic
+and its advantage for every token in place of one advantage for an episode among its group.
+
+An episode's reward comes with its last token. Staying near the reference model is TRL's `beta` term in the loss, as in
+GRPO, and not a part of the reward: its gradient is exact, the critic need not learn it, and the two algorithms compare.
+What it leaves out: rewards within an episode, and a warm-up of the critic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PrinterCallback
+from trl import GRPOConfig
+
+from clarify_rl.config import Config, PPOSection, RLSection
+from clarify_rl.dialogue.chat import Chat
+from clarify_rl.dialogue.episodes import DialogueLimits
+from clarify_rl.errors import ConfigError
+from clarify_rl.policies.models import LoadedModel
+from clarify_rl.store import Run
+from clarify_rl.training.checkpoints import MarkComplete, newest_checkpoint, save_model
+from clarify_rl.training.critic import SaveCritic, attach, make_critic
+from clarify_rl.training.gae import at_last_token, clipped_squares, explained_variance, gae, mean_and_std
+from clarify_rl.training.grpo import (
+    SHOWN,
+    DialogueGRPOTrainer,
+    Rollouts,
+    grpo_config,
+    prompt_dataset,
+    reward_function,
+    trim,
+)
+from clarify_rl.training.progress import RecordProgress
+from clarify_rl.training.sft import lora_config
+from clarify_rl.types import Episode, Pool, Variant
+
+Batch = dict[str, Any]  # Any: TRL's tensors and scalars, by its own names
+
+
+class DialoguePPOTrainer(DialogueGRPOTrainer):
+    """DialogueGRPOTrainer with a critic.
+
+    Overrides two methods of TRL, to give each token an advantage, and to add the critic's loss to the policy's, and one
+    of transformers, to give the critic a learning rate of its own.
+    """
+
+    def __init__(self, *args: Any, options: PPOSection, **kwargs: Any) -> None:  # Any: TRL's own signature
+        self.options = options
+        # Before TRL puts an adapter into the model, which a copy of it must not have.
+        self.critic = make_critic(kwargs["model"], own=options.critic == "own")
+        super().__init__(*args, **kwargs)
+        self._backbone = attach(self.critic, self.model)
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:  # Any: transformers' own type
+        optimizer: torch.optim.Optimizer = super().create_optimizer(model)
+        mine = list(self.critic.parameters())
+        for group in optimizer.param_groups:
+            group["params"] = [item for item in group["params"] if all(item is not other for other in mine)]
+        rate = self.options.learning_rate or self.args.learning_rate
+        optimizer.add_param_group({"params": mine, "lr": rate, "weight_decay": 0.0})
+        return optimizer
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> Batch:  # Any: TRL's own types
+        scored = super()._generate_and_score_completions(inputs)
+        mask = _policy_mask(scored)
+        rewards = at_last_token(self._rewards([row["episode"] for row in inputs]), mask)
+        came = gae(rewards, torch.zeros_like(rewards), mask, self.options.gamma, 1.0).returns
+        if self.critic.untrained:
+            self.critic.start_from(mean_and_std(came, mask, self._total)[0])
+        values = self._old_values(scored) * mask
+        found = gae(rewards, values, mask, self.options.gamma, self.options.gae_lambda)
+        mean, std = mean_and_std(found.advantages, mask, self._total)
+        self._note(came, values, mask, mean, std)
+        whitened = (found.advantages - mean) / (std + 1e-8) * mask
+        return {**scored, "advantages": whitened, "old_values": values, "returns": found.returns}
+
+    def _rewards(self, episodes: Sequence[Episode]) -> torch.Tensor:
+        """The weighted scores of each episode, as TRL adds them up; an unmeasured one has no token to be given any."""
+        weights = self.reward_weights.tolist()
+        sums = [
+            sum(weight * (score.value or 0.0) for weight, score in zip(weights, episode.scores, strict=True))
+            if episode.reward is not None
+            else 0.0
+            for episode in episodes
+        ]
+        return torch.tensor(sums, device=self.accelerator.device)
+
+    @torch.no_grad()
+    def _old_values(self, scored: Batch) -> torch.Tensor:
+        """The critic's word on the rollouts before it learns from them, (B, T). Rows of like length go together."""
+        values = torch.zeros(scored["completion_ids"].shape, device=self.accelerator.device)
+        order = scored["completion_mask"].sum(1).argsort()
+        for rows in order.split(self.args.per_device_train_batch_size):
+            batch = trim({name: scored[name][rows] for name in _READ})
+            ids = torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1)
+            attention = torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1)
+            with self.accelerator.autocast():
+                all_values = self.critic(self._backbone, ids, attention)
+            width = batch["completion_ids"].shape[1]
+            values[rows, :width] = _of_completion(all_values, width)
+        return values
+
+    def _total(self, numbers: torch.Tensor) -> torch.Tensor:
+        summed: torch.Tensor = self.accelerator.reduce(numbers, "sum")
+        return summed
+
+    def _note(
+        self, came: torch.Tensor, values: torch.Tensor, mask: torch.Tensor, mean: torch.Tensor, std: torch.Tensor
+    ) -> None:
+        """Hands on what this batch says about the critic, judged by the rewards that came, not by its own estimates."""
+        explained = explained_variance(values, came, mask)
+        self._rollouts.numbers = {
+            **self._rollouts.numbers,
+            "train/advantage_mean": mean.item(),
+            "train/advantage_std": std.item(),
+            "train/value_mean": float(values.sum() / mask.sum().clamp(min=1)),
+            **({} if explained is None else {"train/explained_variance": explained}),
+        }
+
+    def _compute_loss(self, model: Any, inputs: Batch) -> torch.Tensor:  # Any: TRL's own type
+        with self.critic.watching(self._backbone) as seen:
+            loss: torch.Tensor = super()._compute_loss(model, inputs)
+        (all_values,) = seen
+        mask, old, returns = _policy_mask(inputs), inputs["old_values"], inputs["returns"]
+        values = _of_completion(all_values, mask.shape[1])
+        squares = clipped_squares(values, old, returns, self.options.value_clip) * mask
+        self._log_value_loss(squares, values, old, mask)
+        return loss + self.options.value_weight * squares.sum() / self._tokens_an_update(inputs)
+
+    def _tokens_an_update(self, inputs: Batch) -> torch.Tensor:
+        """The policy's tokens that one update learns from, for each process, so that each token counts the same."""
+        tokens: torch.Tensor = inputs["num_items_in_batch"].clamp(min=1) / self.accelerator.num_processes
+        if self.model.training:
+            tokens = tokens * self.current_gradient_accumulation_steps / self.args.steps_per_generation
+        return tokens
+
+    @torch.no_grad()
+    def _log_value_loss(
+        self, squares: torch.Tensor, values: torch.Tensor, old: torch.Tensor, mask: torch.Tensor
+    ) -> None:
+        moved = (values - old).abs() > (self.options.value_clip or torch.inf)
+        loss, clipped, count = self._total(torch.stack([squares.sum(), (moved * mask).sum(), mask.sum()])).tolist()
+        metrics = self._metrics["train" if self.model.training else "eval"]
+        metrics["value_loss"].append(loss / max(1, count))
+        metrics["value_clip_ratio"].append(clipped / max(1, count))
+
+
+_READ = ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask")
+
+
+def _policy_mask(batch: Batch) -> torch.Tensor:
+    """1 on the tokens that the policy chose in episodes that were measured, (B, T)."""
+    mask: torch.Tensor = batch["completion_mask"] * batch["tool_mask"]
+    return mask
+
+
+def _of_completion(values: torch.Tensor, width: int) -> torch.Tensor:
+    """The value before each of the last `width` tokens was chosen: it is read off the token in front."""
+    return values[:, -width - 1 : -1]
+
+
+def train_ppo(
+    loaded: LoadedModel,
+    variants: Sequence[Variant],
+    pool: Pool,
+    chat: Chat,
+    limits: DialogueLimits,
+    config: Config,
+    run: Run,
+) -> Path:
+    """Optimises asking and coding together from `loaded` (also the reference model), and writes models/rl."""
+    section = config.rl or RLSection(algorithm="ppo")
+    checkpoints = run.folder / "checkpoints" / "rl"
+    newest = newest_checkpoint(checkpoints)
+    step = int(newest.rpartition("-")[2]) if newest else 0
+    run.drop_episodes("rl", from_step=step)
+    run.drop_metrics("rl", from_step=step + 1)
+    rollouts = Rollouts(variants, pool, chat, limits, run, config.seed, config.env.max_failed_share)
+    trainer = DialoguePPOTrainer(
+        options=section.ppo,
+        rollouts=rollouts,
+        model=loaded.model,
+        reward_funcs=[reward_function(item.use.rpartition(":")[2], i) for i, item in enumerate(config.rewards)],
+        args=ppo_config(config, section, checkpoints),
+        train_dataset=prompt_dataset(variants, chat),
+        processing_class=loaded.tokenizer,
+        peft_config=lora_config("rl.lora", section.lora),
+        callbacks=[RecordProgress(run, "rl", _SHOWN, lambda: rollouts.numbers)],
+    )
+    trainer.remove_callback(PrinterCallback)
+    for callback in (SaveCritic(trainer.critic), MarkComplete()):  # a checkpoint is complete when it has its critic
+        trainer.add_callback(callback)
+    if newest:
+        trainer.critic.load(Path(newest))
+    trainer.train(resume_from_checkpoint=newest)
+    folder = save_model(trainer.model, loaded.tokenizer, run.model_folder("rl"))
+    trainer.critic.save(folder)
+    return folder
+
+
+_SHOWN = {**SHOWN, "value loss": "train/value_loss", "explained": "train/explained_variance"}
+
+_LOSSES = ("bnpo", "dapo", "dr_grpo", "grpo")  # TRL's names for averages of the clipped loss over tokens
+_OF_GROUPS = ("multi_objective_aggregation", "scale_rewards")
+
+
+def ppo_config(config: Config, section: RLSection, out: Path) -> GRPOConfig:
+    """TRL's options; those that PPO has no use for are refused."""
+    options = section.trainer
+    for name in _OF_GROUPS:
+        if name in options:
+            raise ConfigError(f"rl.trainer.{name} compares episodes of one group, which PPO does not. Leave it out.")
+    if options.get("num_generations", 2) == 1:
+        raise ConfigError(
+            "rl.trainer.num_generations=1: TRL takes no less than 2. PPO compares no groups, so it is only how many "
+            "episodes of a batch share a prompt; take 2."
+        )
+    # The values leave the forward pass beside its output, so a search from there would take the critic for unused.
+    alone = {"ddp_find_unused_parameters": False}
+    made = grpo_config(config, section.model_copy(update={"trainer": {**alone, **options}}), out)
+    if made.loss_type not in _LOSSES:
+        raise ConfigError(
+            f"rl.trainer.loss_type={made.loss_type} is not PPO's clipped loss. Take one of {', '.join(_LOSSES)}."
+        )
+    if made.importance_sampling_level != "token":
+        raise ConfigError("rl.trainer.importance_sampling_level: PPO's advantages are those of tokens; leave it out.")
+    if made.ddp_find_unused_parameters:
+        raise ConfigError("rl.trainer.ddp_find_unused_parameters: the critic needs it to be false; leave it out.")
+    return made
