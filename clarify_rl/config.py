@@ -140,12 +140,13 @@ class PPOSection(_Section):
     """What `algorithm: ppo` adds to `trainer`, whose `epsilon`, `num_iterations` and `beta` it keeps.
 
     `critic`: a value head on the policy's backbone (`shared`), or on one of its `own`, a copy of the starting model's.
-    `learning_rate`: the critic's; by default the policy's.
+    `gae_lambda` below 1 trusts the critic about what comes later: at 0.95, a reward 50 tokens away counts for 0.08, and
+    whether to ask is decided in the first ones. `learning_rate`: the critic's; by default the policy's.
     """
 
     critic: Literal["shared", "own"] = "shared"
     gamma: Share = 1.0
-    gae_lambda: Share = 0.95
+    gae_lambda: Share = 1.0
     value_clip: float | None = Field(0.2, gt=0.0)
     value_weight: float = Field(0.5, ge=0.0)
     learning_rate: float | None = Field(None, gt=0.0)
