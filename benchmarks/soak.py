@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument("--kill-every", type=float, default=0.0, help="seconds between kills of a fork server")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    witness = Witness()
+    witness = Witness([sort.program for sort in SORTS])
     wrong: Counter[str] = Counter()
     unmeasured = 0
     sizes: list[tuple[int, int, int]] = []
