@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from peft import LoraConfig, get_peft_model
 from safetensors import safe_open
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
@@ -29,13 +30,13 @@ from clarify_rl.errors import ConfigError
 from clarify_rl.policies.models import load_model
 from clarify_rl.pool import LocalPool
 from clarify_rl.store import Run
-from clarify_rl.training.critic import FILE
+from clarify_rl.training.critic import FILE, make_critic
 from clarify_rl.training.gae import at_last_token, clipped_squares, explained_variance, gae, mean_and_std
 from clarify_rl.training.grpo import Rollouts
 from clarify_rl.training.ppo import DialoguePPOTrainer, ppo_config, train_ppo
-from clarify_rl.types import Episode, Policy, Request, Sample
+from clarify_rl.types import Episode, Policy, Request, Sample, Score, Stop
 from tests.dialogues import ASC, ASK, CLEAR, DESC, SPEC, UNCLEAR, chat, encode
-from tests.ppo_world import World, make_trainer, own_words
+from tests.ppo_world import World, make_trainer, own_words, tiny_model
 
 NUMBERS = st.floats(-2, 2, width=32)
 
@@ -314,6 +315,14 @@ def test_a_batch_without_a_measured_episode_teaches_nothing(tmp_path: Path) -> N
     assert not any(gradient.any() for gradient in seen.by_weight)
 
 
+def test_an_episode_that_the_pool_lost_has_no_reward(tmp_path: Path) -> None:
+    """It has one score, that of the pool, however many rewards there are."""
+    made = make_trainer(tmp_path, World(share_of_c), PPOSection(), reward_weights=[0.5])
+    plain = Episode("e", CLEAR, 0, (), Stop.CODE)
+    scored = [(Score("judge", 3.0),), (Score("judge", None),), (Score("pool", None), Score("more", 1.0))]
+    assert made._rewards([replace(plain, scores=scores) for scores in scored]).tolist() == [1.5, 0.0, 0.0]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("critic", ["shared", "own"])
 def test_two_processes_take_the_step_that_one_would_take_from_all_their_episodes(tmp_path: Path, critic: str) -> None:
@@ -352,6 +361,16 @@ def test_a_bandit_is_solved_in_25_steps(tmp_path: Path, critic: str) -> None:
     assert shares[-1] > 0.97
 
 
+def test_a_critic_of_its_own_starts_as_the_model_that_an_adapter_makes() -> None:
+    start = get_peft_model(tiny_model(), LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False))
+    ids = torch.tensor([[2, 3, 4]])
+    backbone = make_critic(start, own=True).backbone
+    assert backbone is not None
+    states = start.get_submodule("base_model.model.model")(input_ids=ids).last_hidden_state
+    assert torch.allclose(backbone(input_ids=ids).last_hidden_state, states, atol=1e-5)
+    assert all(weight.requires_grad for weight in backbone.parameters())
+
+
 def test_the_first_word_is_learned_though_the_reward_comes_after_the_users_answer(tmp_path: Path) -> None:
     def first_word(episode: Episode) -> float:
         return float(episode.completion_ids[0] == 5)
@@ -380,6 +399,21 @@ def test_an_untrained_critic_starts_from_the_mean_of_the_first_batch(tmp_path: P
     words = [share_of_c(episode) for episode in batch for _ in own_words(episode)]
     assert world.numbers["train/value_mean"] == pytest.approx(sum(words) / len(words))
     assert world.numbers["train/explained_variance"] == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("critic", ["shared", "own"])
+def test_a_policy_that_starts_from_an_adapter_trains_it_and_a_whole_critic(tmp_path: Path, critic: str) -> None:
+    start = get_peft_model(tiny_model(), LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False))
+    options = PPOSection(critic=critic)
+    made = make_trainer(tmp_path, World(share_of_c), options, model=start, max_steps=2, beta=0.1)
+    names = [name for name, _ in made.critic.named_parameters()]
+    assert not any("lora" in name for name in names)
+    before = {name: weight.detach().clone() for name, weight in made.model.named_parameters()}
+    made.train()
+    changed = {name for name, weight in made.model.named_parameters() if not torch.equal(weight, before[name])}
+    assert {name for name in before if name.partition("critic.")[2] in names} <= changed
+    assert all("lora" in name or "critic." in name for name in changed)
+    assert any("lora" in name for name in changed)
 
 
 # ---- a run: dialogues, checkpoints, resume, adapters
