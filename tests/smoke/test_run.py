@@ -114,6 +114,18 @@ def test_an_interrupted_rl_stage_goes_on_to_the_same_result(folder: Path, second
     assert (first / "comparison.json").read_bytes() == (second / "comparison.json").read_bytes()
 
 
+def test_ppo_takes_the_place_of_grpo(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "tiny.yaml", "name=ppo", "sft=null", "rl.algorithm=ppo", "rl.trainer.max_steps=1"]) == 0
+    assert "PPO from embedded on 8 variants" in capsys.readouterr().out
+    run = folder / "runs" / "ppo"
+    assert {"config.json", "model.safetensors", "critic.safetensors"} <= {
+        path.name for path in (run / "models/rl").iterdir()
+    }
+    (row,) = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert {"train/value_loss", "train/explained_variance", "train/advantage_std"} <= row.keys()
+    assert json.loads((run / "comparison.json").read_text(encoding="utf-8"))["checkpoints"] == ["base", "rl"]
+
+
 def test_several_runs_are_compared_side_by_side(folder: Path, second: Path) -> None:
     assert main(["compare", "runs/first", "runs/second"]) == 2
     assert main(["compare", "runs/first", "runs/second", "--out", "runs/first"]) == 2
