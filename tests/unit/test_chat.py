@@ -3,39 +3,18 @@
 from collections.abc import Sequence
 
 import pytest
-from tokenizers import Regex, Tokenizer, decoders, pre_tokenizers
-from tokenizers.models import BPE
 from transformers import PreTrainedTokenizerFast
 
 from clarify_rl.dialogue.chat import Chat, last_index
 from clarify_rl.errors import ConfigError
 from clarify_rl.policies.models import load_model
 from clarify_rl.types import Case, Problem, Tests, Variant
+from tests.templates import GEMMA, LLAMA3, QWEN2_5, SMOLLM2
+from tests.templates import byte_tokenizer as tokenizer
 
 PROBLEM = Problem("p", "Write f(xs) that sorts xs.", "f", Tests((Case(([],), []),)), "def f(xs): ...", "test")
 VARIANT = Variant("v", PROBLEM, "Write f(xs).")
 
-QWEN2_5 = (
-    "{% if messages[0]['role'] != 'system' %}<|im_start|>system\nYou are Qwen.<|im_end|>\n{% endif %}"
-    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
-SMOLLM2 = (
-    "{% for m in messages %}{% if loop.first and m['role'] != 'system' %}<|im_start|>system\nYou are a helpful AI "
-    "assistant named SmolLM<|im_end|>\n{% endif %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>' + "
-    "'\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
-LLAMA3 = (
-    "{{- bos_token }}{% for m in messages %}<|start_header_id|>{{ m['role'] }}<|end_header_id|>\n\n"
-    "{{ m['content'] | trim }}<|eot_id|>{% endfor %}"
-    "{% if add_generation_prompt %}<|start_header_id|>assistant<|end_header_id|>\n\n{% endif %}"
-)
-GEMMA = (
-    "{{ bos_token }}{% for m in messages %}{% if (m['role'] == 'user') != (loop.index0 % 2 == 0) %}"
-    "{{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}{% endif %}"
-    "<start_of_turn>{{ 'model' if m['role'] == 'assistant' else m['role'] }}\n{{ m['content'] | trim }}<end_of_turn>\n"
-    "{% endfor %}{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}"
-)
 COUNTS_TURNS = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }} {{ loop.index }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant {{ messages | length + 1 }}\n{% endif %}"
@@ -51,35 +30,6 @@ LAST_TURN_OPEN = QWEN2_5.replace(
     "{{ m['content'] }}<|im_end|>\n", "{{ m['content'] }}{% if not loop.last %}<|im_end|>\n{% endif %}"
 )
 OTHER_HEADER = QWEN2_5.replace("<|im_start|>assistant\n{% endif %}", "<|im_start|>assistant\n<think>\n{% endif %}")
-
-SPECIALS = (
-    "<unk> <bos> <eos> <|im_start|> <|im_end|> <|start_header_id|> <|end_header_id|> <|eot_id|> "
-    "<start_of_turn> <end_of_turn>"
-).split()
-
-
-def tokenizer(template: str, end: str) -> PreTrainedTokenizerFast:
-    """A byte-level tokenizer with a few merges, so that text joined otherwise has other tokens."""
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    merges = [("a", "s"), ("e", "r"), ("Ċ", "Ċ"), ("i", "s"), ("t", "h"), (".", "Ċ")]
-    vocabulary = {token: i for i, token in enumerate([*SPECIALS, *letters, *map("".join, merges)])}
-    backend = Tokenizer(BPE(vocab=vocabulary, merges=merges, unk_token="<unk>"))
-    # As Llama 3 and Qwen2.5 do: newlines stay together, whatever follows.
-    lines = pre_tokenizers.Split(Regex(r"\s*[\r\n]+|\s+(?!\S)|\s*\S+"), "isolated")
-    bytes_only = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    backend.pre_tokenizer = pre_tokenizers.Sequence([lines, bytes_only])
-    backend.decoder = decoders.ByteLevel()
-    backend.add_special_tokens(SPECIALS)
-    made = PreTrainedTokenizerFast(
-        tokenizer_object=backend,
-        unk_token="<unk>",
-        bos_token="<bos>",
-        eos_token=end,
-        clean_up_tokenization_spaces=True,
-        clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output=True,
-    )
-    made.chat_template = template
-    return made
 
 
 def ids_of(made: PreTrainedTokenizerFast, *tokens: str) -> frozenset[int]:
