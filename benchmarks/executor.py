@@ -33,7 +33,7 @@ EVALPLUS, HUMAN_EVAL, BWRAP = "evalplus", "human-eval's method", "bubblewrap"
 SUBPROCESS, NO_SITE = "python -I -c", "python -I -S -c"
 PAUSE_S = 0.01  # the fork server gets its next process ready meanwhile
 FEWEST = 200  # programs of each way with several in flight, in batches that take turns
-BATCH = 50
+BATCH = 164  # at the end of a batch some processors have nothing to do, so not too small
 
 
 @dataclass

@@ -15,7 +15,7 @@ from clarify_rl.executor.process import Conversation, ServerProcess, Watch
 from clarify_rl.executor.verdicts import Plan, Steps, infrastructure
 from clarify_rl.types import Execution, Verdict
 
-AHEAD = 2  # trials taken for each fork server before an outcome must be ready
+AHEAD = 64  # outcomes kept for each fork server while one that is due first still runs
 NEGLECT_S = 0.1
 STARTERS = 8  # fork servers that are started at one time
 

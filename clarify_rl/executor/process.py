@@ -120,47 +120,31 @@ class ServerProcess:
         return conversation.outcome
 
     def begin(self, job: Job, watch: Watch) -> Conversation:
-        """Hands a job over; `watch` then says when there is something to do for the conversation."""
+        """Hands a job over as soon as a process is ready; `watch` says when there is something to do for it."""
+        return Conversation(self, job, watch)
+
+    def take(self, kind: str) -> list[socket.socket] | None:
+        """The sockets of a process of this kind, or None when none is ready yet. EOFError when the server is gone."""
         try:
-            channels = self._take(job.kind)
-        except (OSError, EOFError):
-            return Conversation(self, [], job, watch)
-        with contextlib.suppress(OSError):  # the conversation will find the control socket at its end
-            self._say({"do": "start"})
-        return Conversation(self, channels, job, watch)
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether a process waits for its job."""
-        poller = select.poll()
-        poller.register(self.control, select.POLLIN)
-        return bool(poller.poll(0))
-
-    def _take(self, kind: str) -> list[socket.socket]:
-        """The sockets of a ready process of this kind. EOFError when the fork server is gone."""
-        offered, channels = self._offer()
-        if offered != kind:
-            for channel in channels:
-                channel.close()
-            self._say({"do": "prepare", "kind": kind})
-            _, channels = self._offer()
-        return channels
-
-    def _offer(self) -> tuple[str, list[socket.socket]]:
-        self.control.settimeout(START_S)
-        data, descriptors, _, _ = socket.recv_fds(self.control, MESSAGE_BYTES, MOST_DESCRIPTORS)
-        self.control.settimeout(None)
+            data, descriptors, _, _ = socket.recv_fds(
+                self.control, MESSAGE_BYTES, MOST_DESCRIPTORS, socket.MSG_DONTWAIT
+            )
+        except BlockingIOError:
+            return None
         channels = [socket.socket(fileno=descriptor) for descriptor in descriptors]
         if not data:
             raise EOFError
-        kind = json.loads(data)["offer"]
-        if len(channels) < SOCKETS[kind]:  # the kernel drops what this process has no free descriptors for
-            for channel in channels:
-                channel.close()
+        offered = json.loads(data)["offer"]
+        if offered == kind and len(channels) == SOCKETS[kind]:
+            return channels
+        for channel in channels:
+            channel.close()
+        if len(channels) < SOCKETS[offered]:  # the kernel drops what this process has no free descriptors for
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-        return kind, channels
+        self.say({"do": "prepare", "kind": kind})
+        return None
 
-    def _say(self, message: dict[str, str]) -> None:
+    def say(self, message: dict[str, str]) -> None:
         self.control.send(json.dumps(message).encode())
 
     def close(self) -> None:
@@ -280,29 +264,41 @@ class Conversation:
     every line costs more than the program.
     """
 
-    def __init__(self, server: ServerProcess, channels: list[socket.socket], job: Job, watch: Watch) -> None:
-        self.control, self.channels, self.watch = server.control, channels, watch
+    def __init__(self, server: ServerProcess, job: Job, watch: Watch) -> None:
+        self.server, self.control, self.job, self.watch = server, server.control, job, watch
         self.reports: tuple[Report, ...] = ()
-        self.over = not channels
+        self.over = False
         self.outcome = Outcome()
-        now = time.monotonic()
-        self.deadline_s = now + server.settings.limits.wall_s + GRACE_S
-        self.due_s = now + SHORT_S
+        self.channels: list[socket.socket] = []
         self.streams: list[_Stream] = []
         self.open: dict[int, _Stream] = {}
-        if not self.over:
-            self.start(job)
-
-    def start(self, job: Job) -> None:
-        for channel in self.channels:
-            channel.setblocking(False)
-        self.streams = [_Stream(self.channels[0], job.request, job.output_bytes)]
-        self.streams[0].ends = False
-        if job.stdin is not None:
-            self.streams.append(_Stream(self.channels[1], job.stdin, job.output_bytes))
+        self.due_s = self.deadline_s = time.monotonic() + START_S
         self.watch.add(self.control.fileno(), select.POLLIN, self)
+        self.start()
+
+    def start(self) -> None:
+        """Sends the request if a process is ready for it, and then has the fork server watch that process."""
+        try:
+            channels = self.server.take(self.job.kind)
+        except (OSError, EOFError):
+            self.end()
+            return
+        if channels is None:
+            return
+        self.channels = channels
+        for channel in channels:
+            channel.setblocking(False)
+        self.streams = [_Stream(channels[0], self.job.request, self.job.output_bytes)]
+        self.streams[0].ends = False
+        if self.job.stdin is not None:
+            self.streams.append(_Stream(channels[1], self.job.stdin, self.job.output_bytes))
+        now = time.monotonic()
+        self.deadline_s = now + self.server.settings.limits.wall_s + GRACE_S
+        self.due_s = now + SHORT_S
         for stream in self.streams:
             stream.send()
+        with contextlib.suppress(OSError):  # the end of the control socket will be found in its turn
+            self.server.say({"do": "start"})
 
     def look(self) -> None:
         """What is due when time has passed: no short job, so read what it writes before that fills up; or give up."""
@@ -317,22 +313,28 @@ class Conversation:
     def handle(self, descriptor: int, event: int) -> None:
         if descriptor in self.open:
             self.move(descriptor, event)
-            return
-        self.reports = self.report()
-        self.end()
+        elif not self.streams:
+            self.start()
+        else:
+            self.reports = self.report()
+            self.end()
 
     def end(self) -> None:
         """Reads what is left, and lets go of the sockets."""
         self.watch.remove(self.control.fileno())
         if self.reports:
             self.drain()
-        self.outcome = Outcome(
+        if self.streams:
+            self.outcome = self.collected()
+        self.close()
+
+    def collected(self) -> Outcome:
+        return Outcome(
             bytes(self.streams[0].received),
             bytes(self.streams[-1].received) if len(self.streams) > 1 else b"",
             any(stream.overflow for stream in self.streams),
             self.reports,
         )
-        self.close()
 
     def close(self) -> None:
         """Lets go of the sockets, also in the middle of a job: the server must not be used again then."""

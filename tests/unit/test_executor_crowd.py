@@ -116,6 +116,19 @@ def test_a_program_that_is_slow_does_not_hold_up_the_others(executor: Executor) 
     assert time.monotonic() - started_s < 2
 
 
+def test_while_one_program_is_slow_many_others_are_done(executor: Executor) -> None:
+    taken = count()
+    slow = Trial(SLOW.replace("0.2", "1.0"), "f", one(2, 1))
+
+    def trials() -> Iterator[Trial]:
+        yield slow
+        while next(taken) < 500:
+            yield Trial(GOOD, "f", DOUBLE)
+
+    next(executor.run_all(trials()))
+    assert next(taken) > 50
+
+
 def test_a_trial_that_fails_in_any_way_harms_no_other(executor: Executor) -> None:
     endings = (
         "import os\nos._exit(0)",

@@ -6,6 +6,7 @@ import math
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -143,6 +144,19 @@ def test_threads_work_and_may_be_left_running(executor: Executor) -> None:
 def test_the_smallest_memory_limit_is_enough_for_a_small_program() -> None:
     with Executor(Limits(memory_mb=128), servers=1) as executor:
         assert executor.run(GOOD, "f", DOUBLE).solved
+
+
+def test_a_program_that_was_waited_for_finds_what_one_that_was_not_finds(executor: Executor) -> None:
+    program = (
+        "import random, sys\ndef f():\n"
+        "    return [random.random(), hash(str(sorted(sys.modules))), sys.modules['solution'].f is f, 'tests' in sys.modules]"
+    )
+    found = []
+    for pause_s in (0.0, 0.1, 0.0, 0.1):  # a process that waits long enough runs a job of our own first
+        time.sleep(pause_s)
+        found.append(executor.run(program, "f", one(None)).detail)
+    assert len(set(found)) == 1
+    assert found[0].endswith("true,false]")
 
 
 def test_chance_and_the_order_of_sets_are_the_same_on_every_run() -> None:

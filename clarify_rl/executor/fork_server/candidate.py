@@ -41,7 +41,7 @@ def run_candidate(channel: int, stream: int | None, output_bytes: int) -> None:
     link.write(SEALED)
     match request["mode"]:
         case "pairs":
-            _run_pairs(link, request, output_bytes)
+            run_pairs(link, request, output_bytes)
         case "stdio":
             assert stream is not None
             _run_stdio(link, stream, str(request["program"]))
@@ -49,7 +49,8 @@ def run_candidate(channel: int, stream: int | None, output_bytes: int) -> None:
             _Served(link, output_bytes).run(str(request["program"]), str(request["entry_point"]))
 
 
-def _run_pairs(link: Channel, request: dict[str, Tree], output_bytes: int) -> None:
+def run_pairs(link: Channel, request: dict[str, Tree], output_bytes: int) -> None:
+    """Loads the program and writes the outcome of each call."""
     inputs, printed = request["inputs"], request["printed"]
     assert isinstance(inputs, list)
     outbox = _Outbox(link, output_bytes)

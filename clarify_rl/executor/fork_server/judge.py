@@ -62,7 +62,7 @@ def run_judge(channel: int, candidate: int, output_bytes: int) -> None:
         return
     checks, setup = request["checks"], request["setup"]
     assert isinstance(checks, list) and isinstance(setup, str) and isinstance(entry_point, str)
-    bench = _Bench(remote, entry_point)
+    bench = Bench(remote, entry_point)
     unready = bench.set_up(setup)
     if unready is not None:
         caller.send({"e": unready, "setup": True})
@@ -284,7 +284,7 @@ def _builtin_exception(name: str, message: str) -> Exception:
     return CandidateError(f"{name}: {message}")
 
 
-class _Bench:
+class Bench:
     """The namespace that the tests run in."""
 
     def __init__(self, remote: Remote, entry_point: str) -> None:

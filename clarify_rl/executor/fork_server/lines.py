@@ -10,11 +10,11 @@ CHUNK = 1 << 18
 
 
 class Channel:
-    """Reads and writes trees, one a line."""
+    """Reads and writes trees, one a line. `received` was read before."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, received: bytes = b"") -> None:
         self.descriptor = descriptor
-        self._received = bytearray()
+        self._received = bytearray(received)
 
     def receive(self, max_bytes: int) -> Tree:
         """The next tree. EOFError when the other side is gone, CodecError for anything that is not one line of JSON."""

@@ -32,7 +32,7 @@ from clarify_rl.executor.fork_server.judge import run_judge
 from clarify_rl.executor.fork_server.probe import escapes
 from clarify_rl.executor.fork_server.seal import CHANNEL, STREAM, Sandbox, prepare, seal
 from clarify_rl.executor.fork_server.syscalls import cpu_clock_s
-from clarify_rl.executor.fork_server.warm_up import warm_up
+from clarify_rl.executor.fork_server.warm_up import rehearse, rehearse_judge, rehearse_pairs, warm_up
 from clarify_rl.executor.limits import Limits, Settings
 from clarify_rl.executor.report import Report
 
@@ -178,10 +178,12 @@ class Server:
 
     def be_candidate(self, channel: int, stream: int | None) -> None:
         seal(self.sandbox, self.pid, channel, stream)
+        rehearse(CHANNEL, rehearse_pairs)
         run_candidate(CHANNEL, None if stream is None else STREAM, self.sandbox.limits.output_bytes)
 
     def be_judge(self, channel: int, candidate: int) -> None:
         seal(self.sandbox, self.pid, channel, candidate)
+        rehearse(CHANNEL, rehearse_judge)
         run_judge(CHANNEL, STREAM, self.sandbox.limits.output_bytes)
 
     def report(self, unit: Unit) -> None:
