@@ -1,4 +1,4 @@
-"""Rewards and environments that misbehave, for the tests of pools; loaded by path, as a user's own file would be."""
+"""Rewards and environments for tests, most of which misbehave; loaded by path, as a user's own file would be."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ from clarify_rl.types import Episode, Exchange, Response, Score, Stop
 
 def questions_asked(episode: Episode) -> float:
     return float(len(episode.questions))
+
+
+def letters(episode: Episode) -> float:
+    return len(episode.turns[-1].reply.text) / 100
 
 
 def raises(episode: Episode) -> float:

@@ -109,8 +109,8 @@ class EpochSampler(Sampler[int]):
 class DialogueGRPOTrainer(GRPOTrainer):
     """TRL's GRPOTrainer with our rollouts.
 
-    Overrides three methods: to learn which variants a batch is about, to train on micro-batches of like length, and to
-    read prompts in an order that a resumed run can take up again.
+    Overrides three methods: to learn which variants a batch is about, to train on micro-batches of like length where
+    that changes no loss, and to read prompts in an order that a resumed run can take up again.
     """
 
     def __init__(self, *args: Any, rollouts: Rollouts, **kwargs: Any) -> None:  # Any: TRL's own signature
@@ -130,11 +130,20 @@ class DialogueGRPOTrainer(GRPOTrainer):
     def _prepare_inputs(self, generation_batch: Any) -> Any:  # Any: TRL's own types
         inputs = super()._prepare_inputs(generation_batch)
         per_update = self.args.steps_per_generation
-        if not self.model.training or self.num_iterations > 1 or per_update != self.args.gradient_accumulation_steps:
-            return inputs  # here the order of the micro-batches decides which update a row takes part in
+        if not self.model.training:
+            return inputs
+        if self.num_iterations > 1 or per_update != self.args.gradient_accumulation_steps or self._grouping_matters:
+            return trim(inputs)
         if self._step % per_update == 0:
             self._buffered_inputs = by_length(self._buffered_inputs)
         return self._buffered_inputs[self._step % per_update]
+
+    @property
+    def _grouping_matters(self) -> bool:
+        """Whether the loss has a mean over a micro-batch's tokens, so that rows dealt anew would weigh otherwise."""
+        args = self.args
+        entropy = args.entropy_coef != 0 or args.use_adaptive_entropy or args.top_entropy_quantile < 1
+        return bool(entropy or args.loss_type == "bnpo" or self.aux_loss_enabled)
 
 
 def by_length(batches: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:  # Any: tensors, and TRL's scalars

@@ -67,6 +67,7 @@ ATTRIBUTES = {
     "num_iterations": GRPOTrainer._prepare_inputs,
     "reward_weights": GRPOTrainer._generate_and_score_completions,
     "num_generations": GRPOTrainer._get_train_sampler,
+    "aux_loss_enabled": GRPOTrainer._compute_loss,  # a mean over a micro-batch: then rows are not dealt anew
     "current_gradient_accumulation_steps": GRPOTrainer._compute_loss,
 }
 
