@@ -63,6 +63,14 @@ class Job:
     stdin: bytes | None = None
 
 
+@dataclass(frozen=True)
+class Offer:
+    """A process that waits for a job: the number that the job will have, and the sockets to the process."""
+
+    job: int = 0
+    channels: tuple[socket.socket, ...] = ()
+
+
 class ServerProcess:
     """A running fork server. It ends when this end of the control socket closes, however that happens."""
 
@@ -123,29 +131,32 @@ class ServerProcess:
         """Hands a job over as soon as a process is ready; `watch` says when there is something to do for it."""
         return Conversation(self, job, watch)
 
-    def take(self, kind: str) -> list[socket.socket] | None:
-        """The sockets of a process of this kind, or None when none is ready yet. EOFError when the server is gone."""
+    def take(self, kind: str) -> Offer | None:
+        """A process of this kind, or None when none is ready yet. EOFError when the fork server is gone."""
         try:
             data, descriptors, _, _ = socket.recv_fds(
                 self.control, MESSAGE_BYTES, MOST_DESCRIPTORS, socket.MSG_DONTWAIT
             )
         except BlockingIOError:
             return None
-        channels = [socket.socket(fileno=descriptor) for descriptor in descriptors]
+        channels = tuple(socket.socket(fileno=descriptor) for descriptor in descriptors)
         if not data:
             raise EOFError
-        offered = json.loads(data)["offer"]
+        message = json.loads(data)
+        offered = message.get("offer")
         if offered == kind and len(channels) == SOCKETS[kind]:
-            return channels
+            return Offer(message["job"], channels)
         for channel in channels:
             channel.close()
+        if offered is None:  # a report: the process that was ready is gone, and the next one is on its way
+            return None
         if len(channels) < SOCKETS[offered]:  # the kernel drops what this process has no free descriptors for
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-        self.say({"do": "prepare", "kind": kind})
+        self.say("prepare", message["job"], kind=kind)
         return None
 
-    def say(self, message: dict[str, str]) -> None:
-        self.control.send(json.dumps(message).encode())
+    def say(self, what: str, job: int, **more: str) -> None:
+        self.control.send(json.dumps({"do": what, "job": job, **more}).encode())
 
     def close(self) -> None:
         """Ends the fork server and whatever it runs. In a fork of the owner it only lets go of the socket."""
@@ -269,46 +280,50 @@ class Conversation:
         self.reports: tuple[Report, ...] = ()
         self.over = False
         self.outcome = Outcome()
-        self.channels: list[socket.socket] = []
+        self.offer = Offer()
         self.streams: list[_Stream] = []
         self.open: dict[int, _Stream] = {}
-        self.due_s = self.deadline_s = time.monotonic() + START_S
+        self.started_s = time.monotonic()
+        self.due_s = self.deadline_s = self.started_s + START_S
         self.watch.add(self.control.fileno(), select.POLLIN, self)
         self.start()
 
     def start(self) -> None:
-        """Sends the request if a process is ready for it, and then has the fork server watch that process."""
+        """Sends the request if a process is ready for it."""
         try:
-            channels = self.server.take(self.job.kind)
+            offer = self.server.take(self.job.kind)
         except (OSError, EOFError):
             self.end()
             return
-        if channels is None:
+        if offer is None:
             return
-        self.channels = channels
-        for channel in channels:
+        self.offer = offer
+        for channel in offer.channels:
             channel.setblocking(False)
-        self.streams = [_Stream(channels[0], self.job.request, self.job.output_bytes)]
+        self.streams = [_Stream(offer.channels[0], self.job.request, self.job.output_bytes)]
         self.streams[0].ends = False
         if self.job.stdin is not None:
-            self.streams.append(_Stream(channels[1], self.job.stdin, self.job.output_bytes))
-        now = time.monotonic()
-        self.deadline_s = now + self.server.settings.limits.wall_s + GRACE_S
-        self.due_s = now + SHORT_S
+            self.streams.append(_Stream(offer.channels[1], self.job.stdin, self.job.output_bytes))
+        self.started_s = time.monotonic()
+        self.deadline_s = self.started_s + self.server.settings.limits.wall_s + GRACE_S
+        self.due_s = self.started_s + SHORT_S
         for stream in self.streams:
             stream.send()
-        with contextlib.suppress(OSError):  # the end of the control socket will be found in its turn
-            self.server.say({"do": "start"})
 
     def look(self) -> None:
-        """What is due when time has passed: no short job, so read what it writes before that fills up; or give up."""
+        """What is due when time has passed: no short job, so have it watched and read what it writes; or give up."""
         if time.monotonic() >= self.deadline_s:
             self.end()
             return
         self.due_s = self.deadline_s
+        self.say("watch")
         self.open = {stream.socket.fileno(): stream for stream in self.streams}
         for descriptor, stream in self.open.items():
             self.watch.add(descriptor, stream.wanted, self)
+
+    def say(self, what: str) -> None:
+        with contextlib.suppress(OSError):  # the end of the control socket will be found in its turn
+            self.server.say(what, self.offer.job)
 
     def handle(self, descriptor: int, event: int) -> None:
         if descriptor in self.open:
@@ -342,13 +357,14 @@ class Conversation:
         self.watch.remove(self.control.fileno())
         for descriptor in list(self.open):
             self.watch.remove(descriptor)
-        for channel in self.channels:
+        for channel in self.offer.channels:
             channel.close()
 
     def report(self) -> tuple[Report, ...]:
         with contextlib.suppress(ConnectionResetError):
             if data := self.control.recv(MESSAGE_BYTES):
-                return tuple(Report(**report) for report in json.loads(data)["report"])
+                wall_s = time.monotonic() - self.started_s
+                return tuple(Report(**report, wall_s=wall_s) for report in json.loads(data)["report"])
         return ()
 
     def move(self, descriptor: int, event: int) -> None:
@@ -363,8 +379,7 @@ class Conversation:
         """No more from this socket; one that sent too much is the end of its process."""
         self.watch.remove(descriptor)
         if self.open.pop(descriptor).overflow:
-            with contextlib.suppress(OSError):
-                self.control.send(b'{"do": "cancel"}')
+            self.say("cancel")
 
     def drain(self) -> None:
         """Reads what the processes had sent before they ended."""

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Report:
-    """How a process ended. `why` says who ended it: "" itself, or cpu, wall, idle, cancelled, done (with its judge)."""
+    """How a process ended. `why` says who ended it: "" itself, or cpu, wall, idle, cancelled, done (with its judge).
+
+    `wall_s` is from the request to the report, by the caller's clock.
+    """
 
     exit: int
     cpu_s: float

@@ -96,6 +96,19 @@ def test_a_ready_process_that_is_killed_is_replaced() -> None:
         assert executor.server_pids == before
 
 
+def test_a_message_about_a_job_that_is_over_harms_no_other() -> None:
+    with Executor(Limits(cpu_s=0.2, idle_s=0.1), servers=1) as executor:
+        assert executor.run(GOOD, "f", DOUBLE).solved
+        before, server = executor.server_pids, executor.take()
+        assert server is not None
+        for late in ("watch", "cancel", "prepare"):
+            server.say(late, 1, kind="judge")
+        executor.give_back(server, usable=True)
+        time.sleep(0.4)  # a process that is watched while it waits would be taken for a sleeper
+        assert executor.run(GOOD, "f", DOUBLE).solved
+        assert executor.server_pids == before
+
+
 def test_a_server_that_dies_again_and_again_is_unmeasured() -> None:
     found: list[Execution] = []
     with Executor(LIMITS, servers=1) as executor:

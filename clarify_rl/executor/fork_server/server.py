@@ -4,8 +4,9 @@ It never sees a program or a test: the caller and the process talk over sockets 
 process is forked and sealed before its job arrives, so that the caller need not wait for that.
 
 Messages on the control socket are JSON. To the caller: the capabilities, then {"offer": kind} with the ready process's
-sockets, then {"report": ...} when a job is over, then the next offer. From the caller: {"do": "start"},
-{"do": "prepare", "kind": kind}, {"do": "cancel"}; end of file ends it all.
+sockets, then {"report": ...} when a job is over, then the next offer. From the caller: {"do": "watch"} for a job that
+is not over in a few milliseconds, {"do": "prepare", "kind": kind}, {"do": "cancel"}; end of file ends it all. Each has
+the number of the offer that it is about as its "job", since messages cross.
 """
 
 from __future__ import annotations
@@ -34,7 +35,6 @@ from clarify_rl.executor.fork_server.seal import CHANNEL, STREAM, Sandbox, prepa
 from clarify_rl.executor.fork_server.syscalls import cpu_clock_s
 from clarify_rl.executor.fork_server.warm_up import rehearse, rehearse_judge, rehearse_pairs, warm_up
 from clarify_rl.executor.limits import Limits, Settings
-from clarify_rl.executor.report import Report
 
 MESSAGE_BYTES = 1 << 16
 CONTROL = 20  # out of the way of the descriptors that a child arranges
@@ -65,6 +65,7 @@ class Child:
 class Unit:
     """What runs one job: a program's process and, for assertions, the judge's."""
 
+    job: int
     kind: str
     children: tuple[Child, ...]
 
@@ -119,20 +120,32 @@ class Server:
         self.sandbox = sandbox
         self.pid = os.getpid()
         self.cores = os.cpu_count() or 1
+        self.offers = 0
 
     def run(self) -> NoReturn:
         unit = self.offer(PROGRAM)
         while True:
-            message = self.receive()
+            message = self.next(unit)
             match message.get("do"):
-                case "start":
+                case "gone":
+                    self.report(unit)
+                case _ if message["job"] != unit.job:
+                    continue
+                case "watch" | "over":
                     self.report(unit)
                     unit = self.offer(unit.kind)
                 case "prepare":
                     self.end(unit)
                     unit = self.offer(str(message["kind"]))
-                case "gone":
-                    os._exit(0)
+
+    def next(self, unit: Unit) -> dict[str, object]:
+        """The caller's next message, or that the unit is over: short jobs end before the caller has them watched."""
+        poller = select.poll()
+        for descriptor in (CONTROL, *(child.ended for child in unit.children)):
+            poller.register(descriptor, select.POLLIN)
+        if CONTROL in dict(poller.poll()):
+            return self.receive()
+        return {"do": "over", "job": unit.job}
 
     def receive(self) -> dict[str, object]:
         """The next message; {"do": "gone"} when the caller is."""
@@ -153,14 +166,16 @@ class Server:
         """Forks the processes of a unit and passes the sockets to them to the caller."""
         ours, theirs = socket.socketpair()
         more, stream = socket.socketpair()
+        self.offers += 1
         if kind == JUDGE:
             judge = self.fork(lambda: self.be_judge(theirs.fileno(), more.fileno()))
-            unit = Unit(kind, (self.fork(lambda: self.be_candidate(stream.fileno(), None)), judge))
+            candidate = self.fork(lambda: self.be_candidate(stream.fileno(), None))
+            unit = Unit(self.offers, kind, (candidate, judge))
             passed = [ours.fileno()]
         else:
-            unit = Unit(kind, (self.fork(lambda: self.be_candidate(theirs.fileno(), stream.fileno())),))
+            unit = Unit(self.offers, kind, (self.fork(lambda: self.be_candidate(theirs.fileno(), stream.fileno())),))
             passed = [ours.fileno(), more.fileno()]
-        self.send({"offer": kind}, passed)
+        self.send({"offer": kind, "job": unit.job}, passed)
         for each in (ours, theirs, more, stream):
             each.close()
         return unit
@@ -187,15 +202,14 @@ class Server:
         run_judge(CHANNEL, STREAM, self.sandbox.limits.output_bytes)
 
     def report(self, unit: Unit) -> None:
-        """Watches a running unit to its end and tells the caller how it ended."""
-        started_s = time.monotonic()
-        gone = self.watch(unit, started_s)
-        reports = [self.reap(child, started_s) for child in unit.children]
+        """Watches a running unit to its end and tells the caller how it ended; ends itself when the caller is gone."""
+        gone = self.watch(unit, time.monotonic())
+        reports = [self.reap(child) for child in unit.children]
         if not self.sandbox.works(Layer.SECCOMP):
             reports[0]["cpu_s"] = float(str(reports[0]["cpu_s"])) + sweep(self.sandbox, unit.children[0].pid)
         if gone:
             os._exit(0)
-        self.send({"report": reports}, [])
+        self.send({"report": reports, "job": unit.job}, [])
         if self.sandbox.limits.files_mb and self.sandbox.works(Layer.FILES):
             empty_scratch()  # after the report: a program must not gain by making this fail
 
@@ -203,7 +217,7 @@ class Server:
         """Ends a unit that was never used."""
         for child in unit.children:
             _kill(child, "cancelled")
-            self.reap(child, time.monotonic())
+            self.reap(child)
 
     def watch(self, unit: Unit, started_s: float) -> bool:
         """Waits for the children to end and kills them when they must; whether the caller is gone."""
@@ -220,8 +234,10 @@ class Server:
                     if ended is unit.children[-1]:  # without its judge a program has nothing left to do
                         _kill_all(running.values(), "done")
                     continue
-                gone = self.receive()["do"] == "gone"
-                _kill_all(running.values(), "cancelled")
+                message = self.receive()
+                gone = message["do"] == "gone"
+                if gone or (message["do"] == "cancel" and message["job"] == unit.job):
+                    _kill_all(running.values(), "cancelled")
                 if gone:
                     poller.unregister(CONTROL)
         return gone
@@ -251,13 +267,14 @@ class Server:
         # Threads use up to one second per core and second, so this is the soonest that the limit can be reached.
         return max(LOOK_S, min(cpu_left_s / self.cores, limits.wall_s - wall_s, idle_left_s))
 
-    def reap(self, child: Child, started_s: float) -> dict[str, object]:
+    def reap(self, child: Child) -> dict[str, object]:
+        """What a report says of one process, but for the time on the wall."""
         _, status, usage = os.wait4(child.pid, 0)
         os.close(child.ended)
         cpu_s = usage.ru_utime + usage.ru_stime
         if cpu_s >= self.sandbox.limits.cpu_s and child.why != "cancelled":  # also when it ended between two looks
             child.why = "cpu"
-        return vars(Report(os.waitstatus_to_exitcode(status), cpu_s, time.monotonic() - started_s, child.why))
+        return {"exit": os.waitstatus_to_exitcode(status), "cpu_s": cpu_s, "why": child.why}
 
 
 def _kill_all(children: Iterable[Child], why: str) -> None:
