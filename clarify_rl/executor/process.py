@@ -242,6 +242,7 @@ class Watch:
     def __init__(self) -> None:
         self.poller = select.poll()
         self.owners: dict[int, Conversation] = {}
+        self.due_s = math.inf  # no conversation is due earlier
 
     def add(self, descriptor: int, events: int, owner: Conversation) -> None:
         self.owners[descriptor] = owner
@@ -254,18 +255,22 @@ class Watch:
         if self.owners.pop(descriptor, None) is not None:
             self.poller.unregister(descriptor)
 
-    def wait(self, most_s: float = math.inf) -> None:
+    def remind(self, due_s: float) -> None:
+        """Has what is due at this time looked at then."""
+        self.due_s = min(self.due_s, due_s)
+
+    def wait(self) -> None:
         """Lets each conversation do what is due: something came, or time has passed."""
-        owners = set(self.owners.values())
-        now = time.monotonic()
-        pause_s = min([most_s, *(owner.due_s - now for owner in owners)])
-        for descriptor, event in self.poller.poll(max(0.0, 1000 * pause_s)):
+        pause_s = self.due_s - time.monotonic()
+        for descriptor, event in self.poller.poll(None if pause_s == math.inf else max(0.0, 1000 * pause_s)):
             if descriptor in self.owners:
                 self.owners[descriptor].handle(descriptor, event)
         now = time.monotonic()
-        for owner in owners:
-            if now >= owner.due_s and not owner.over:
-                owner.look()
+        if now >= self.due_s:
+            for owner in set(self.owners.values()):
+                if now >= owner.due_s and not owner.over:
+                    owner.look()
+            self.due_s = min((owner.due_s for owner in self.owners.values()), default=math.inf)
 
 
 class Conversation:
@@ -285,6 +290,7 @@ class Conversation:
         self.open: dict[int, _Stream] = {}
         self.started_s = time.monotonic()
         self.due_s = self.deadline_s = self.started_s + START_S
+        self.watch.remind(self.due_s)
         self.watch.add(self.control.fileno(), select.POLLIN, self)
         self.start()
 
@@ -307,6 +313,7 @@ class Conversation:
         self.started_s = time.monotonic()
         self.deadline_s = self.started_s + self.server.settings.limits.wall_s + GRACE_S
         self.due_s = self.started_s + SHORT_S
+        self.watch.remind(self.due_s)
         for stream in self.streams:
             stream.send()
 
