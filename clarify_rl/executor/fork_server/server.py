@@ -225,9 +225,9 @@ class Server:
         running = {child.ended: child for child in unit.children}
         for descriptor in (*running, CONTROL):
             poller.register(descriptor, select.POLLIN)
-        gone = False
+        gone, pause_s = False, 0.0  # most jobs are over at the first look
         while running:
-            for descriptor, _ in poller.poll(1000 * self.allow(running.values(), time.monotonic() - started_s)):
+            for descriptor, _ in poller.poll(1000 * pause_s):
                 if descriptor in running:
                     poller.unregister(descriptor)
                     ended = running.pop(descriptor)
@@ -240,6 +240,7 @@ class Server:
                     _kill_all(running.values(), "cancelled")
                 if gone:
                     poller.unregister(CONTROL)
+            pause_s = self.allow(running.values(), time.monotonic() - started_s) if running else 0.0
         return gone
 
     def allow(self, running: Collection[Child], wall_s: float) -> float:
