@@ -40,6 +40,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_eval(commands)
     _add_compare(commands)
     _add_play(commands)
+    _add_export(commands)
     _add_pretrain(commands)
     _add_config(commands)
     _add_doctor(commands)
@@ -134,6 +135,21 @@ def _add_play(commands: Parsers) -> None:
     which.add_argument("--variant", metavar="ID", help="a variant of the run's data")
     which.add_argument("--kind", help="clear, ambiguous, incomplete, inconsistent, or several joined by '+'")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="chooses the problem (default: 0)")
+
+
+def _add_export(commands: Parsers) -> None:
+    parser = _command(
+        commands,
+        "export",
+        "write a model for other programs: an adapter merged into its base, or alone",
+        "clarify-rl export runs/demo/models/rl --out exported",
+    )
+    parser.add_argument("model", metavar="SPEC", help="a folder, an adapter's folder, a hub name, or .gguf")
+    parser.add_argument("--out", required=True, metavar="FOLDER", help="a new folder")
+    parser.add_argument(
+        "--adapter", action="store_true", help="only the adapter, naming its base so that peft and vLLM find it"
+    )
+    parser.add_argument("--dtype", default="float32", help="of the weights written: float32, bfloat16 or float16")
 
 
 def _add_pretrain(commands: Parsers) -> None:

@@ -137,6 +137,21 @@ def _play(arguments: Arguments) -> None:
         console.print("\nBye.")
 
 
+def _export(arguments: Arguments) -> None:
+    _quieten(arguments.verbose)
+    from clarify_rl.training.export import export_adapter, export_model
+
+    out = Path(arguments.out)
+    if out.exists() and any(out.iterdir()):
+        raise RunFolderError(f"{out} is not empty. Choose another folder with --out.")
+    if arguments.adapter:
+        base = export_adapter(arguments.model, out)
+        print(f"{out} holds the adapter; its base is {base}")
+    else:
+        export_model(arguments.model, out, arguments.dtype)
+        print(f"{out} holds a plain model. Use it with model.base={out}, or serve it: vllm serve {out}")
+
+
 def _pretrain(arguments: Arguments) -> None:
     # CONFIG may be left out, so it stands among the key=value pairs.
     named = [item for item in arguments.items if "=" not in item]
@@ -205,6 +220,7 @@ _COMMANDS: Mapping[str, Callable[[Arguments], int | None]] = {
     "eval": _eval,
     "compare": _compare,
     "play": _play,
+    "export": _export,
     "pretrain": _pretrain,
     "config show": _config_show,
     "config list": _config_list,

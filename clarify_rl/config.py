@@ -16,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from clarify_rl.errors import ConfigError, RunFolderError
 
 Options = dict[str, Any]  # Any: passed through untouched to the library or plugin that owns these names
+CONTINUE: Literal["continue"] = "continue"
+Lora = Literal["continue"] | Options | None
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -24,11 +26,16 @@ class _Section(BaseModel):
 
 
 class ModelConfig(_Section):
-    """`base` is `embedded`, a Hugging Face folder, a hub name, or a .gguf file."""
+    """`base` is `embedded`, a Hugging Face folder, an adapter's folder, a hub name, or a .gguf file.
+
+    `quantization` goes to transformers' BitsAndBytesConfig, untouched, and holds for every model that a run loads. It
+    needs a GPU, and an adapter to train; what a run saves is not quantised.
+    """
 
     base: str = "embedded"
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     device: str = "auto"
+    quantization: Options | None = None
 
 
 class MixConfig(_Section):
@@ -128,11 +135,12 @@ class RewardConfig(_Section):
 class SFTSection(_Section):
     """`trainer` goes to TRL's SFTConfig and `lora` to peft's LoraConfig, untouched.
 
-    `patience`: evaluations without progress before it stops.
+    `lora: continue` goes on with the adapter that `model.base` is. `patience`: evaluations without progress before it
+    stops.
     """
 
     trainer: Options = {}
-    lora: Options | None = None
+    lora: Lora = None
     patience: int = Field(2, ge=1)
 
 
@@ -153,12 +161,16 @@ class PPOSection(_Section):
 
 
 class RLSection(_Section):
-    """`trainer` goes to TRL's GRPOConfig and `lora` to peft's LoraConfig, untouched."""
+    """`trainer` goes to TRL's GRPOConfig and `lora` to peft's LoraConfig, untouched.
+
+    A `lora` of its own is a fresh adapter on the merged SFT model; `lora: continue` goes on with SFT's adapter (without
+    SFT, with the one that `model.base` is). Either way the reference of the KL term is the policy that RL starts from.
+    """
 
     algorithm: Literal["grpo", "ppo"] = "grpo"
     ppo: PPOSection = PPOSection()
     trainer: Options = {}
-    lora: Options | None = None
+    lora: Lora = None
 
 
 class EvalConfig(_Section):
@@ -221,6 +233,20 @@ class Config(_Section):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"families {twice} stand twice in data.demonstrated, data.held_out and data.unseen")
+        return self
+
+    @model_validator(mode="after")
+    def _adapters_fit(self) -> Config:
+        if self.sft and self.rl and self.rl.lora == CONTINUE and self.sft.lora is None:
+            raise ValueError("rl.lora=continue needs an adapter of SFT to go on with. Set sft.lora, e.g. sft.lora.r=16")
+        for name, section in (("sft", self.sft), ("rl", self.rl)):
+            if self.model.quantization and section and section.lora is None:
+                raise ValueError(
+                    "model.quantization: quantised weights cannot be trained, only an adapter on them. "
+                    f"Set {name}.lora, e.g. {name}.lora.r=16 {name}.lora.target_modules=all-linear"
+                )
+        if self.model.quantization and self.rl and self.rl.algorithm == "ppo" and self.rl.ppo.critic == "own":
+            raise ValueError("rl.ppo.critic=own would train a copy of quantised weights. Take rl.ppo.critic=shared")
         return self
 
     @property

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from tqdm.auto import tqdm
 
-from clarify_rl.config import Config, MixConfig, RLSection, SuiteConfig
+from clarify_rl.config import CONTINUE, Config, MixConfig, RLSection, SuiteConfig
 from clarify_rl.demonstrations import demonstrate
 from clarify_rl.dialogue.chat import Chat
 from clarify_rl.dialogue.episodes import DialogueLimits
@@ -176,7 +176,7 @@ def sft(config: Config, run: Run) -> None:
     from clarify_rl.training.sft import train_sft
 
     assert config.sft is not None
-    loaded = load_model(config.model.base, dtype=config.model.dtype, device=config.model.device)
+    loaded = load(config, config.model.base)
     variants, held_out = run.read_variants("sft"), run.read_variants("sft_dev")
     say(
         f"[bold]sft[/bold]: {len(variants)} demonstrations ({sum(not v.is_clear for v in variants)} that ask), "
@@ -201,12 +201,20 @@ def rl(config: Config, run: Run) -> None:
 
     algorithm = (config.rl or RLSection()).algorithm
     train = {"grpo": train_grpo, "ppo": train_ppo}[algorithm]
-    start = str(run.model_folder("sft")) if config.sft else config.model.base
-    loaded = load_model(start, dtype=config.model.dtype, device=config.model.device)
+    start = rl_start(config, run.folder)
+    loaded = load(config, start)
     variants = run.read_variants("rl")
     say(f"[bold]rl[/bold]: {algorithm.upper()} from {start} on {len(variants)} variants -> {run.model_folder('rl')}")
     with open_pool(config, run) as pool:
         train(loaded, variants, pool, chat_for(config, loaded), dialogue_limits(config, loaded), config, run)
+
+
+def rl_start(config: Config, folder: Path) -> str:
+    """The model that RL starts from: SFT's, or its adapter where RL goes on with it, or without SFT the base."""
+    if not config.sft:
+        return config.model.base
+    continues = config.rl is not None and config.rl.lora == CONTINUE
+    return str(folder / "models" / "sft" / ("adapter" if continues else ""))
 
 
 # ---- evaluation
@@ -215,7 +223,7 @@ def rl(config: Config, run: Run) -> None:
 def evaluate_checkpoint(config: Config, run: Run, checkpoint: str) -> None:
     """Plays every suite with one checkpoint, greedily unless configured otherwise; episodes/eval-CHECKPOINT-SUITE."""
     spec = checkpoints(config)[checkpoint] or str(run.model_folder(checkpoint))
-    loaded = load_model(spec, dtype=config.model.dtype, device=config.model.device)
+    loaded = load(config, spec)
     chat = chat_for(config, loaded)
     suites = {name: run.read_variants(name) for name in config.eval.suites}
     total = sum(map(len, suites.values()))
@@ -302,6 +310,12 @@ def _write_comparison(
 
 
 # ---- what the stages share
+
+
+def load(config: Config, spec: str) -> LoadedModel:
+    """A model of the run, as it is configured to be loaded."""
+    wanted = config.model
+    return load_model(spec, dtype=wanted.dtype, device=wanted.device, quantization=wanted.quantization)
 
 
 def chat_for(config: Config, loaded: LoadedModel) -> Chat:

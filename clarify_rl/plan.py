@@ -11,8 +11,8 @@ from rich.markup import escape
 
 from clarify_rl.config import Config
 from clarify_rl.errors import ClarifyError, ConfigError
-from clarify_rl.pipeline import checkpoints, family_roles, open_pool
-from clarify_rl.policies.models import EMBEDDED, embedded_folder, verify_digests
+from clarify_rl.pipeline import checkpoints, family_roles, open_pool, rl_start
+from clarify_rl.policies.models import EMBEDDED, device_named, embedded_folder, quantized, verify_digests
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def steps(config: Config) -> list[Step]:
     found = []
     if config.rl:
         parts = {"rl": data.rl.count, **parts}
-        start = "models/sft" if config.sft else config.model.base
+        start = rl_start(config, Path())
         steps_done = f"{config.rl.trainer.get('max_steps', 'all')} steps of {config.rl.algorithm.upper()}"
         found = [Step("rl", f"data/rl.jsonl, {start}", f"episodes/rl.jsonl, models/rl after {steps_done}")]
     if config.sft:
@@ -127,14 +127,15 @@ def _check_plugins(config: Config) -> None:
 
 def _check_trainers(config: Config) -> None:
     if config.sft:
-        from clarify_rl.training.sft import lora_config, sft_config
+        from clarify_rl.training.adapters import lora_config
+        from clarify_rl.training.sft import sft_config
 
         sft_config(config.sft, config.folder, config.seed)
         lora_config("sft.lora", config.sft.lora)
     if config.rl:
+        from clarify_rl.training.adapters import lora_config
         from clarify_rl.training.grpo import grpo_config
         from clarify_rl.training.ppo import ppo_config
-        from clarify_rl.training.sft import lora_config
 
         check = {"grpo": grpo_config, "ppo": ppo_config}[config.rl.algorithm]
         check(config, config.rl, config.folder)
@@ -151,7 +152,8 @@ def _models(config: Config) -> list[str]:
 def _model_check(spec: str) -> Callable[[Config], None]:
     """Looks for the files of a model; a hub name is left to the moment when it is loaded."""
 
-    def check(_: Config) -> None:
+    def check(config: Config) -> None:
+        quantized(config.model.quantization, device_named(config.model.device))
         path = Path(spec)
         if spec == EMBEDDED:
             verify_digests(embedded_folder())

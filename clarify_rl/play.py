@@ -13,8 +13,8 @@ from rich.syntax import Syntax
 from clarify_rl.config import Config, SuiteConfig
 from clarify_rl.dialogue.episodes import run_episodes
 from clarify_rl.errors import DataError
-from clarify_rl.pipeline import chat_for, dialogue_limits, open_pool, policy_for, suite_variants
-from clarify_rl.policies.models import LoadedModel, load_model
+from clarify_rl.pipeline import chat_for, dialogue_limits, load, open_pool, policy_for, suite_variants
+from clarify_rl.policies.models import LoadedModel
 from clarify_rl.store import read_variants
 from clarify_rl.types import Defect, Episode, Variant
 
@@ -49,7 +49,7 @@ def play_model(config: Config, spec: str | None, variant: Variant, seed: int, co
     """Loads the model that `spec` names (by default the furthest trained one of the configured run) and plays."""
     spec = spec or newest_model(config)
     console.print(f"[dim]You are the user of {escape(spec)}. Ctrl-C ends it.[/dim]")
-    return play(config, variant, load_model(spec, dtype=config.model.dtype, device=config.model.device), seed, console)
+    return play(config, variant, load(config, spec), seed, console)
 
 
 def choose_variant(config: Config, *, variant_id: str | None, kind: str | None, seed: int) -> Variant:

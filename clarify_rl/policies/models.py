@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import inspect
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import torch
 import transformers
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 
 from clarify_rl.errors import ClarifyError, unknown_name
 
 EMBEDDED = "embedded"
 DIGESTS = "DIGESTS.json"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+How: TypeAlias = Mapping[str, Any]  # Any: keywords of transformers' from_pretrained
 
 _HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w.-]+)?")
 
@@ -32,16 +42,45 @@ class LoadedModel:
     spec: str
 
 
-def load_model(spec: str, *, dtype: str = "float32", device: str = "auto") -> LoadedModel:
-    """The model that `spec` names, on `device` ("auto": a GPU if there is one). An adapter is loaded trainable."""
+def load_model(
+    spec: str, *, dtype: str = "float32", device: str = "auto", quantization: Mapping[str, Any] | None = None
+) -> LoadedModel:  # Any: transformers' own options
+    """The model that `spec` names, on `device` ("auto": a GPU if there is one). An adapter is loaded trainable.
+
+    `quantization` are options of transformers' BitsAndBytesConfig; those of an adapter are its base's.
+    """
     if dtype not in DTYPES:
         raise ClarifyError(unknown_name("dtype", dtype, DTYPES))
-    target = _device(device)
+    target = device_named(device)
+    how = {"dtype": DTYPES[dtype], **quantized(quantization, target)}
     adapter = Path(spec) if (Path(spec) / "adapter_config.json").is_file() else None
-    model, tokenizer = _load_adapter(adapter, DTYPES[dtype]) if adapter else _load_plain(spec, DTYPES[dtype])
+    model, tokenizer = _load_adapter(adapter, how) if adapter else _load_plain(spec, how)
     _check_tokenizer(tokenizer, spec)
     _check_vocabulary(model, tokenizer, spec)
-    return LoadedModel(model.to(target).eval(), tokenizer, spec)
+    placed = model if quantization else model.to(target)  # quantised weights are on their device and may not move
+    return LoadedModel(placed.eval(), tokenizer, spec)
+
+
+def quantized(options: Mapping[str, Any] | None, device: torch.device) -> dict[str, Any]:  # Any: transformers' own
+    """What `from_pretrained` needs for a quantised base. ClarifyError where it is unknown or cannot work here."""
+    if options is None:
+        return {}
+    for name in options:
+        if name not in inspect.signature(BitsAndBytesConfig).parameters:  # it takes any name, and says nothing
+            known = [each for each in inspect.signature(BitsAndBytesConfig).parameters if each != "kwargs"]
+            raise ClarifyError(f"model.quantization: {unknown_name('option', name, known)}")
+    if device.type != "cuda":
+        raise ClarifyError(
+            f"model.quantization needs a GPU, and the device here is {device}. Leave it out, or run where there is one."
+        )
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise ClarifyError('model.quantization needs bitsandbytes: pip install "clarify-rl[quantization]"')
+    return {"quantization_config": BitsAndBytesConfig(**options), "device_map": {"": device}}
+
+
+def is_quantized(model: PreTrainedModel) -> bool:
+    """Whether its weights are packed, so that they can neither be trained nor hold an adapter merged into them."""
+    return getattr(model, "hf_quantizer", None) is not None
 
 
 def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerFast) -> str:
@@ -79,7 +118,7 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _device(name: str) -> torch.device:
+def device_named(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -91,20 +130,20 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _load_plain(spec: str, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+def _load_plain(spec: str, how: How) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     """A model that is no adapter. It remembers `spec`, so that an adapter trained on it records where to find it."""
     path = Path(spec)
     if spec == EMBEDDED:
         path = embedded_folder()
         verify_digests(path)
     if path.suffix == ".gguf":
-        model, tokenizer = _load_gguf(path, dtype)
+        model, tokenizer = _load_gguf(path, how)
     elif path.is_dir():
         if not (path / "config.json").is_file():
             raise ClarifyError(f"{path} holds no model: looked for config.json and adapter_config.json.{_nearby(path)}")
-        model, tokenizer = _load_pretrained(str(path), dtype), _load_tokenizer(str(path))
+        model, tokenizer = _load_pretrained(str(path), **how), _load_tokenizer(str(path))
     else:
-        model, tokenizer = _load_hub(spec, dtype)
+        model, tokenizer = _load_hub(spec, how)
     model.name_or_path = spec
     return model, tokenizer
 
@@ -124,24 +163,20 @@ def _nearby(folder: Path) -> str:
     return f" Did you mean {found[-1]}?" if found else ""
 
 
-def _load_hub(name: str, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+def _load_hub(name: str, how: How) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     looked = f"No model {name!r}: looked for a folder of that name, a .gguf file, the name {EMBEDDED!r}"
     if not _HUB_NAME.fullmatch(name):
         raise ClarifyError(f"{looked}. Check the path.")
     try:
-        return _load_pretrained(name, dtype), _load_tokenizer(name)
+        return _load_pretrained(name, **how), _load_tokenizer(name)
     except OSError as error:
         reason = (str(error).splitlines() or ["no reason given"])[0]
         raise ClarifyError(f"{looked}, and the hub: {reason} Check the name, or give the folder's path.") from error
 
 
-def _load_pretrained(
-    source: str,
-    dtype: torch.dtype,
-    **options: Any,  # reason: transformers takes any keyword here
-) -> PreTrainedModel:
+def _load_pretrained(source: str, **options: Any) -> PreTrainedModel:  # Any: transformers takes any keyword here
     """The weights of `source`; a weight that the checkpoint lacks is an error, not a random tensor."""
-    model, info = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, output_loading_info=True, **options)
+    model, info = AutoModelForCausalLM.from_pretrained(source, output_loading_info=True, **options)
     absent = sorted(info["missing_keys"]) + sorted(str(key) for key in info["mismatched_keys"])
     if absent:
         raise ClarifyError(f"{source} lacks weights of its own architecture: {', '.join(absent[:5])}. Save it again.")
@@ -161,24 +196,26 @@ def _load_tokenizer(source: str) -> PreTrainedTokenizerFast:
         ) from error
 
 
-def _load_gguf(path: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+def _load_gguf(path: Path, how: How) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     """A plain model of `dtype` with the file's weights unpacked, so that it can be trained and saved."""
     if not path.is_file():
         raise ClarifyError(f"No model {str(path)!r}: looked for that file. Check the path.")
     if importlib.util.find_spec("gguf") is None:
         raise ClarifyError('Reading a .gguf file needs the gguf package: pip install "clarify-rl[gguf]"')
+    if "quantization_config" in how:
+        raise ClarifyError(f"{path} is quantised in a way of its own, so model.quantization does not go with it.")
     # Newer versions of transformers keep the weights packed unless told otherwise; older ones always unpack them.
     config = getattr(transformers, "GgufConfig", None)
     options = {"quantization_config": config(dequantize=True)} if config else {}
     folder, name = str(path.parent), path.name
-    model = _load_pretrained(folder, dtype, gguf_file=name, **options)
+    model = _load_pretrained(folder, gguf_file=name, **how, **options)
     if quantizer := getattr(model, "hf_quantizer", None):
         # Nothing is packed any more; with this mark left on, the model could be neither trained nor saved.
         quantizer.remove_quantization_config(model)
     return model, cast(PreTrainedTokenizerFast, AutoTokenizer.from_pretrained(folder, gguf_file=name))
 
 
-def _load_adapter(folder: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+def _load_adapter(folder: Path, how: How) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     """The adapter on its base. Its own tokenizer, where it has one, is the one that it was trained with."""
     from peft import PeftModel
 
@@ -186,7 +223,7 @@ def _load_adapter(folder: Path, dtype: torch.dtype) -> tuple[PreTrainedModel, Pr
     if not base:
         raise ClarifyError(f"{folder}/adapter_config.json names no base_model_name_or_path. Add the base model's path.")
     try:
-        model, tokenizer = _load_plain(base, dtype)
+        model, tokenizer = _load_plain(base, how)
     except ClarifyError as error:
         raise ClarifyError(f"The base of the adapter {folder} cannot be loaded. {error}") from error
     if (folder / "tokenizer.json").is_file():

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallba
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, get_last_checkpoint
 
 from clarify_rl.errors import ConfigError
+from clarify_rl.training.adapters import ADAPTER, merged
 
 COMPLETE = "COMPLETE"
 
@@ -72,8 +73,9 @@ def newest_checkpoint(folder: Path) -> str | None:
 def save_model(model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> Path:
     """Writes a plain causal LM with its tokenizer; an adapter is kept beside it in `adapter/` and merged into it."""
     if isinstance(model, PeftModel):
-        model.save_pretrained(str(folder / "adapter"))
-        model = model.merge_and_unload()
+        model.save_pretrained(str(folder / ADAPTER), selected_adapters=["default"])  # without TRL's copy, the reference
+        tokenizer.save_pretrained(str(folder / ADAPTER))
+        model = merged(model, folder / ADAPTER)
     model.save_pretrained(str(folder))
     tokenizer.save_pretrained(str(folder))
     return folder

@@ -26,10 +26,11 @@ from clarify_rl.policies.hf import HFPolicy
 from clarify_rl.policies.models import LoadedModel
 from clarify_rl.seeds import derive_seed
 from clarify_rl.store import Run
+from clarify_rl.training.adapters import CHECKED, CheckStart, adapter_for, naming
 from clarify_rl.training.checkpoints import MarkComplete, check_saving, newest_checkpoint, save_model
 from clarify_rl.training.progress import RecordProgress
 from clarify_rl.training.rollout_metrics import rollout_metrics
-from clarify_rl.training.sft import lora_config, trainer_config
+from clarify_rl.training.sft import trainer_config
 from clarify_rl.types import Episode, Pool, Variant
 
 
@@ -227,17 +228,19 @@ def train_grpo(
     run.drop_episodes("rl", from_step=step)
     run.drop_metrics("rl", from_step=step + 1)
     rollouts = Rollouts(variants, pool, chat, limits, run, config.seed, config.env.max_failed_share)
-    trainer = DialogueGRPOTrainer(
-        rollouts=rollouts,
-        model=loaded.model,
-        reward_funcs=[reward_function(item.use.rpartition(":")[2], i) for i, item in enumerate(config.rewards)],
-        args=grpo_config(config, section, checkpoints),
-        train_dataset=prompt_dataset(variants, chat),
-        processing_class=loaded.tokenizer,
-        peft_config=lora_config("rl.lora", section.lora),
-        callbacks=[RecordProgress(run, "rl", SHOWN, lambda: rollouts.numbers), MarkComplete()],
-    )
+    with naming("rl.lora"):
+        trainer = DialogueGRPOTrainer(
+            rollouts=rollouts,
+            model=loaded.model,
+            reward_funcs=[reward_function(item.use.rpartition(":")[2], i) for i, item in enumerate(config.rewards)],
+            args=grpo_config(config, section, checkpoints),
+            train_dataset=prompt_dataset(variants, chat),
+            processing_class=loaded.tokenizer,
+            peft_config=adapter_for("rl.lora", section.lora, loaded.model),
+            callbacks=[RecordProgress(run, "rl", SHOWN, lambda: rollouts.numbers), MarkComplete()],
+        )
     trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(CheckStart(trainer, [chat.prompt_ids(variant) for variant in variants[:CHECKED]]))
     trainer.train(resume_from_checkpoint=newest)
     return save_model(trainer.model, loaded.tokenizer, run.model_folder("rl"))
 

@@ -22,6 +22,7 @@ from clarify_rl.dialogue.episodes import DialogueLimits
 from clarify_rl.errors import ConfigError
 from clarify_rl.policies.models import LoadedModel
 from clarify_rl.store import Run
+from clarify_rl.training.adapters import CHECKED, CheckStart, adapter_for, naming
 from clarify_rl.training.checkpoints import MarkComplete, newest_checkpoint, save_model
 from clarify_rl.training.critic import SaveCritic, attach, make_critic
 from clarify_rl.training.gae import at_last_token, clipped_squares, explained_variance, gae, mean_and_std
@@ -35,7 +36,6 @@ from clarify_rl.training.grpo import (
     trim,
 )
 from clarify_rl.training.progress import RecordProgress
-from clarify_rl.training.sft import lora_config
 from clarify_rl.types import Episode, Pool, Variant
 
 Batch = dict[str, Any]  # Any: TRL's tensors and scalars, by its own names
@@ -180,18 +180,20 @@ def train_ppo(
     run.drop_episodes("rl", from_step=step)
     run.drop_metrics("rl", from_step=step + 1)
     rollouts = Rollouts(variants, pool, chat, limits, run, config.seed, config.env.max_failed_share)
-    trainer = DialoguePPOTrainer(
-        options=section.ppo,
-        rollouts=rollouts,
-        model=loaded.model,
-        reward_funcs=[reward_function(item.use.rpartition(":")[2], i) for i, item in enumerate(config.rewards)],
-        args=ppo_config(config, section, checkpoints),
-        train_dataset=prompt_dataset(variants, chat),
-        processing_class=loaded.tokenizer,
-        peft_config=lora_config("rl.lora", section.lora),
-        callbacks=[RecordProgress(run, "rl", _SHOWN, lambda: rollouts.numbers)],
-    )
+    with naming("rl.lora"):
+        trainer = DialoguePPOTrainer(
+            options=section.ppo,
+            rollouts=rollouts,
+            model=loaded.model,
+            reward_funcs=[reward_function(item.use.rpartition(":")[2], i) for i, item in enumerate(config.rewards)],
+            args=ppo_config(config, section, checkpoints),
+            train_dataset=prompt_dataset(variants, chat),
+            processing_class=loaded.tokenizer,
+            peft_config=adapter_for("rl.lora", section.lora, loaded.model),
+            callbacks=[RecordProgress(run, "rl", _SHOWN, lambda: rollouts.numbers)],
+        )
     trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(CheckStart(trainer, [chat.prompt_ids(variant) for variant in variants[:CHECKED]]))
     for callback in (SaveCritic(trainer.critic), MarkComplete()):  # a checkpoint is complete when it has its critic
         trainer.add_callback(callback)
     if newest:

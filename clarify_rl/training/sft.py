@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from peft import LoraConfig
 from transformers import EarlyStoppingCallback, PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
@@ -16,6 +15,7 @@ from clarify_rl.config import Options, SFTSection
 from clarify_rl.errors import ConfigError
 from clarify_rl.policies.models import LoadedModel
 from clarify_rl.store import Run
+from clarify_rl.training.adapters import CheckStart, adapter_for, naming
 from clarify_rl.training.checkpoints import MarkComplete, check_saving, newest_checkpoint, save_model
 from clarify_rl.training.progress import RecordProgress, no_extra
 from clarify_rl.types import Episode
@@ -31,20 +31,22 @@ def train_sft(
 ) -> Path:
     """Trains until the held-out loss stops falling, and writes the best checkpoint to the run's models/sft."""
     checkpoints = run.folder / "checkpoints" / "sft"
-    trainer = SFTTrainer(
-        model=loaded.model,
-        args=sft_config(section, checkpoints, seed),
-        train_dataset=to_dataset(demonstrations),
-        eval_dataset=to_dataset(held_out),
-        processing_class=loaded.tokenizer,
-        peft_config=lora_config("sft.lora", section.lora),
-        callbacks=[
-            RecordProgress(run, "sft", {"loss": "train/loss", "held-out loss": "eval/loss"}, no_extra),
-            EarlyStoppingCallback(section.patience),
-            MarkComplete(),
-        ],
-    )
+    with naming("sft.lora"):
+        trainer = SFTTrainer(
+            model=loaded.model,
+            args=sft_config(section, checkpoints, seed),
+            train_dataset=to_dataset(demonstrations),
+            eval_dataset=to_dataset(held_out),
+            processing_class=loaded.tokenizer,
+            peft_config=adapter_for("sft.lora", section.lora, loaded.model),
+            callbacks=[
+                RecordProgress(run, "sft", {"loss": "train/loss", "held-out loss": "eval/loss"}, no_extra),
+                EarlyStoppingCallback(section.patience),
+                MarkComplete(),
+            ],
+        )
     trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(CheckStart(trainer))
     newest = newest_checkpoint(checkpoints)
     run.drop_metrics("sft", from_step=int(newest.rpartition("-")[2]) + 1 if newest else 0)
     trainer.train(resume_from_checkpoint=newest)
@@ -65,16 +67,6 @@ def to_dataset(episodes: Sequence[Episode]) -> Dataset:
             "assistant_masks": [[0] * len(episode.prompt_ids) + list(episode.policy_mask) for episode in episodes],
         }
     )
-
-
-def lora_config(where: str, options: Options | None) -> LoraConfig | None:
-    """peft's configuration of an adapter; None for full weights. Raises ConfigError for an option that peft refuses."""
-    if options is None:
-        return None
-    try:
-        return LoraConfig(**options)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{where}: {error}. These options are those of peft's LoraConfig") from error
 
 
 def trainer_config(kind: type[Any], where: str, options: Options, out: Path, seed: int) -> Any:  # Any: TRL's classes

@@ -126,6 +126,18 @@ def test_ppo_takes_the_place_of_grpo(folder: Path, capsys: pytest.CaptureFixture
     assert json.loads((run / "comparison.json").read_text(encoding="utf-8"))["checkpoints"] == ["base", "rl"]
 
 
+def test_rl_goes_on_with_sfts_adapter_and_it_is_exported(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lora = ["sft.lora.r=4", "sft.lora.target_modules=all-linear", "rl.lora=continue", "rl.trainer.max_steps=1"]
+    for stage in ("data", "sft", "rl"):
+        assert main([stage, "tiny.yaml", "name=lora", "rl.trainer.beta=0.1", *lora]) == 0
+    assert "GRPO from runs/lora/models/sft/adapter on 8 variants" in capsys.readouterr().out
+    assert main(["export", "runs/lora/models/rl", "--adapter", "--out", "adapter"]) == 0
+    assert "its base is" in capsys.readouterr().out
+    assert {"adapter_config.json", "adapter_model.safetensors", "tokenizer.json"} <= {
+        path.name for path in (folder / "adapter").iterdir()
+    }
+
+
 def test_several_runs_are_compared_side_by_side(folder: Path, second: Path) -> None:
     assert main(["compare", "runs/first", "runs/second"]) == 2
     assert main(["compare", "runs/first", "runs/second", "--out", "runs/first"]) == 2
