@@ -173,6 +173,20 @@ class RLSection(_Section):
     lora: Lora = None
 
 
+class LearnersConfig(_Section):
+    """How many processes train in the RL stage. Above 1, Ray Train spreads them, with gloo on CPUs and nccl on GPUs.
+
+    Each learner plays and trains on a batch of its own, as `rl.trainer` sizes it, with `env.workers` of its own, so the
+    batch of an update is `count` times as large. `gpus` of each: by default 1 where there are `count`, else 0.
+    `restarts`: how often in a row, without a new checkpoint, a lost learner starts all of them from the newest one.
+    """
+
+    count: int = Field(1, ge=1)
+    cpus: float = Field(1.0, gt=0.0)
+    gpus: int | None = Field(None, ge=0)
+    restarts: int = Field(3, ge=0)
+
+
 class EvalConfig(_Section):
     """`temperature` 0 is greedy. `batch_size` episodes run at once.
 
@@ -223,6 +237,7 @@ class Config(_Section):
     rewards: tuple[RewardConfig, ...] = (RewardConfig(use="pass_rate"),)
     sft: SFTSection | None = SFTSection()
     rl: RLSection | None = RLSection()
+    learners: LearnersConfig = LearnersConfig()
     eval: EvalConfig = EvalConfig()
     pretrain: PretrainConfig = PretrainConfig()
 

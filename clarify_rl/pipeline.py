@@ -196,15 +196,26 @@ def sft(config: Config, run: Run) -> None:
 
 def rl(config: Config, run: Run) -> None:
     """Optimises asking and coding together from the SFT checkpoint (without one, the base model), writes models/rl."""
+    algorithm = (config.rl or RLSection()).algorithm.upper()
+    by = f" by {config.learners.count} learners" if config.learners.count > 1 else ""
+    start, count = rl_start(config, run.folder), len(run.read_variants("rl"))
+    say(f"[bold]rl[/bold]: {algorithm}{by} from {start} on {count} variants -> {run.model_folder('rl')}")
+    if config.learners.count > 1:
+        from clarify_rl.launch.learners import train_on_learners
+
+        train_on_learners(learn, config, say)
+    else:
+        learn(config, run)
+
+
+def learn(config: Config, run: Run) -> None:
+    """The RL stage as one process does it: the only one, or each of several learners."""
     from clarify_rl.training.grpo import train_grpo
     from clarify_rl.training.ppo import train_ppo
 
-    algorithm = (config.rl or RLSection()).algorithm
-    train = {"grpo": train_grpo, "ppo": train_ppo}[algorithm]
-    start = rl_start(config, run.folder)
-    loaded = load(config, start)
+    train = {"grpo": train_grpo, "ppo": train_ppo}[(config.rl or RLSection()).algorithm]
+    loaded = load(config, rl_start(config, run.folder))
     variants = run.read_variants("rl")
-    say(f"[bold]rl[/bold]: {algorithm.upper()} from {start} on {len(variants)} variants -> {run.model_folder('rl')}")
     with open_pool(config, run) as pool:
         train(loaded, variants, pool, chat_for(config, loaded), dialogue_limits(config, loaded), config, run)
 

@@ -2,7 +2,7 @@
 
 Its files:
 
-    config.yaml run.json lock        what was asked for, by which command, with which versions on which hardware
+    config.yaml run.json lock*       what was asked for, by which command, with which versions on which hardware
     data/NAME.jsonl                  variants, one a line
     models/NAME/                     checkpoints that any transformers loads
     episodes/NAME.jsonl              every episode, with ids, mask, scores, tests, answers and seed
@@ -19,6 +19,7 @@ import os
 import platform
 import shlex
 import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -35,11 +36,14 @@ _PACKAGES = ("clarify-rl", "torch", "transformers", "trl", "peft", "accelerate",
 
 
 class Run:
-    """One run folder, locked while it is open. `Run.create` and `Run.resume` check its configuration."""
+    """One run folder, locked while it is open. `Run.create` and `Run.resume` check its configuration.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._lock = _take_lock(folder)
+    Where several learners share a run (`Run.share`), the first one writes; the same calls do nothing in the others.
+    """
+
+    def __init__(self, folder: Path, *, lock: str = "lock", writes: bool = True, wait_s: float = 0.0) -> None:
+        self.folder, self.writes = folder, writes
+        self._lock = _take_lock(folder / lock, wait_s)
 
     @classmethod
     def create(cls, folder: Path, config_yaml: str, command: Sequence[str]) -> Run:
@@ -69,6 +73,20 @@ class Run:
                 "prints, or start a new run with name=..."
             )
         return run
+
+    @classmethod
+    def share(cls, folder: Path, rank: int, *, wait_s: float = 120.0) -> Run:
+        """The run that another process holds, for one of its learners.
+
+        Waits for the learner of the same rank that a crash may have left over to end: two would mix their episodes.
+        Raises RunFolderError when the folder is not to be seen from here.
+        """
+        if not (folder / "config.yaml").exists():
+            raise RunFolderError(
+                f"Learner {rank}, on {platform.node()}, does not see the run folder {folder}. Learners on several "
+                "machines need one that all of them share: out=/path/on/shared/storage/{name}"
+            )
+        return cls(folder, lock=f"lock.learner-{rank}", writes=rank == 0, wait_s=wait_s)
 
     def __enter__(self) -> Run:
         return self
@@ -108,6 +126,8 @@ class Run:
 
     def add_episodes(self, name: str, episodes: Iterable[Episode], *, step: int | None = None) -> None:
         """Appends episodes before anyone uses them; each refers to its variant by id."""
+        if not self.writes:
+            return
         path = self.folder / "episodes" / f"{name}.jsonl"
         path.parent.mkdir(exist_ok=True)
         with path.open("a") as file:
@@ -125,6 +145,8 @@ class Run:
         self._drop_rows(self.folder / "episodes" / f"{name}.jsonl", lambda row: _number(row.get("step")) < from_step)
 
     def add_metrics(self, stage: str, step: int, metrics: Metrics) -> None:
+        if not self.writes:
+            return
         with (self.folder / "metrics.jsonl").open("a") as file:
             file.write(json.dumps({"stage": stage, "step": step, **metrics}) + "\n")
 
@@ -139,7 +161,7 @@ class Run:
     def note(self, key: str, text: str) -> None:
         """Writes down one more fact about this run, beside its versions and hardware."""
         known = self.info()
-        if text and known.get(key) != text:
+        if self.writes and text and known.get(key) != text:
             write_atomically(self.folder / "run.json", json.dumps({**known, key: text}, indent=1) + "\n")
 
     def info(self) -> dict[str, str]:
@@ -147,7 +169,7 @@ class Run:
         return {key: str(value) for key, value in json.loads((self.folder / "run.json").read_text()).items()}
 
     def _drop_rows(self, path: Path, keep: object) -> None:
-        if path.exists():
+        if self.writes and path.exists():
             rows = [row for row in read_rows(path) if keep(row)]  # type: ignore[operator] # a rule given above
             write_atomically(path, "".join(json.dumps(row) + "\n" for row in rows))
 
@@ -178,14 +200,19 @@ def write_atomically(path: Path, text: str) -> None:
     temporary.replace(path)
 
 
-def _take_lock(folder: Path) -> IO[str]:
-    file = (folder / "lock").open("a")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        raise RunFolderError(f"{folder} is in use by another process. Wait for it, or choose name=...") from None
-    return file
+def _take_lock(path: Path, wait_s: float = 0.0) -> IO[str]:
+    file, deadline = path.open("a"), time.monotonic() + wait_s
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return file
+        except OSError:
+            if time.monotonic() >= deadline:
+                file.close()
+                raise RunFolderError(
+                    f"{path.parent} is in use by another process. Wait for it, or choose name=..."
+                ) from None
+        time.sleep(0.2)
 
 
 def _number(value: object) -> float:

@@ -60,7 +60,27 @@ def check_saving(where: str, args: TrainingArguments, steps_per_batch: int = 1) 
 
 
 def newest_checkpoint(folder: Path) -> str | None:
-    """The newest complete checkpoint in `folder`, or None. Removes what a crash left incomplete."""
+    """The newest complete checkpoint in `folder`, or None. Removes what a crash left incomplete.
+
+    Of several learners the first one looks, and tells the others.
+    """
+    found = [_look(folder) if is_first() else None]
+    if torch.distributed.is_initialized():
+        torch.distributed.broadcast_object_list(found, device=_device())
+    return found[0]
+
+
+def is_first() -> bool:
+    """Whether this process is the only learner, or the one among several that writes."""
+    return not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
+
+
+def _device() -> torch.device:
+    """Where the learners' messages to each other go through: NCCL sends from GPUs only."""
+    return torch.device("cuda" if torch.distributed.get_backend() == "nccl" else "cpu")
+
+
+def _look(folder: Path) -> str | None:
     if not folder.is_dir():
         return None
     for broken in folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*"):
@@ -71,7 +91,12 @@ def newest_checkpoint(folder: Path) -> str | None:
 
 
 def save_model(model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> Path:
-    """Writes a plain causal LM with its tokenizer; an adapter is kept beside it in `adapter/` and merged into it."""
+    """Writes a plain causal LM with its tokenizer; an adapter is kept beside it in `adapter/` and merged into it.
+
+    Of several learners, whose weights are equal, the first one writes.
+    """
+    if not is_first():
+        return folder
     if isinstance(model, PeftModel):
         model.save_pretrained(str(folder / ADAPTER), selected_adapters=["default"])  # without TRL's copy, the reference
         tokenizer.save_pretrained(str(folder / ADAPTER))

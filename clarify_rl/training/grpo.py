@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import gather_object
 from datasets import Dataset
 from torch.utils.data import Sampler
 from transformers import PrinterCallback
@@ -36,7 +37,10 @@ from clarify_rl.types import Episode, Pool, Variant
 
 @dataclass
 class Rollouts:
-    """Runs one generation batch of episodes, keeps them on disk, and remembers their numbers for the log."""
+    """Runs one generation batch of episodes, keeps them on disk, and remembers their numbers for the log.
+
+    Every learner plays a batch of its own; what is kept, counted and judged is the episodes of all of them.
+    """
 
     variants: Sequence[Variant]
     pool: Pool
@@ -61,9 +65,10 @@ class Rollouts:
             chat=self.chat,
             limits=self.limits,
         )
-        self.run.add_episodes("rl", episodes, step=step)
-        self.numbers = {**rollout_metrics(episodes), "time/rollout_s": time.monotonic() - started}
-        self._stop_if_failing(episodes)
+        everyones: list[Episode] = gather_object(episodes)  # in the order of the learners
+        self.run.add_episodes("rl", everyones, step=step)
+        self.numbers = {**rollout_metrics(everyones), "time/rollout_s": time.monotonic() - started}
+        self._stop_if_failing(everyones)
         return episodes
 
     def _policy(self, trainer: DialogueGRPOTrainer) -> HFPolicy:
@@ -75,9 +80,9 @@ class Rollouts:
         )
 
     def _stop_if_failing(self, episodes: Sequence[Episode]) -> None:
-        failed = [episode for episode in episodes if not episode.measured]
+        failed = [episode for episode in episodes if not episode.measured or episode.reward is None]
         if len(failed) > self.max_failed_share * len(episodes):
-            first = failed[0].failure or (failed[0].execution and failed[0].execution.detail)
+            first = _why_unmeasured(failed[0])
             raise ClarifyError(
                 f"{len(failed)} of {len(episodes)} episodes could not be measured, more than env.max_failed_share="
                 f"{self.max_failed_share}. The first: {first}. "
@@ -85,22 +90,29 @@ class Rollouts:
             )
 
 
+def _why_unmeasured(episode: Episode) -> str:
+    if not episode.measured:
+        return episode.failure or (episode.execution.detail if episode.execution else "")
+    score = next(score for score in episode.scores if score.value is None)
+    return f"reward {score.name}: {score.why or 'it returned None'}"
+
+
 class EpochSampler(Sampler[int]):
     """TRL's order of prompts, made anew for each epoch from its number: a resumed run reads on in the same order.
 
     TRL's own draws each epoch's order from a generator that no checkpoint holds, so a run that is resumed in a later
-    epoch would see the first epoch's order again.
+    epoch would see the first epoch's order again. `epoch` is asked at the start of each: `set_epoch`, by which others
+    tell a sampler, does not arrive where several learners go on in the middle of one.
     """
 
-    def __init__(self, order: Any, seed: int) -> None:  # Any: TRL's RepeatSampler has no types
+    def __init__(self, order: Any, seed: int, epoch: Callable[[], int]) -> None:  # Any: TRL's sampler has no types
         self.order = order
         self.seed = seed
-
-    def set_epoch(self, epoch: int) -> None:
-        if self.order.shuffle:
-            self.order.generator.manual_seed(derive_seed(self.seed, "epoch", epoch))
+        self.epoch = epoch
 
     def __iter__(self) -> Iterator[int]:
+        if self.order.shuffle:
+            self.order.generator.manual_seed(derive_seed(self.seed, "epoch", self.epoch()))
         yield from self.order
 
     def __len__(self) -> int:
@@ -121,7 +133,7 @@ class DialogueGRPOTrainer(GRPOTrainer):
         super().__init__(*args, rollout_func=_rollout, **kwargs)
 
     def _get_train_sampler(self, dataset: Dataset | None = None) -> Sampler[int]:
-        return EpochSampler(super()._get_train_sampler(dataset), self.args.seed)
+        return EpochSampler(super()._get_train_sampler(dataset), self.args.seed, lambda: int(self.state.epoch or 0))
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:  # Any: TRL's own types
         self._rows = [row["variant_index"] for row in inputs]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import gather_object
 from transformers import PrinterCallback
 from trl import GRPOConfig
 
@@ -23,7 +24,7 @@ from clarify_rl.errors import ConfigError
 from clarify_rl.policies.models import LoadedModel
 from clarify_rl.store import Run
 from clarify_rl.training.adapters import CHECKED, CheckStart, adapter_for, naming
-from clarify_rl.training.checkpoints import MarkComplete, newest_checkpoint, save_model
+from clarify_rl.training.checkpoints import MarkComplete, is_first, newest_checkpoint, save_model
 from clarify_rl.training.critic import SaveCritic, attach, make_critic
 from clarify_rl.training.gae import at_last_token, clipped_squares, explained_variance, gae, mean_and_std
 from clarify_rl.training.grpo import (
@@ -112,12 +113,14 @@ class DialoguePPOTrainer(DialogueGRPOTrainer):
         self, came: torch.Tensor, values: torch.Tensor, mask: torch.Tensor, mean: torch.Tensor, std: torch.Tensor
     ) -> None:
         """Hands on what this batch says about the critic, judged by the rewards that came, not by its own estimates."""
-        explained = explained_variance(values, came, mask)
+        own = mask.bool()
+        all_values, all_came = (torch.tensor(gather_object(each[own].tolist())) for each in (values, came))
+        explained = explained_variance(all_values, all_came, torch.ones_like(all_came))
         self._rollouts.numbers = {
             **self._rollouts.numbers,
             "train/advantage_mean": mean.item(),
             "train/advantage_std": std.item(),
-            "train/value_mean": float(values.sum() / mask.sum().clamp(min=1)),
+            "train/value_mean": float(all_values.sum() / max(1, len(all_values))),
             **({} if explained is None else {"train/explained_variance": explained}),
         }
 
@@ -200,7 +203,8 @@ def train_ppo(
         trainer.critic.load(Path(newest))
     trainer.train(resume_from_checkpoint=newest)
     folder = save_model(trainer.model, loaded.tokenizer, run.model_folder("rl"))
-    trainer.critic.save(folder)
+    if is_first():
+        trainer.critic.save(folder)
     return folder
 
 

@@ -166,7 +166,7 @@ def mean_reward(episodes: Sequence[Episode], variant: Variant) -> float:
 
 def test_an_unmeasured_episode_has_no_advantage_and_leaves_its_neighbours_theirs(run: Run, seen: list[Seen]) -> None:
     lost = RewardSpec(f"{PLUGINS}:LostAt", 1.0, {"ending": "/1"})
-    episodes = train(run, [UNCLEAR, CLEAR], config((*SPEC.rewards, lost), scale_rewards="none"))
+    episodes = train(run, [UNCLEAR, CLEAR], config((*SPEC.rewards, lost), failing=0.2, scale_rewards="none"))
     assert [episode.reward is None for episode in episodes] == [False, True, *[False] * 6]
     for row, episode in enumerate(matched(seen[0], episodes)):
         advantage = seen[0].inputs["advantages"][row].item()
@@ -190,6 +190,11 @@ def test_too_many_failures_stop_the_run_and_say_what_to_do(run: Run, seen: list[
     with pytest.raises(ClarifyError, match=r"4 of 8 episodes could not be measured.*max_failed_share=0\.1.*--resume"):
         train(run, [FAILING, CLEAR], config(), context_tokens=500)
     assert len(rolled_out(run)) == 8
+
+
+def test_a_reward_that_measures_nothing_stops_the_run_and_is_named(run: Run, seen: list[Seen]) -> None:
+    with pytest.raises(ClarifyError, match=r"8 of 8 episodes.*The first: reward raises: KeyError: 'no such column'"):
+        train(run, [UNCLEAR, CLEAR], config((RewardSpec(f"{PLUGINS}:raises"),)))
 
 
 def test_a_step_changes_the_weights_and_writes_metrics_and_a_model(run: Run, seen: list[Seen]) -> None:

@@ -13,29 +13,25 @@ from clarify_rl.training.checkpoints import COMPLETE, MarkComplete, check_saving
 from clarify_rl.training.grpo import EpochSampler
 
 
-def order(shuffle: bool = True) -> EpochSampler:
-    return EpochSampler(RepeatSampler(range(20), mini_repeat_count=2, batch_size=4, shuffle=shuffle, seed=1), seed=1)
-
-
-def read(sampler: EpochSampler, epoch: int) -> list[int]:
-    sampler.set_epoch(epoch)
-    return list(sampler)
+def read(*epochs: int, shuffle: bool = True) -> list[list[int]]:
+    """What one sampler yields in these epochs, one after another."""
+    order = RepeatSampler(range(20), mini_repeat_count=2, batch_size=4, shuffle=shuffle, seed=1)
+    left = list(epochs)
+    sampler = EpochSampler(order, seed=1, epoch=lambda: left.pop(0))
+    assert len(sampler) == 40
+    return [list(sampler) for _ in epochs]
 
 
 def test_a_later_epoch_has_the_same_order_whether_or_not_the_earlier_ones_were_read() -> None:
-    through, resumed = order(), order()
-    assert [read(through, epoch) for epoch in range(3)][2] == read(resumed, 2)
+    assert read(0, 1, 2)[2] == read(2)[0]
 
 
 def test_each_epoch_has_an_order_of_its_own() -> None:
-    sampler = order()
-    assert len({tuple(read(sampler, epoch)) for epoch in range(4)}) == 4
+    assert len(set(map(tuple, read(0, 1, 2, 3)))) == 4
 
 
 def test_data_that_are_not_shuffled_keep_their_order() -> None:
-    sampler = order(shuffle=False)
-    assert read(sampler, 0) == read(sampler, 1) == [index for index in range(20) for _ in range(2)]
-    assert len(sampler) == 40
+    assert read(0, 1, shuffle=False) == [[index for index in range(20) for _ in range(2)]] * 2
 
 
 def checkpoint(folder: Path, step: int) -> Path:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -188,3 +189,25 @@ def test_the_command_and_the_versions_are_kept(run: Run) -> None:
     info = json.loads((run.folder / "run.json").read_text(encoding="utf-8"))
     assert info["command"] == "clarify-rl run demo"
     assert {"python", "torch", "processor", "cores"} <= info.keys()
+
+
+def test_of_several_learners_only_the_first_one_writes(tmp_path: Path) -> None:
+    with Run.create(tmp_path, "seed: 0\n", COMMAND), Run.share(tmp_path, 0) as first, Run.share(tmp_path, 1) as second:
+        for learner in (first, second):
+            learner.add_episodes("rl", [EPISODE], step=0)
+            learner.add_metrics("rl", 1, {"train/loss": 0.5})
+        second.drop_episodes("rl")
+        second.drop_metrics("rl")
+        second.note("environment", "elsewhere")
+        assert first.read_episodes("rl", [EPISODE.variant]) == [EPISODE]
+        assert len(first.read_metrics()) == 1
+        assert "environment" not in first.info()
+
+
+def test_a_learner_waits_for_the_one_before_it_to_end(tmp_path: Path) -> None:
+    with Run.create(tmp_path, "seed: 0\n", COMMAND):
+        left_over = Run.share(tmp_path, 0)
+        threading.Timer(0.5, left_over.close).start()
+        Run.share(tmp_path, 0, wait_s=30.0).close()
+        with Run.share(tmp_path, 0), pytest.raises(RunFolderError, match="in use by another process"):
+            Run.share(tmp_path, 0, wait_s=0.1)

@@ -1,0 +1,1 @@
+"""Where a run happens besides this process: several learners of one run."""

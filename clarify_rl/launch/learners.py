@@ -1,0 +1,222 @@
+"""Data-parallel learners: the RL stage on several processes by Ray Train, on this machine or on a cluster.
+
+Each learner runs the stage as one process would, with a batch and environments of its own, and torch averages their
+gradients. The driver, which holds the run's lock, starts them, shows the numbers of the first one, and starts all of
+them again when one is lost: they go on from the newest complete checkpoint in the run folder.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+import ray.train
+from ray.exceptions import RayActorError
+from ray.train.torch import TorchConfig
+from ray.train.v2._internal.exceptions import RayTrainError
+from ray.train.v2.api.config import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
+from ray.train.v2.api.exceptions import TrainingFailedError, WorkerGroupError
+from ray.train.v2.torch.torch_trainer import TorchTrainer
+from tqdm.auto import tqdm
+
+from clarify_rl.config import Config
+from clarify_rl.errors import ClarifyError
+from clarify_rl.store import Run, read_rows
+
+Train = Callable[[Config, Run], None]
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What each learner is sent: the stage, its configuration, and the folder in which relative paths begin."""
+
+    train: Train
+    config: Config
+    run_folder: Path
+    start_folder: Path
+
+
+def train_on_learners(train: Train, config: Config, say: Callable[[str], object]) -> None:
+    """Runs `train(config, run)` in `config.learners.count` processes; the first one's `run` writes.
+
+    Raises ClarifyError: one that a learner raised, or when learners are lost again and again without progress.
+    """
+    wanted = config.learners
+    task = _Task(train, config, config.folder.resolve(), Path.cwd())
+    with _connected(wanted.count * (wanted.cpus + max(1, config.env.workers))), _progress(task):
+        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call] # Ray has no types here
+        gpus = _gpus(wanted.gpus, wanted.count, resources)
+        _warn_of_waiting(config, gpus, resources, say)
+        lost, newest = 0, _newest(task.run_folder)
+        while why := _attempt(task, gpus):
+            before, newest = newest, _newest(task.run_folder)
+            lost = lost + 1 if newest == before else 1
+            if lost > wanted.restarts:
+                raise ClarifyError(
+                    f"Learners were lost {lost} times in a row without a new checkpoint. The last: {why}. "
+                    f"{task.run_folder} keeps what was done; mend the cause, then --resume."
+                )
+            say(f"[yellow]{why}. All learners go on from {newest or 'the start'}.[/yellow]")
+
+
+def _attempt(task: _Task, gpus: int) -> str:
+    """Trains to the end: "". Or says which learner was lost, and why; a ClarifyError of a learner is raised."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        _trainer(task, gpus).fit()
+    except WorkerGroupError as error:
+        _raise_if_it_would_come_again(error)
+        return _cause(error.worker_failures)
+    except TrainingFailedError as error:
+        return f"Ray Train failed: {error}"
+    except RayActorError as error:
+        if "exit_actor" in str(error):  # Ray Train catches Ctrl-C, ends the learners, and then its own controller
+            raise KeyboardInterrupt from None
+        return f"Ray Train's controller was lost: {error}"
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, handler)
+    return ""
+
+
+def _trainer(task: _Task, gpus: int) -> TorchTrainer:
+    # Ray Train would move each learner into a folder of its own, where no relative path of the configuration is right.
+    os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
+    resources = {"CPU": task.config.learners.cpus, **({"GPU": gpus} if gpus else {})}
+    return TorchTrainer(
+        _learn,
+        train_loop_config={"task": task},
+        scaling_config=ScalingConfig(
+            num_workers=task.config.learners.count,
+            use_gpu=gpus > 0,
+            resources_per_worker=resources,
+            placement_strategy="SPREAD",
+        ),
+        torch_config=TorchConfig(),
+        run_config=RunConfig(
+            name="rl",
+            storage_path=str(task.run_folder / "ray"),
+            # Ray Train would try a mistake of the user again, too; what may be tried again is decided above.
+            failure_config=FailureConfig(max_failures=0),
+            logging_config=LoggingConfig("ERROR"),
+        ),
+    )
+
+
+def _learn(sent: Mapping[str, _Task]) -> None:
+    """What runs in each learner. torch's process group is there already."""
+    task = sent["task"]
+    if task.start_folder.is_dir():
+        os.chdir(task.start_folder)
+    with Run.share(task.run_folder, ray.train.get_context().get_world_rank()) as run:
+        task.train(task.config, run)
+
+
+def _raise_if_it_would_come_again(error: WorkerGroupError) -> None:
+    """Raises a learner's own message to the user, or `error` for a fault of the program, which has its traceback."""
+    for failure in error.worker_failures.values():
+        if isinstance(failure, ClarifyError):
+            raise failure from None
+    # A process that died, and what its peers, the network or a GPU then say, is worth another attempt.
+    if not any(
+        isinstance(failure, (RayTrainError, RuntimeError, OSError)) for failure in error.worker_failures.values()
+    ):
+        raise error
+
+
+def _cause(failures: Mapping[int, Exception]) -> str:
+    """Which learner was lost first, and why: where a process died, what its peers say about it is no cause."""
+    died = [rank for rank, failure in failures.items() if isinstance(failure, RayTrainError)]
+    rank = min(died or failures)
+    text = str(failures[rank]).strip().splitlines()
+    return f"Learner {rank} was lost ({type(failures[rank]).__name__}: {text[0] if text else 'no message'})"
+
+
+def _gpus(wanted: int | None, count: int, resources: Mapping[str, float]) -> int:
+    """GPUs of each learner."""
+    return int(resources.get("GPU", 0) >= count) if wanted is None else wanted
+
+
+def _warn_of_waiting(config: Config, gpus: int, resources: Mapping[str, float], say: Callable[[str], object]) -> None:
+    """Says so when the cluster must grow before the learners can start; Ray Train waits without a word."""
+    wanted = config.learners
+    needed = {"CPU": wanted.count * wanted.cpus, "GPU": wanted.count * gpus}
+    short = [
+        f"{needed[name]:g} {name}s of {resources.get(name, 0):g}"
+        for name in needed
+        if needed[name] > resources.get(name, 0)
+    ]
+    if short:
+        say(f"[yellow]The learners need {' and '.join(short)} in this cluster, and wait until there are more.[/yellow]")
+
+
+def _newest(run_folder: Path) -> str:
+    """The newest complete checkpoint of the stage by its name, or ""."""
+    complete = (run_folder / "checkpoints" / "rl").glob("checkpoint-*/COMPLETE")
+    names = (path.parent.name for path in complete)
+    return max(names, key=lambda name: int(name.rpartition("-")[2]), default="")
+
+
+@contextmanager
+def _connected(cpus: float) -> Iterator[None]:
+    """A Ray to run on: the one that is connected, the cluster that RAY_ADDRESS names, or a local one for this stage."""
+    if ray.is_initialized():
+        yield
+        return
+    # What a local Ray counts as its CPUs is how many processes it starts, not how fast they are.
+    local: dict[str, Any] = {
+        "address": "local",
+        "num_cpus": max(math.ceil(cpus), os.cpu_count() or 1),
+    }  # Any: Ray's own
+    own = {} if "RAY_ADDRESS" in os.environ else {**local, "include_dashboard": False}
+    ray.init(log_to_driver=False, logging_level=logging.WARNING, **own)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def _progress(task: _Task) -> Iterator[None]:
+    """A bar that follows metrics.jsonl, which the first learner writes."""
+    done = threading.Event()
+    follower = threading.Thread(target=_follow, args=(task, done), daemon=True)
+    follower.start()
+    try:
+        yield
+    finally:
+        done.set()
+        follower.join()
+
+
+def _follow(task: _Task, done: threading.Event) -> None:
+    path, steps = task.run_folder / "metrics.jsonl", _max_steps(task.config)
+    with tqdm(total=steps, desc="rl", unit="step", dynamic_ncols=True) as bar:
+        while True:
+            ended = done.wait(_LOOK_EVERY_S)
+            rows = [row for row in read_rows(path) if row["stage"] == "rl"] if path.exists() else []
+            if rows:
+                last = rows[-1]
+                shown = {label: f"{last[name]:.3g}" for label, name in _SHOWN.items() if name in last}
+                bar.n = last["step"]
+                bar.set_postfix(shown)
+            if ended:
+                return
+
+
+_LOOK_EVERY_S = 1.0
+_SHOWN = {"reward": "reward/total", "solved": "episode/solved", "ask": "episode/asked_unclear"}
+
+
+def _max_steps(config: Config) -> int | None:
+    steps = int(config.rl.trainer.get("max_steps", 0)) if config.rl else 0
+    return steps if steps > 0 else None

@@ -1,0 +1,180 @@
+"""Several learners of one run: equal weights, one list of episodes, and the same result whoever is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clarify_rl.cli import main
+from clarify_rl.config import load_config
+from clarify_rl.errors import ClarifyError
+from clarify_rl.launch.learners import train_on_learners
+from clarify_rl.store import Run
+from tests.learner_world import learn_and_tell
+
+pytestmark = pytest.mark.ray
+
+ROOT = Path(__file__).parents[2]
+# Two updates an epoch, so that a resumed run begins in another epoch than the first.
+CONFIG = """
+data: {demonstrated: [count_beyond, chunk_list], held_out: [points_beyond], rl: {count: 8, clear_share: 0.25}}
+dialogue: {max_questions: 2, turn_tokens: 96, total_tokens: 256}
+sft: null
+rl:
+  trainer:
+    max_steps: 6
+    save_steps: 1
+    save_total_limit: 3
+    learning_rate: 1.0e-4
+    num_generations: 4
+    per_device_train_batch_size: 4
+    gradient_accumulation_steps: 2
+learners: {count: 2}
+eval:
+  suites:
+    held_out: {families: held_out, count: 4}
+"""
+EPISODES_A_STEP = 16  # 4 in a micro-batch, 2 micro-batches, 2 learners
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the configuration and a run of it, runs/start, whose data are made."""
+    folder = tmp_path_factory.mktemp("learners")
+    (folder / "tiny.yaml").write_text(CONFIG, encoding="utf-8")
+    subprocess.run([*COMMAND, "data", "tiny.yaml", "out=run"], cwd=folder, env=ENV, check=True, timeout=300)
+    return folder
+
+
+COMMAND = (sys.executable, "-m", "clarify_rl")
+ENV = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+
+def begin(start: Path, name: str) -> Path:
+    """A folder of its own that has come as far as the start."""
+    shutil.copytree(start, start.parent / f"{start.name}-{name}")
+    return start.parent / f"{start.name}-{name}"
+
+
+def train(folder: Path) -> subprocess.Popen[str]:
+    command = [*COMMAND, "rl", "tiny.yaml", "out=run"]
+    log = (folder / "log").open("a")
+    return subprocess.Popen(command, cwd=folder, env=ENV, stdout=log, stderr=log, text=True)
+
+
+def finish(process: subprocess.Popen[str], folder: Path) -> str:
+    assert process.wait(timeout=500) == 0, (folder / "log").read_text()
+    return (folder / "log").read_text()
+
+
+@pytest.fixture(scope="module")
+def calm(start: Path) -> Path:
+    """The run that nobody disturbed."""
+    folder = begin(start, "calm")
+    finish(train(folder), folder)
+    return folder
+
+
+def result(folder: Path) -> tuple[bytes, list[dict[str, Any]], list[dict[str, Any]]]:  # Any: JSON
+    """Weights, episodes and metrics, without what a clock decides."""
+    run = folder / "run"
+    episodes = [json.loads(line) for line in (run / "episodes" / "rl.jsonl").read_text().splitlines()]
+    for row in episodes:
+        for name in ("cpu_s", "wall_s"):
+            (row["execution"] or {}).pop(name, None)
+    metrics = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    numbers = [{name: value for name, value in row.items() if not name.startswith("time/")} for row in metrics]
+    return (run / "models" / "rl" / "model.safetensors").read_bytes(), episodes, numbers
+
+
+def wait_for(happened: Callable[[], object], process: subprocess.Popen[str], folder: Path) -> None:
+    deadline = time.monotonic() + 300
+    while not happened():
+        assert process.poll() is None, (folder / "log").read_text()
+        assert time.monotonic() < deadline, (folder / "log").read_text()
+        time.sleep(0.05)
+
+
+def learner_pid(folder: Path, rank: int) -> int | None:
+    """The process that has the lock of this learner open."""
+    lock = str(folder / "run" / f"lock.learner-{rank}")
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        try:
+            if str(link.readlink()) == lock:
+                return int(link.parts[2])
+        except OSError:  # ended meanwhile
+            continue
+    return None
+
+
+@pytest.mark.slow
+def test_each_episode_of_every_learner_is_kept_once(calm: Path) -> None:
+    _, episodes, metrics = result(calm)
+    assert [row["id"] for row in episodes] == [
+        f"rl/{step}/{rank}/{i}" for step in range(6) for rank in range(2) for i in range(EPISODES_A_STEP // 2)
+    ]
+    assert len(metrics) == 6
+    assert len({str(row["completion_ids"]) for row in episodes if row["id"].startswith("rl/0/")}) > 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_killed_learner_comes_back_and_the_result_is_the_same(calm: Path, start: Path, rank: int) -> None:
+    folder = begin(start, f"lost-{rank}")
+    process = train(folder)
+    wait_for((folder / "run/checkpoints/rl/checkpoint-2/COMPLETE").exists, process, folder)
+    pid = learner_pid(folder, rank)
+    assert pid
+    os.kill(pid, signal.SIGKILL)
+    log = finish(process, folder)
+    assert f"Learner {rank} was lost" in log
+    assert "All learners go on from checkpoint-" in log
+    assert result(folder) == result(calm)
+
+
+@pytest.mark.slow
+def test_a_killed_driver_takes_the_learners_along_and_the_resumed_run_gives_the_same(calm: Path, start: Path) -> None:
+    folder = begin(start, "killed")
+    process = train(folder)
+    wait_for((folder / "run/checkpoints/rl/checkpoint-3/COMPLETE").exists, process, folder)
+    process.kill()
+    process.wait()
+    finish(train(folder), folder)  # at once: the old learners may still be about to end
+    assert result(folder) == result(calm)
+
+
+@pytest.mark.parametrize("algorithm", ["grpo", "ppo"])
+def test_all_learners_end_with_the_same_weights(start: Path, algorithm: str) -> None:
+    folder = begin(start, algorithm)
+    overrides = [f"out={folder}/run", f"rl.algorithm={algorithm}", "rl.trainer.max_steps=2"]
+    train_on_learners(learn_and_tell, load_config(str(start / "tiny.yaml"), overrides), print)
+    (before, first), (_, second) = json.loads((folder / "run" / "told.json").read_text())
+    assert before != first == second
+
+
+def test_a_mistake_is_told_once_and_not_tried_again(
+    start: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = begin(start, "mistake")
+    monkeypatch.chdir(folder)
+    (folder / "rewards.py").write_text("def broken(episode):\n    return None\n")
+    rewards = "rewards=[{use: 'rewards.py:broken'}]"
+    assert main(["data", "tiny.yaml", "out=other", rewards]) == 0
+    assert main(["rl", "tiny.yaml", "out=other", rewards]) == 2
+    assert f"{EPISODES_A_STEP} of {EPISODES_A_STEP} episodes could not be measured" in capsys.readouterr().err
+    assert len((folder / "other/episodes/rl.jsonl").read_text().splitlines()) == EPISODES_A_STEP
+
+
+def test_a_learner_that_does_not_see_the_run_folder_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ClarifyError, match=r"does not see the run folder.*out=/path/on/shared/storage"):
+        Run.share(tmp_path / "none", 1)
