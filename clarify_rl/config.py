@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args
 import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
 from clarify_rl.errors import ConfigError, RunFolderError
 
@@ -112,16 +112,44 @@ class ExecutorConfig(_Section):
     unsafe: bool = False  # tier D: for trusted programs only
 
 
+class WorkersConfig(_Section):
+    """`min` environment workers are kept; up to `max` while episodes wait and Ray has room."""
+
+    min: int = Field(1, ge=1)
+    max: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> WorkersConfig:
+        if self.min > self.max:
+            raise ValueError(f"min ({self.min}) is above max ({self.max})")
+        return self
+
+    def __str__(self) -> str:
+        return f"{self.min} to {self.max}"
+
+
 class EnvConfig(_Section):
-    """`workers` 0 runs the environments in this process; otherwise that many Ray actors do."""
+    """`workers` 0 runs the environments in this process; otherwise that many Ray actors do, or {min: 2, max: 64}.
+
+    `worker_resources` is what each of them asks Ray for, in Ray's names: CPU, memory (bytes), or your cluster's own.
+    `deadline_s`: how long an environment may take for one reply, or the rewards for one episode, on Ray.
+    """
 
     use: str = "ask_or_code"
     options: Options = {}
     user: str = "rule_based"
     user_options: Options = {}
-    workers: int = Field(0, ge=0)
-    deadline_s: float = 120.0
+    workers: Annotated[
+        Annotated[int, Field(ge=0), Tag("number")] | Annotated[WorkersConfig, Tag("range")],
+        Discriminator(lambda value: "range" if isinstance(value, Mapping | WorkersConfig) else "number"),
+    ] = 0
+    worker_resources: dict[str, Annotated[float, Field(ge=0.0)]] = {"CPU": 0.25}
+    deadline_s: float = Field(120.0, gt=0.0)
     max_failed_share: Share = 0.1
+
+    @property
+    def most_workers(self) -> int:
+        return self.workers if isinstance(self.workers, int) else self.workers.max
 
 
 class RewardConfig(_Section):

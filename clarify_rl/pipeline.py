@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from tqdm.auto import tqdm
 
-from clarify_rl.config import CONTINUE, Config, MixConfig, RLSection, SuiteConfig
+from clarify_rl.config import CONTINUE, Config, EnvConfig, MixConfig, RLSection, SuiteConfig
 from clarify_rl.demonstrations import demonstrate
 from clarify_rl.dialogue.chat import Chat
 from clarify_rl.dialogue.episodes import DialogueLimits
@@ -24,7 +24,7 @@ from clarify_rl.evaluation.evaluate import evaluate
 from clarify_rl.executor import ExecutorSpec, Limits, Profile
 from clarify_rl.policies.hf import HFPolicy
 from clarify_rl.policies.models import LoadedModel, load_model
-from clarify_rl.pool import PoolSpec, RewardSpec, make_pool
+from clarify_rl.pool import PoolSpec, RewardSpec, Workers, make_pool
 from clarify_rl.problems.bank.draw import Split
 from clarify_rl.problems.bank.families import FAMILIES
 from clarify_rl.problems.bank.spec import Family
@@ -359,13 +359,20 @@ def open_pool(config: Config, run: Run | None = None) -> Iterator[Pool]:
     env = config.env
     options = {**env.options, "user": env.user, "user_options": env.user_options, "executor": executor_spec(config)}
     rewards = tuple(RewardSpec(item.use, item.weight, item.options) for item in config.rewards)
-    pool = make_pool(PoolSpec(env.use, options, rewards), workers=env.workers, deadline_s=env.deadline_s)
+    pool = make_pool(PoolSpec(env.use, options, rewards), workers=_workers(env), deadline_s=env.deadline_s)
     try:
         if run is not None:
             run.note("environment", pool.describe())
         yield pool
     finally:
         pool.close()
+
+
+def _workers(env: EnvConfig) -> Workers | None:
+    if not env.workers:
+        return None
+    least = env.workers if isinstance(env.workers, int) else env.workers.min
+    return Workers(least, env.most_workers, env.worker_resources)
 
 
 def executor_spec(config: Config) -> ExecutorSpec:

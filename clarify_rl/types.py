@@ -5,7 +5,7 @@ Data moves one way: Problem -> Variant -> Episode -> Scores -> batch -> update -
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar, Protocol, TypeAlias
@@ -299,6 +299,7 @@ class Exchange:
     reply: Reply
     last_turn: bool
     seed: int
+    episode_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -428,6 +429,10 @@ class Pool(Protocol):
 
     def describe(self) -> str:
         """What the environments say about where they run."""
+        ...
+
+    def numbers(self) -> Mapping[str, float]:
+        """What the pool counted since it was last asked, by paths such as `pool/actors`."""
         ...
 
     def close(self) -> None: ...

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import os
+import sys
+import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from clarify_rl.types import Episode, Exchange, Response, Score, Stop
+from clarify_rl.envs.ask_or_code import AskOrCode
+from clarify_rl.envs.rule_based_user import RuleBasedUser
+
+from clarify_rl.types import Answer, Episode, Exchange, Response, Score, Stop, Turn, Variant
 
 
 def questions_asked(episode: Episode) -> float:
@@ -64,13 +71,49 @@ class Dies:
 
 
 @dataclass
-class Slow:
-    """An environment that hangs on the reply "hang", and otherwise stops at once."""
+class Naps:
+    """An environment that takes as many seconds as the reply says, e.g. "0.2", and for "hang" forever."""
+
+    threads: int = 1
 
     def respond(self, exchange: Exchange) -> Response:
-        if exchange.reply.text == "hang":
-            time.sleep(600)
+        text = exchange.reply.text
+        time.sleep(3600.0 if text == "hang" else float(text))
         return Response(stop=Stop.NO_CODE)
+
+    def describe(self) -> str:
+        return os.environ.get("CLARIFY_TEST_SAYS", "usual")
 
     def close(self) -> None:
         pass
+
+
+@dataclass
+class Replies:
+    """An environment whose response to "lock" cannot be sent to another process."""
+
+    def respond(self, exchange: Exchange) -> Response:
+        lock: Any = threading.Lock()  # Any: what must not be there
+        return Response(stop=Stop.NO_CODE, failure=lock if exchange.reply.text == "lock" else "")
+
+    def close(self) -> None:
+        pass
+
+
+class Frank(AskOrCode):
+    """ask_or_code that says which heavy libraries its process has loaded."""
+
+    def describe(self) -> str:
+        heavy = {"torch", "transformers", "trl", "ray", "peft", "datasets", "accelerate"}
+        return " ".join(sorted(heavy & sys.modules.keys()))
+
+
+@dataclass(frozen=True)
+class Pauses(RuleBasedUser):
+    """A user who thinks before the answer, as a language model would."""
+
+    pause_s: float = 0.2
+
+    def answer(self, variant: Variant, questions: Sequence[str], turns: Sequence[Turn], seed: int) -> Answer:
+        time.sleep(self.pause_s)
+        return super().answer(variant, questions, turns, seed)

@@ -134,7 +134,7 @@ def _take_turn(
     running = [(episode, sample) for episode, sample in zip(asked, samples, strict=True) if episode.stop is None]
     replies = [_read(episode, sample, chat) for episode, sample in running]
     exchanges = [
-        Exchange(episode.variant, tuple(episode.turns), reply, turn == limits.max_questions, episode.seed)
+        Exchange(episode.variant, tuple(episode.turns), reply, turn == limits.max_questions, episode.seed, episode.id)
         for (episode, _), reply in zip(running, replies, strict=True)
     ]
     responses = pool.respond(exchanges) if exchanges else []

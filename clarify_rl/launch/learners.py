@@ -52,8 +52,8 @@ def train_on_learners(train: Train, config: Config, say: Callable[[str], object]
     """
     wanted = config.learners
     task = _Task(train, config, config.folder.resolve(), Path.cwd())
-    with _connected(wanted.count * (wanted.cpus + max(1, config.env.workers))), _progress(task):
-        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call] # Ray has no types here
+    with _connected(wanted.count * (wanted.cpus + max(1, config.env.most_workers))), _progress(task):
+        resources: dict[str, float] = ray.cluster_resources()
         gpus = _gpus(wanted.gpus, wanted.count, resources)
         _warn_of_waiting(config, gpus, resources, say)
         lost, newest = 0, _newest(task.run_folder)

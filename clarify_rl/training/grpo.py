@@ -67,7 +67,11 @@ class Rollouts:
         )
         everyones: list[Episode] = gather_object(episodes)  # in the order of the learners
         self.run.add_episodes("rl", everyones, step=step)
-        self.numbers = {**rollout_metrics(everyones), "time/rollout_s": time.monotonic() - started}
+        self.numbers = {
+            **rollout_metrics(everyones),
+            **self.pool.numbers(),  # of this learner's pool
+            "time/rollout_s": time.monotonic() - started,
+        }
         self._stop_if_failing(everyones)
         return episodes
 

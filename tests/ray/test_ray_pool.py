@@ -1,7 +1,11 @@
 """The pool on Ray actors: the same results as in one process, whatever happens to an actor."""
 
+import os
+import signal
+import threading
 import time
-from collections.abc import Iterator
+import urllib.request
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -10,21 +14,17 @@ import pytest
 import ray
 
 from clarify_rl.errors import ClarifyError
-from clarify_rl.pool import LocalPool, PoolSpec, RayPool, RewardSpec, make_pool
+from clarify_rl.pool import LocalPool, PoolSpec, RewardSpec, make_pool
+from clarify_rl.pool.fleet import Member
+from clarify_rl.pool.ray_pool import RayPool
 from clarify_rl.types import Episode, Exchange, Reply, ReplyKind, Score, Stop
 from tests.dialogues import ASK, CLEAR, CRASH, DESC, SPEC, UNCLEAR, play
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("cluster")]
 
 PLUGINS = Path(__file__).parents[1] / "plugins.py"
 DIALOGUES = ((UNCLEAR, [ASK, DESC]), (CLEAR, [DESC]), (CLEAR, [CRASH]), (UNCLEAR, ["Why?", ""]), (UNCLEAR, [DESC]))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def local_ray() -> Iterator[None]:
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-    yield
-    ray.shutdown()
+NAPS = PoolSpec(f"{PLUGINS}:Naps")
 
 
 @pytest.fixture(scope="module")
@@ -46,15 +46,54 @@ def numbered(episode: Episode, count: int) -> list[Episode]:
     return [replace(episode, id=f"e{i}") for i in range(count)]
 
 
+def exchanges(*texts: str) -> list[Exchange]:
+    return [Exchange(CLEAR, (), Reply(text, ReplyKind.OTHER), False, 0, f"e{i}") for i, text in enumerate(texts)]
+
+
+def at_work(pool: RayPool) -> list[Member]:
+    """Members that work on something for the first time."""
+    return [m for m in list(pool._fleet.members) if m.flights and not m.flights[0].chunk.again]
+
+
+def meanwhile(act: Callable[[], None]) -> threading.Thread:
+    thread = threading.Thread(target=act)
+    thread.start()
+    return thread
+
+
 def test_actors_give_the_same_episodes_as_this_process(episodes: list[Episode]) -> None:
     with closing(make_pool(SPEC, workers=2)) as pool:
         assert isinstance(pool, RayPool)
         assert list(map(settled, play(*DIALOGUES, pool=pool))) == list(map(settled, episodes))
 
 
+def test_actors_killed_while_they_work_change_no_episode() -> None:
+    options = {**SPEC.env_options, "user": f"{PLUGINS}:Pauses", "user_options": {"pause_s": 0.4}}
+    spec, dialogues = replace(SPEC, env_options=options), DIALOGUES * 4
+    with closing(RayPool(spec, workers=2)) as pool:
+        killed: list[int] = []
+
+        def kill_two() -> None:
+            deadline = time.monotonic() + 30.0
+            while len(killed) < 2 and time.monotonic() < deadline:
+                time.sleep(0.2)
+                for member in at_work(pool)[:1]:
+                    if member.place.pid not in killed:
+                        os.kill(member.place.pid, signal.SIGKILL)
+                        killed.append(member.place.pid)
+
+        killer = meanwhile(kill_two)
+        found = play(*dialogues, pool=pool)
+        killer.join()
+        numbers = pool.numbers()
+    assert list(map(settled, found)) == list(map(settled, play(*dialogues)))
+    assert (len(killed), numbers["pool/lost_actors"], numbers["pool/failed"]) == (2, 2, 0)
+    assert numbers["pool/sent_again"] > 0
+
+
 def test_results_keep_the_order_of_many_items(episodes: list[Episode]) -> None:
-    many = [episodes[i % len(episodes)] for i in range(37)]
-    with closing(RayPool(SPEC, workers=2, chunk=3)) as pool, closing(LocalPool(SPEC)) as local:
+    many = [episodes[i % len(episodes)] for i in range(201)]
+    with closing(RayPool(SPEC, workers=2)) as pool, closing(LocalPool(SPEC)) as local:
         assert pool.score(many) == local.score(many)
         assert pool.score([]) == []
 
@@ -62,67 +101,82 @@ def test_results_keep_the_order_of_many_items(episodes: list[Episode]) -> None:
 def test_a_users_reward_file_works_on_the_actors(episodes: list[Episode], tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text("def length(episode):\n    return len(episode.turns)\n")
-    spec = PoolSpec(rewards=(RewardSpec(f"{file}:length", 0.5),))
+    spec = PoolSpec(rewards=(RewardSpec(f"{file}:length", 0.5), RewardSpec(f"{PLUGINS}:raises")))
     with closing(RayPool(spec, workers=1)) as pool:
-        assert pool.score(episodes[:2]) == [(Score("length", 2.0, 0.5),), (Score("length", 1.0, 0.5),)]
-
-
-def test_a_reward_that_raises_is_unmeasured_with_its_reason(episodes: list[Episode]) -> None:
-    with closing(RayPool(with_reward("raises"), workers=1)) as pool:
-        ((score,),) = pool.score(episodes[:1])
-    assert (score.value, score.why) == (None, "KeyError: 'no such column'")
-
-
-def test_an_actor_that_dies_once_costs_nothing(episodes: list[Episode], tmp_path: Path) -> None:
-    spec = with_reward("Dies", episode="e5", once=str(tmp_path / "died"))
-    with closing(RayPool(spec, workers=2, chunk=2)) as pool:
-        assert pool.score(numbered(episodes[0], 12)) == [(Score("Dies", 1.0),)] * 12
-    assert (tmp_path / "died").exists()
+        (first, odd), (second, _) = pool.score(episodes[:2])
+    assert (first, second) == (Score("length", 2.0, 0.5), Score("length", 1.0, 0.5))
+    assert (odd.value, odd.why) == (None, "KeyError: 'no such column'")
 
 
 def test_an_episode_that_kills_every_actor_costs_only_its_own_score(episodes: list[Episode]) -> None:
-    with closing(RayPool(with_reward("Dies", episode="e5"), workers=2, chunk=4)) as pool:
+    with closing(RayPool(with_reward("Dies", episode="e5"), workers=1)) as pool:
         scores = pool.score(numbered(episodes[0], 12))
-        bad = [i for i, (score,) in enumerate(scores) if score.value is None]
-        assert bad == [5]
-        assert "failed at it again and again" in scores[5][0].why
+        assert [i for i, (score,) in enumerate(scores) if score.value is None] == [5]
+        assert f"{PLUGINS}:Dies lost its worker twice for episode e5, the second time alone on" in scores[5][0].why
+        assert pool.numbers()["pool/failed"] == 1
         assert pool.score(numbered(episodes[0], 3)) == [(Score("Dies", 1.0),)] * 3
 
 
-def test_an_actor_killed_from_outside_is_replaced(episodes: list[Episode]) -> None:
+def test_an_actor_killed_between_batches_is_replaced(episodes: list[Episode]) -> None:
     with closing(RayPool(SPEC, workers=1)) as pool:
         before = pool.score(episodes)
-        ray.kill(pool._actors[0], no_restart=False)
+        os.kill(pool._fleet.members[0].place.pid, signal.SIGKILL)
         assert pool.score(episodes) == before
+        assert pool.numbers()["pool/lost_actors"] == 1
 
 
-def test_one_actor_alone_also_outlives_an_episode_that_kills_it(episodes: list[Episode]) -> None:
-    with closing(RayPool(with_reward("Dies", episode="e2"), workers=1, chunk=4)) as pool:
-        assert [score.value for (score,) in pool.score(numbered(episodes[0], 9))] == [1.0, 1.0, None, *[1.0] * 6]
-
-
-def test_a_hung_environment_is_cut_at_the_deadline_and_the_next_batch_is_served() -> None:
-    def exchange(text: str) -> Exchange:
-        return Exchange(CLEAR, (), Reply(text, ReplyKind.OTHER), False, 0)
-
-    spec = PoolSpec(f"{PLUGINS}:Slow", {})
-    with closing(RayPool(spec, workers=2, deadline_s=30.0, chunk=1)) as pool:
-        pool._deadline_s = 3.0  # starting the actors may take longer
+def test_a_hung_environment_costs_only_its_own_episode_and_is_named() -> None:
+    spec = replace(NAPS, env_options={"threads": 2})
+    with closing(RayPool(spec, workers=1, deadline_s=2.0)) as pool:
         started = time.monotonic()
-        first, hung, last = pool.respond([exchange("x"), exchange("hang"), exchange("y")])
-        assert time.monotonic() - started < 10.0
-        assert (first.stop, last.stop) == (Stop.NO_CODE, Stop.NO_CODE)
+        first, hung, *others = pool.respond(exchanges("0", "hang", *["0.1"] * 6))
+        assert time.monotonic() - started < 5.0
         assert hung.stop is Stop.FAILED
-        assert "plugins.py:Slow gave no answer in 3 s" in hung.failure
-        pool._deadline_s = 30.0
-        assert [response.stop for response in pool.respond([exchange("x")] * 4)] == [Stop.NO_CODE] * 4
+        assert f"environment {PLUGINS}:Naps gave no answer in 2 s for episode e1 on actor " in hung.failure
+        assert f"of node {ray.util.get_node_ip_address()}" in hung.failure
+        assert {response.stop for response in (first, *others)} == {Stop.NO_CODE}
+        assert {response.stop for response in pool.respond(exchanges(*["0"] * 4))} == {Stop.NO_CODE}
+        assert (pool.numbers()["pool/failed"], pool.numbers()["pool/failed"]) == (1, 0)
+
+
+def test_an_actor_that_stands_still_is_replaced_and_its_items_are_done_elsewhere() -> None:
+    with closing(RayPool(NAPS, workers=2, deadline_s=1.0)) as pool:
+        stopped = pool._fleet.members[0].place.pid
+        os.kill(stopped, signal.SIGSTOP)
+        assert {response.stop for response in pool.respond(exchanges(*["0.1"] * 8))} == {Stop.NO_CODE}
+        assert stopped not in [member.place.pid for member in pool._fleet.members]
+
+
+def test_a_response_that_cannot_be_sent_costs_only_itself() -> None:
+    with closing(RayPool(PoolSpec(f"{PLUGINS}:Replies"), workers=1)) as pool:
+        responses = pool.respond(exchanges("a", "lock", "b"))
+        assert [response.stop for response in responses] == [Stop.NO_CODE, Stop.FAILED, Stop.NO_CODE]
+        assert "episode e1" in responses[1].failure
+        assert pool.numbers()["pool/lost_actors"] == 0
 
 
 def test_a_wrong_option_stops_before_any_episode_and_keeps_its_message() -> None:
-    with pytest.raises(ClarifyError, match="pass_rate"):
-        RayPool(PoolSpec(rewards=(RewardSpec("pas_rate"),)), workers=1, deadline_s=60.0)
+    with pytest.raises(ClarifyError, match="Did you mean 'pass_rate'"):
+        RayPool(PoolSpec(rewards=(RewardSpec("pas_rate"),)), workers=1)
 
 
 def test_a_pool_leaves_a_ray_that_it_did_not_start() -> None:
-    RayPool(SPEC, workers=1).close()
+    RayPool(NAPS, workers=1).close()
     assert ray.is_initialized()
+
+
+def test_what_a_pool_counts_reaches_rays_dashboard() -> None:
+    with closing(RayPool(NAPS, workers=1)) as pool:
+        pool.respond(exchanges("0", "0", "0"))
+        (head,) = [node for node in ray.nodes() if node["Alive"]]
+        url = f"http://{head['NodeManagerAddress']}:{head['MetricsExportPort']}/metrics"
+        wanted = ("clarify_exchanges", "clarify_actors", "clarify_respond_seconds_bucket")
+        deadline = time.monotonic() + 30.0
+        while missing := [name for name in wanted if f"ray_{name}" not in _page(url)]:
+            assert time.monotonic() < deadline, f"{url} has no {missing}"
+            time.sleep(0.5)
+
+
+def _page(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=10.0) as page:
+        return str(page.read(), "utf-8")

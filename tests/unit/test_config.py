@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from clarify_rl.config import Config, load_config, saved_config, shipped_configs, to_yaml
+from clarify_rl.config import Config, WorkersConfig, load_config, saved_config, shipped_configs, to_yaml
 from clarify_rl.errors import ConfigError, RunFolderError
 
 
@@ -84,3 +84,27 @@ def test_the_saved_configuration_is_the_resolved_one(tmp_path: Path) -> None:
 def test_a_folder_without_a_run_is_no_run_folder(tmp_path: Path) -> None:
     with pytest.raises(RunFolderError, match="holds no run"):
         saved_config(tmp_path)
+
+
+def test_workers_are_a_number_or_a_range(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("env: {workers: 16}")
+    assert load_config(str(file)).env.workers == 16
+    assert load_config(str(file), ["env.workers=0"]).env.workers == 0
+    found = load_config(str(file), ["env.workers={min: 2, max: 64}"]).env.workers
+    assert found == WorkersConfig(min=2, max=64)
+    assert load_config(str(file), ["env.workers.max=64"]).env.workers == WorkersConfig(min=1, max=64)
+
+
+@pytest.mark.parametrize(
+    ("workers", "message"),
+    [
+        ("-1", "greater than or equal to 0"),
+        ("many", "valid integer"),
+        ("{min: 3, max: 2}", r"min \(3\) is above max \(2\)"),
+        ("{max: 2, least: 1}", "Did you mean 'min'|Known here"),
+    ],
+)
+def test_wrong_workers_are_explained(workers: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_config(None, [f"env.workers={workers}"])

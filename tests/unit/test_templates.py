@@ -112,6 +112,9 @@ class Talk:
     def describe(self) -> str:
         return ""
 
+    def numbers(self) -> Mapping[str, float]:
+        return {}
+
     def close(self) -> None:
         pass
 

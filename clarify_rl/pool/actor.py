@@ -1,0 +1,68 @@
+"""What runs on a Ray actor: one worker, a deadline for each of its items, and where it is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import ray
+
+from clarify_rl.pool.deadlines import Worked, work_on
+from clarify_rl.pool.worker import Item, PoolSpec, Result, Task, Worker
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an actor is, and what its environment says about that; `problem` is why it has no worker, "" if it has."""
+
+    node: str
+    node_id: str
+    actor: str
+    pid: int
+    threads: int = 1
+    said: str = ""
+    problem: str = ""
+
+    def __str__(self) -> str:
+        return f"actor {self.actor[:8]} (pid {self.pid}) of node {self.node}"
+
+
+class EnvActor:
+    """A worker on a Ray actor. Items come in chunks, one chunk after another, in the order in which they were sent."""
+
+    def __init__(self, spec: PoolSpec, deadline_s: float) -> None:
+        self._spec, self._deadline_s = spec, deadline_s
+        self._worker: Worker | None = None
+        self._place: Place | None = None
+
+    def join(self) -> Place:
+        """Builds the worker; what goes wrong is told with the node on which it went wrong."""
+        context = ray.get_runtime_context()
+        here = (ray.util.get_node_ip_address(), context.get_node_id(), context.get_actor_id() or "", os.getpid())
+        try:
+            self._worker = Worker(self._spec)
+            self._place = Place(*here, threads=self._worker.threads, said=self._worker.describe())
+        except Exception as error:  # told to the driver, which refuses this node
+            return Place(*here, problem=f"{type(error).__name__}: {error}")
+        return self._place
+
+    def work(self, task: Task[Item, Result], items: Sequence[Item]) -> Worked[Result]:
+        """The results of a chunk. An item past its deadline is unmeasured, and its thread stays behind."""
+        worker, place = self._worker, self._place
+        assert worker is not None
+
+        def late(item: Item) -> Result:
+            return task.unmeasured(no_answer(task, self._spec, item, self._deadline_s, place))
+
+        threads = worker.threads if task.name == "respond" else 1  # rewards compute: threads would not make them faster
+        return work_on(items, lambda item: task.do(worker, item), late, threads=threads, deadline_s=self._deadline_s)
+
+    def close(self) -> None:
+        if self._worker is not None:
+            self._worker.close()
+
+
+def no_answer(task: Task[Item, Result], spec: PoolSpec, item: Item, deadline_s: float, place: Place | None) -> str:
+    """Why an item is unmeasured that took too long: what, for how long, for which episode, and where."""
+    return f"{task.plugins(spec)} gave no answer in {deadline_s:g} s for episode {task.episode_id(item)} on {place}"

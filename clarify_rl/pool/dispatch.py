@@ -1,0 +1,191 @@
+"""One batch on its way through the fleet: chunks out to whoever is free, results back, until every item has one."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic
+
+import ray
+from ray.exceptions import RayActorError, RayError
+
+from clarify_rl.pool.actor import Place, no_answer
+from clarify_rl.pool.batch import Batch, Chunk, Pace
+from clarify_rl.pool.deadlines import Worked
+from clarify_rl.pool.fleet import PATIENCE_S, Fleet, Flight, Member
+from clarify_rl.pool.meters import Fault, Meters
+from clarify_rl.pool.worker import Item, PoolSpec, Result, Task
+
+AHEAD = 2  # chunks that a worker has at once: the one it works on, and the next
+GRACE_S = 5.0  # actors watch the deadlines of items themselves: so late, an actor cannot even do that
+TICK_S = 1.0  # between looks at what is late or missing
+
+
+@dataclass(frozen=True)
+class Route:
+    """What dispatches of one pool share. `paces` holds what items cost so far, by task."""
+
+    spec: PoolSpec
+    fleet: Fleet
+    meters: Meters
+    paces: dict[str, Pace]
+    deadline_s: float
+
+
+class Dispatch(Generic[Item, Result]):
+    """Work of `task` on all items. Seeds derive from ids, so an item gives the same result wherever it is done."""
+
+    def __init__(self, route: Route, task: Task[Item, Result], items: Sequence[Item]) -> None:
+        self._spec, self._fleet, self._meters = route.spec, route.fleet, route.meters
+        self._deadline_s, self._task, self._items = route.deadline_s, task, items
+        self._pace = route.paces.setdefault(task.name, Pace())
+        self._batch: Batch[Result] = Batch(len(items))
+        self._flights: dict[Any, Member] = {}  # Any: Ray's object references
+        self._free: deque[Member] = deque()  # once for every chunk that a member may have besides those it has
+        self._started = self._looked = self._manned = time.monotonic()
+        self._work_s = self._waited_s = self._thread_s = 0.0
+
+    def run(self) -> list[Result]:
+        """Results in the order of the items."""
+        self._fleet.begin_batch()
+        for _ in range(AHEAD):
+            self._free.extend(self._fleet.members)
+        while not self._batch.done:
+            self._send()
+            self._take_in(self._ready())
+            self._look()
+        now = time.monotonic()
+        self._meters.set_queue(0, 0)
+        self._meters.batch(
+            work_s=self._work_s,
+            thread_s=(now - self._started) * self._fleet.threads,
+            driver_s=now - self._started - self._waited_s,
+        )
+        return self._batch.results
+
+    def _send(self) -> None:
+        threads = self._fleet.threads
+        while self._batch.waiting and self._free:
+            member = self._free.popleft()
+            if member.leaving:
+                continue
+            chunk = self._batch.take(self._pace.chunk_size(member.place.threads, threads, self._batch.waiting))
+            ref = member.handle.work.remote(self._task, [self._items[i] for i in chunk.items])
+            if not member.flights:
+                member.since = time.monotonic()
+            member.flights.append(Flight(chunk, ref))
+            self._flights[ref] = member
+            self._fleet.use(member)
+
+    def _ready(self) -> list[Any]:  # Any: Ray's object references
+        """What has come in, after at most a tick."""
+        before = time.monotonic()
+        refs = [*self._flights, *self._fleet.joining]
+        if not refs:
+            time.sleep(TICK_S)
+            return []
+        ready, _ = ray.wait(refs, timeout=TICK_S)
+        self._waited_s += time.monotonic() - before
+        # All that came in meanwhile at once: with many flights each wait is dear.
+        return ray.wait(refs, num_returns=len(refs), timeout=0)[0] if ready and len(refs) > 1 else ready
+
+    def _take_in(self, refs: Iterable[Any]) -> None:  # Any: Ray's object references
+        for ref in refs:
+            if member := self._flights.get(ref):
+                self._land(member, ref)
+            elif ref in self._fleet.joining and (newcomer := self._fleet.admit(ref)):
+                self._free.extend([newcomer] * AHEAD)
+
+    def _land(self, member: Member, ref: Any) -> None:  # Any: Ray's object reference
+        """Takes in one chunk's results, or finds out that its actor is lost."""
+        flight = next(each for each in member.flights if each.ref == ref)
+        try:
+            worked: Worked[Result] = ray.get(ref)
+        except RayActorError as error:
+            self._lose(member, Fault.LOST, error)
+            return
+        except RayError as error:  # the chunk's own, e.g. a response that cannot be sent; the actor is well
+            self._forget(member, flight)
+            self._try_again(flight.chunk, Fault.LOST, member.place, error)
+        else:
+            self._forget(member, flight)
+            self._finish(member, flight.chunk, worked)
+        if not member.leaving:
+            self._free.append(member)
+        elif not member.flights:
+            self._fleet.remove(member, lost=True)
+
+    def _forget(self, member: Member, flight: Flight) -> None:
+        del self._flights[flight.ref]
+        member.flights.remove(flight)
+        member.since = time.monotonic()
+
+    def _finish(self, member: Member, chunk: Chunk, worked: Worked[Result]) -> None:
+        done = len(worked.results)
+        self._batch.finish(Chunk(chunk.items[:done]), worked.results)
+        if rest := chunk.items[done:]:
+            self._batch.put_back(Chunk(rest, chunk.again))
+        member.leaving = worked.hung > 0
+        self._meters.failed(Fault.HUNG, worked.hung)
+        self._work_s += sum(worked.seconds)
+        self._pace.saw_items(worked.seconds)
+        if self._task.name == "respond":
+            self._meters.responded(worked.seconds)
+        else:
+            self._meters.scored(done)
+
+    def _lose(self, member: Member, fault: Fault, error: Exception | None = None) -> None:
+        """Saves what a lost actor had finished. What it worked on is tried again, what it had not begun waits again."""
+        begun = True
+        for flight in list(member.flights):
+            self._forget(member, flight)
+            try:
+                self._finish(member, flight.chunk, ray.get(flight.ref, timeout=0))
+            except RayError:
+                if begun:
+                    self._try_again(flight.chunk, fault, member.place, error)
+                else:
+                    self._batch.put_back(flight.chunk)
+                begun = False
+        self._fleet.remove(member, lost=True)
+
+    def _try_again(self, chunk: Chunk, fault: Fault, place: Place, error: Exception | None) -> None:
+        def unmeasured(i: int) -> Result:
+            self._meters.failed(fault)
+            return self._task.unmeasured(self._why(self._items[i], fault, place, error))
+
+        self._meters.sent_again(self._batch.try_again(chunk, unmeasured))
+
+    def _why(self, item: Item, fault: Fault, place: Place, error: Exception | None) -> str:
+        if fault is Fault.HUNG:
+            return no_answer(self._task, self._spec, item, self._deadline_s, place)
+        return (
+            f"{self._task.plugins(self._spec)} lost its worker twice for episode {self._task.episode_id(item)}, "
+            f"the second time alone on {place}: {_first_line(error)}"
+        )
+
+    def _look(self) -> None:
+        """Once a tick: is a worker late, is one missing, is there any at all?"""
+        now = time.monotonic()
+        if now - self._looked < TICK_S:
+            return
+        self._looked = now
+        for member in list(self._fleet.members):
+            # An actor works on a chunk for up to two deadlines: it begins no item after the first.
+            if member.flights and now - member.since > 2 * self._deadline_s + GRACE_S:
+                self._lose(member, Fault.HUNG)
+        waiting = self._batch.waiting
+        self._fleet.grow(backlog=waiting > 0 and now - self._started > PATIENCE_S)
+        self._meters.set_queue(waiting, sum(len(each.chunk.items) for m in self._fleet.members for each in m.flights))
+        if self._fleet.members:
+            self._manned = now
+        elif now - self._manned > self._deadline_s:
+            why = self._fleet.why_empty()
+            self._meters.failed(Fault.NO_WORKER, self._batch.give_up(lambda _: self._task.unmeasured(why)))
+
+
+def _first_line(error: Exception | None) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}"

@@ -1,0 +1,20 @@
+"""One local Ray for all tests here: starting one takes longer than most of them."""
+
+from collections.abc import Iterator
+
+import pytest
+import ray
+from ray.cluster_utils import Cluster
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A Ray of one node, to which a test may add more; those it added are gone after it."""
+    head = {"num_cpus": 2, "include_dashboard": False, "_system_config": {"metrics_report_interval_ms": 1000}}
+    started = Cluster(initialize_head=True, head_node_args=head)
+    try:
+        ray.init(address=started.address, log_to_driver=False)
+        yield started
+    finally:
+        ray.shutdown()
+        started.shutdown()
