@@ -109,7 +109,7 @@ def _add_eval(commands: Parsers) -> None:
         action="append",
         default=[],
         metavar="[NAME=]SPEC",
-        help="a folder, hub name, or .gguf; may be repeated",
+        help="a folder, hub name, .gguf, or openai:URL#MODEL; may be repeated",
     )
     parser.add_argument("--suite", help="bank, a HumanEvalComm.jsonl, or its hub name jie-jw-wu/HumanEvalComm")
     parser.add_argument("--limit", type=int, metavar="N", help="the most prompts to take")

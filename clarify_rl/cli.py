@@ -275,7 +275,7 @@ def _named_model(item: str) -> tuple[str, str]:
     """NAME=SPEC, or a SPEC that is named after its last part."""
     name, given, spec = item.partition("=")
     if not given:
-        name, spec = Path(item).name.removesuffix(".gguf"), item
+        name, spec = re.split(r"[/#]", item)[-1].removesuffix(".gguf"), item
     if not re.fullmatch(r"[\w.+-]+", name) or not spec:
         raise ConfigError(
             f"--model {item}: {name!r} is no name. Use letters, digits and .+-_: --model small=path/to/model"

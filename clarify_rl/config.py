@@ -215,14 +215,31 @@ class LearnersConfig(_Section):
     restarts: int = Field(3, ge=0)
 
 
+class ServerConfig(_Section):
+    """How models behind a server are asked (`eval.models: {name: openai:http://127.0.0.1:8000/v1#model}`).
+
+    `parallel` requests are under way at once; one that cannot be made, or is answered with 429 or 5xx, is made again up
+    to `retries` times. The key is read from the environment variable `api_key_env`. `options` goes into each request,
+    untouched; a null takes a field out, e.g. {max_tokens: null, max_completion_tokens: 256}.
+    """
+
+    parallel: int = Field(16, ge=1)
+    timeout_s: float = Field(120.0, gt=0.0)
+    retries: int = Field(4, ge=0)
+    api_key_env: str = "OPENAI_API_KEY"
+    options: Options = {}
+
+
 class EvalConfig(_Section):
     """`temperature` 0 is greedy. `batch_size` episodes run at once.
 
-    `models` maps names to models that are evaluated in place of the run's own checkpoints.
+    `models` maps names to models that are evaluated in place of the run's own checkpoints: what `model.base` may be,
+    or openai:URL#MODEL for one behind a server.
     """
 
     suites: dict[str, SuiteConfig] = {}
     models: dict[str, str] = {}
+    server: ServerConfig = ServerConfig()
     temperature: float = Field(0.0, ge=0.0)
     batch_size: int = Field(128, ge=1)
 

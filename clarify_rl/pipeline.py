@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 
 from clarify_rl.config import CONTINUE, Config, EnvConfig, MixConfig, RLSection, SuiteConfig
 from clarify_rl.demonstrations import demonstrate
-from clarify_rl.dialogue.chat import Chat
+from clarify_rl.dialogue.chat import Chat, TextChat
 from clarify_rl.dialogue.episodes import DialogueLimits
 from clarify_rl.errors import ClarifyError, ConfigError, DataError, RunFolderError, unknown_name
 from clarify_rl.evaluation.compare import Comparison, compare, to_json
@@ -24,6 +24,7 @@ from clarify_rl.evaluation.evaluate import evaluate
 from clarify_rl.executor import ExecutorSpec, Limits, Profile
 from clarify_rl.policies.hf import HFPolicy
 from clarify_rl.policies.models import LoadedModel, load_model
+from clarify_rl.policies.openai import OpenAIPolicy, served
 from clarify_rl.pool import PoolSpec, RewardSpec, Workers, make_pool
 from clarify_rl.problems.bank.draw import Split
 from clarify_rl.problems.bank.families import FAMILIES
@@ -34,7 +35,7 @@ from clarify_rl.report.table import print_comparison
 from clarify_rl.seeds import derive_seed
 from clarify_rl.store import Run, write_atomically
 from clarify_rl.synthesis.mix import Mix, interleaved, sample_variants
-from clarify_rl.types import Defect, Pool, Results, Variant
+from clarify_rl.types import Defect, Policy, Pool, Results, Variant
 
 console = Console()
 say = partial(console.print, soft_wrap=True)
@@ -234,8 +235,7 @@ def rl_start(config: Config, folder: Path) -> str:
 def evaluate_checkpoint(config: Config, run: Run, checkpoint: str) -> None:
     """Plays every suite with one checkpoint, greedily unless configured otherwise; episodes/eval-CHECKPOINT-SUITE."""
     spec = checkpoints(config)[checkpoint] or str(run.model_folder(checkpoint))
-    loaded = load(config, spec)
-    chat = chat_for(config, loaded)
+    player = player_for(config, spec)
     suites = {name: run.read_variants(name) for name in config.eval.suites}
     total = sum(map(len, suites.values()))
     say(f"[bold]eval[/bold]: {checkpoint} on {total} variants of {', '.join(suites)} -> {run.folder / 'episodes'}")
@@ -247,10 +247,10 @@ def evaluate_checkpoint(config: Config, run: Run, checkpoint: str) -> None:
             run.drop_episodes(f"eval-{checkpoint}-{name}")
             for episodes in evaluate(
                 variants,
-                policy=policy_for(config, loaded),
+                policy=player.policy,
                 pool=pool,
-                chat=chat,
-                limits=dialogue_limits(config, loaded),
+                chat=player.chat,
+                limits=player.limits,
                 batch_size=config.eval.batch_size,
                 seed=derive_seed(config.seed, "eval"),
             ):
@@ -333,10 +333,30 @@ def chat_for(config: Config, loaded: LoadedModel) -> Chat:
     return Chat(loaded.tokenizer, config.dialogue.instruction, config.dialogue.last_call, end_ids(loaded))
 
 
-def policy_for(config: Config, loaded: LoadedModel) -> HFPolicy:
-    """The loaded model as it is evaluated: greedy unless configured otherwise."""
+@dataclass(frozen=True)
+class Player:
+    """A model as it is evaluated, greedy unless configured otherwise, with what turns its dialogues into tokens."""
+
+    policy: Policy
+    chat: Chat | TextChat
+    limits: DialogueLimits
+
+
+def player_for(config: Config, spec: str) -> Player:
+    """The model that `spec` names: loaded here, or behind a server."""
+    wanted = config.eval
+    if address := served(spec):
+        budgets = config.dialogue
+        limits = DialogueLimits(budgets.max_questions, budgets.turn_tokens, budgets.total_tokens, _NO_LIMIT)
+        policy = OpenAIPolicy(address, wanted.server, wanted.temperature)
+        return Player(policy, TextChat(budgets.instruction, budgets.last_call), limits)
+    loaded = load(config, spec)
     pad_id = loaded.tokenizer.pad_token_id
-    return HFPolicy(loaded.model, end_ids(loaded), pad_id, config.eval.temperature, config.eval.batch_size)
+    hf = HFPolicy(loaded.model, end_ids(loaded), pad_id, wanted.temperature, wanted.batch_size)
+    return Player(hf, chat_for(config, loaded), dialogue_limits(config, loaded))
+
+
+_NO_LIMIT = 1 << 20  # tokens of context, where a model does not say how many it holds
 
 
 def end_ids(loaded: LoadedModel) -> frozenset[int]:
@@ -348,7 +368,7 @@ def end_ids(loaded: LoadedModel) -> frozenset[int]:
 
 def dialogue_limits(config: Config, loaded: LoadedModel) -> DialogueLimits:
     """The configured budgets, within what the model's context holds."""
-    context = int(getattr(loaded.model.config, "max_position_embeddings", 0)) or 1 << 20
+    context = int(getattr(loaded.model.config, "max_position_embeddings", 0)) or _NO_LIMIT
     wanted = config.dialogue
     return DialogueLimits(wanted.max_questions, wanted.turn_tokens, wanted.total_tokens, context)
 

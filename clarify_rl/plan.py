@@ -13,6 +13,7 @@ from clarify_rl.config import Config
 from clarify_rl.errors import ClarifyError, ConfigError
 from clarify_rl.pipeline import checkpoints, family_roles, open_pool, rl_start
 from clarify_rl.policies.models import EMBEDDED, device_named, embedded_folder, quantized, verify_digests
+from clarify_rl.policies.openai import served
 
 
 @dataclass(frozen=True)
@@ -153,8 +154,16 @@ def _model_check(spec: str) -> Callable[[Config], None]:
     """Looks for the files of a model; a hub name is left to the moment when it is loaded."""
 
     def check(config: Config) -> None:
+        trains = config.sft is not None or config.rl is not None
+        if served(spec) and not (trains and spec == config.model.base):
+            return
         quantized(config.model.quantization, device_named(config.model.device))
         path = Path(spec)
+        if served(spec):
+            raise ConfigError(
+                f"model.base={spec} is behind a server: it can be evaluated (eval.models), but not trained. Name a "
+                "folder, a hub name or a .gguf file, or set sft: null and rl: null."
+            )
         if spec == EMBEDDED:
             verify_digests(embedded_folder())
         elif path.suffix == ".gguf" or path.is_absolute() or spec.count("/") > 1:

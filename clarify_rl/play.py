@@ -13,8 +13,7 @@ from rich.syntax import Syntax
 from clarify_rl.config import Config, SuiteConfig
 from clarify_rl.dialogue.episodes import run_episodes
 from clarify_rl.errors import DataError
-from clarify_rl.pipeline import chat_for, dialogue_limits, load, open_pool, policy_for, suite_variants
-from clarify_rl.policies.models import LoadedModel
+from clarify_rl.pipeline import Player, open_pool, player_for, suite_variants
 from clarify_rl.store import read_variants
 from clarify_rl.types import Defect, Episode, Variant
 
@@ -27,7 +26,7 @@ def newest_model(config: Config) -> str:
     return next((str(path) for path in trained if (path / "config.json").is_file()), config.model.base)
 
 
-def play(config: Config, variant: Variant, loaded: LoadedModel, seed: int, console: Console) -> Episode:
+def play(config: Config, variant: Variant, player: Player, seed: int, console: Console) -> Episode:
     """Shows you everything, lets the model ask you, then shows its code and what the hidden tests say."""
     _show_problem(variant, console)
     env = config.env.model_copy(update={"user": "human", "user_options": {}, "workers": 0})
@@ -36,10 +35,10 @@ def play(config: Config, variant: Variant, loaded: LoadedModel, seed: int, conso
             [variant],
             ids=[f"play/{variant.id}"],
             seeds=[seed],
-            policy=policy_for(config, loaded),
+            policy=player.policy,
             pool=pool,
-            chat=chat_for(config, loaded),
-            limits=dialogue_limits(config, loaded),
+            chat=player.chat,
+            limits=player.limits,
         )
     _show_outcome(episode, console)
     return episode
@@ -49,7 +48,7 @@ def play_model(config: Config, spec: str | None, variant: Variant, seed: int, co
     """Loads the model that `spec` names (by default the furthest trained one of the configured run) and plays."""
     spec = spec or newest_model(config)
     console.print(f"[dim]You are the user of {escape(spec)}. Ctrl-C ends it.[/dim]")
-    return play(config, variant, load(config, spec), seed, console)
+    return play(config, variant, player_for(config, spec), seed, console)
 
 
 def choose_variant(config: Config, *, variant_id: str | None, kind: str | None, seed: int) -> Variant:

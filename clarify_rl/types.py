@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import ClassVar, Protocol, TypeAlias
+from typing import ClassVar, Literal, Protocol, TypeAlias
 
 LONGEST_SHOWN = 400
 
@@ -211,23 +211,41 @@ class Variant:
 
 
 @dataclass(frozen=True)
+class Message:
+    """One turn of a dialogue as text."""
+
+    role: Literal["user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True)
 class Request:
-    """One reply that a policy should generate: the context's token ids, the budget, and whose turn it is."""
+    """One reply that a policy should generate: the context's token ids, the budget, and whose turn it is.
+
+    `messages` is the same context as text, for a policy that has no tokenizer of its own.
+    """
 
     context: tuple[int, ...]
     max_new_tokens: int
     episode_id: str
     turn: int
     seed: int
+    messages: tuple[Message, ...] = ()
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What a policy generated for one request. `finished`: its last token ends the turn; `token_ids` keeps it."""
+    """What a policy generated for one request. `finished`: its last token ends the turn; `token_ids` keeps it.
+
+    A policy that is told no ids gives `text`, and `tokens`, how many they were. `failure` says why there is no reply.
+    """
 
     token_ids: tuple[int, ...]
     logprobs: tuple[float, ...] | None
     finished: bool
+    text: str | None = None
+    tokens: int | None = None
+    failure: str = ""
 
 
 @dataclass(frozen=True)
@@ -240,6 +258,7 @@ class Reply:
     code: str | None = None
     token_ids: tuple[int, ...] = ()
     logprobs: tuple[float, ...] | None = None
+    tokens: int | None = None  # where there are no ids: how many tokens the policy says it wrote
 
 
 @dataclass(frozen=True)

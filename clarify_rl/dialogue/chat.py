@@ -73,7 +73,7 @@ class Chat:
         )
 
     def first_message(self, variant: Variant) -> str:
-        return f"{self.instruction}\n\n{variant.prompt}" if self.instruction else variant.prompt
+        return _first_message(self.instruction, variant)
 
     def prompt_ids(self, variant: Variant) -> tuple[int, ...]:
         """Ids from the beginning up to and including the first assistant header."""
@@ -106,6 +106,31 @@ class Chat:
             messages, tokenize=True, return_dict=False, add_generation_prompt=generate
         )
         return tuple(ids)
+
+
+@dataclass(frozen=True)
+class TextChat:
+    """Dialogues with a model that tokenizes them itself, behind a server: everything is text, and there are no ids."""
+
+    instruction: str = ""
+    last_call: str = ""
+
+    def first_message(self, variant: Variant) -> str:
+        return _first_message(self.instruction, variant)
+
+    def prompt_ids(self, _variant: Variant) -> tuple[int, ...]:
+        return ()
+
+    def user_turn_ids(self, _text: str) -> tuple[int, ...]:
+        return ()
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        assert not token_ids
+        return ""
+
+
+def _first_message(instruction: str, variant: Variant) -> str:
+    return f"{instruction}\n\n{variant.prompt}" if instruction else variant.prompt
 
 
 def last_index(token_ids: Sequence[int], wanted: Collection[int]) -> int:

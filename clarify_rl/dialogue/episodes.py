@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from clarify_rl.dialogue.chat import Chat
+from clarify_rl.dialogue.chat import Chat, TextChat
 from clarify_rl.dialogue.replies import parse_reply
 from clarify_rl.types import (
     Episode,
     Exchange,
     Execution,
+    Message,
     Policy,
     Pool,
     Reply,
@@ -45,6 +46,7 @@ class _Live:
     variant: Variant
     seed: int
     prompt_ids: tuple[int, ...]
+    messages: list[Message] = field(default_factory=list)
     completion_ids: list[int] = field(default_factory=list)
     policy_mask: list[int] = field(default_factory=list)
     logprobs: list[float] | None = field(default_factory=list)
@@ -52,15 +54,17 @@ class _Live:
     stop: Stop | None = None
     execution: Execution | None = None
     failure: str = ""
+    untold_tokens: int = 0  # of replies whose ids the policy does not know
 
     def room(self, limits: DialogueLimits) -> int:
         """Tokens that may still follow."""
-        used = len(self.completion_ids)
+        used = len(self.completion_ids) + self.untold_tokens
         return min(limits.total_tokens - used, limits.context_tokens - len(self.prompt_ids) - used)
 
     def add_reply(self, sample: Sample) -> None:
         self.completion_ids += sample.token_ids
         self.policy_mask += [1] * len(sample.token_ids)
+        self.untold_tokens += sample.tokens or 0
         if self.logprobs is not None:
             self.logprobs = None if sample.logprobs is None else [*self.logprobs, *sample.logprobs]
 
@@ -94,7 +98,7 @@ def run_episodes(
     seeds: Sequence[int],
     policy: Policy,
     pool: Pool,
-    chat: Chat,
+    chat: Chat | TextChat,
     limits: DialogueLimits,
     lockstep: bool = False,
     on_turn: Callable[[int, int], None] | None = None,
@@ -116,8 +120,9 @@ def run_episodes(
     return [replace(episode, scores=score) for episode, score in zip(episodes, scores, strict=True)]
 
 
-def _start(episode_id: str, variant: Variant, seed: int, chat: Chat, limits: DialogueLimits) -> _Live:
-    episode = _Live(episode_id, variant, seed, chat.prompt_ids(variant))
+def _start(episode_id: str, variant: Variant, seed: int, chat: Chat | TextChat, limits: DialogueLimits) -> _Live:
+    first = Message("user", chat.first_message(variant))
+    episode = _Live(episode_id, variant, seed, chat.prompt_ids(variant), [first])
     if episode.room(limits) < 1:
         episode.stop = Stop.FAILED
         tokens = len(episode.prompt_ids)
@@ -128,9 +133,12 @@ def _start(episode_id: str, variant: Variant, seed: int, chat: Chat, limits: Dia
 
 
 def _take_turn(
-    turn: int, asked: Sequence[_Live], policy: Policy, pool: Pool, chat: Chat, limits: DialogueLimits
+    turn: int, asked: Sequence[_Live], policy: Policy, pool: Pool, chat: Chat | TextChat, limits: DialogueLimits
 ) -> None:
     samples = policy.generate([_request(episode, turn, limits) for episode in asked])
+    for episode, sample in zip(asked, samples, strict=True):
+        if episode.stop is None and sample.failure:
+            episode.stop, episode.failure = Stop.FAILED, sample.failure
     running = [(episode, sample) for episode, sample in zip(asked, samples, strict=True) if episode.stop is None]
     replies = [_read(episode, sample, chat) for episode, sample in running]
     exchanges = [
@@ -148,17 +156,25 @@ def _request(episode: _Live, turn: int, limits: DialogueLimits) -> Request:
     budget = 1 if episode.stop else min(limits.turn_tokens, episode.room(limits))
     # Nobody reads the reply to an ended episode, and its context may be too long for the model.
     context = episode.prompt_ids[:1] if episode.stop else (*episode.prompt_ids, *episode.completion_ids)
-    return Request(context, budget, episode.id, turn, episode.seed)
+    return Request(context, budget, episode.id, turn, episode.seed, tuple(episode.messages))
 
 
-def _read(episode: _Live, sample: Sample, chat: Chat) -> Reply:
+def _read(episode: _Live, sample: Sample, chat: Chat | TextChat) -> Reply:
     episode.add_reply(sample)
-    parsed = parse_reply(chat.decode(sample.token_ids), finished=sample.finished)
-    return replace(parsed, token_ids=sample.token_ids, logprobs=sample.logprobs)
+    text = chat.decode(sample.token_ids) if sample.text is None else sample.text
+    episode.messages.append(Message("assistant", text))
+    parsed = parse_reply(text, finished=sample.finished)
+    return replace(parsed, token_ids=sample.token_ids, logprobs=sample.logprobs, tokens=sample.tokens)
 
 
 def _apply(
-    episode: _Live, reply: Reply, response: Response, chat: Chat, limits: DialogueLimits, *, next_is_last: bool
+    episode: _Live,
+    reply: Reply,
+    response: Response,
+    chat: Chat | TextChat,
+    limits: DialogueLimits,
+    *,
+    next_is_last: bool,
 ) -> None:
     """Ends the episode, or appends the user's answer if a reply still fits behind it: no sample ends on user tokens."""
     episode.turns.append(Turn(reply, response.answer))
@@ -170,5 +186,6 @@ def _apply(
         user_ids = chat.user_turn_ids(text)
         if len(user_ids) < episode.room(limits):
             episode.add_user(user_ids)
+            episode.messages.append(Message("user", text))
         else:
             episode.stop = Stop.BUDGET

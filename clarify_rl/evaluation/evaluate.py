@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from clarify_rl.dialogue.chat import Chat
+from clarify_rl.dialogue.chat import Chat, TextChat
 from clarify_rl.dialogue.episodes import DialogueLimits, run_episodes
 from clarify_rl.seeds import derive_seed
 from clarify_rl.types import Episode, Policy, Pool, Variant
@@ -15,7 +15,7 @@ def evaluate(
     *,
     policy: Policy,
     pool: Pool,
-    chat: Chat,
+    chat: Chat | TextChat,
     limits: DialogueLimits,
     batch_size: int,
     seed: int,

@@ -49,6 +49,11 @@ def load_model(
 
     `quantization` are options of transformers' BitsAndBytesConfig; those of an adapter are its base's.
     """
+    if spec.startswith("openai:"):
+        raise ClarifyError(
+            f"{spec} is behind a server: it can be evaluated (eval.models, or clarify-rl eval --model), but its "
+            "weights are not here to be trained or changed. Name a folder, a hub name or a .gguf file."
+        )
     if dtype not in DTYPES:
         raise ClarifyError(unknown_name("dtype", dtype, DTYPES))
     target = device_named(device)
