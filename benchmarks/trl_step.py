@@ -28,7 +28,8 @@ from trl import GRPOConfig, GRPOTrainer
 from clarify_rl.config import Config, load_config
 from clarify_rl.dialogue.chat import Chat
 from clarify_rl.dialogue.replies import parse_reply
-from clarify_rl.pipeline import chat_for, dialogue_limits, family_roles, open_pool
+from clarify_rl.pipeline import family_roles, open_pool
+from clarify_rl.players import chat_for, dialogue_limits
 from clarify_rl.policies.hf import HFPolicy
 from clarify_rl.policies.models import load_model
 from clarify_rl.store import Run

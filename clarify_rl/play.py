@@ -13,7 +13,8 @@ from rich.syntax import Syntax
 from clarify_rl.config import Config, SuiteConfig
 from clarify_rl.dialogue.episodes import run_episodes
 from clarify_rl.errors import DataError
-from clarify_rl.pipeline import Player, open_pool, player_for, suite_variants
+from clarify_rl.pipeline import open_pool, suite_variants
+from clarify_rl.players import Player, player_for
 from clarify_rl.store import read_variants
 from clarify_rl.types import Defect, Episode, Variant
 

@@ -35,6 +35,7 @@ MAY_IMPORT = {
         "dialogue": "types errors seeds registry policies dialogue.replies",
         "rewards": "clarify_rl types registry",
         "envs": "clarify_rl types errors registry seeds wording executor dialogue.replies",
+        "players": "types config policies dialogue",
         "pool": "types errors seeds registry config executor",
         "demonstrations": "types errors seeds policies synthesis dialogue",
         "training": "types errors seeds config store policies problems synthesis dialogue pool demonstrations",
@@ -42,9 +43,9 @@ MAY_IMPORT = {
         "report": "types errors seeds records config store evaluation",
         "launch": "types errors config store pool training evaluation",
         "pipeline": "types errors seeds registry records config store executor policies problems synthesis dialogue "
-        "pool demonstrations training evaluation report launch",
+        "players pool demonstrations training evaluation report launch",
         "plan": "types errors config policies training pipeline",
-        "play": "types errors config store policies dialogue pipeline",
+        "play": "types errors config store policies players dialogue pipeline",
         "doctor": "clarify_rl errors executor",
         # training: the base model's pretraining is no stage of a run, so the command calls it itself.
         "cli": "errors config store training pipeline plan play doctor arguments",

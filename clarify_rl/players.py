@@ -1,0 +1,62 @@
+"""A run's models as they take part in dialogues: loaded here or behind a server, with their chat and their budgets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from clarify_rl.config import Config
+from clarify_rl.dialogue.chat import Chat, TextChat
+from clarify_rl.dialogue.episodes import DialogueLimits
+from clarify_rl.policies.hf import HFPolicy
+from clarify_rl.policies.models import LoadedModel, load_model
+from clarify_rl.policies.openai import OpenAIPolicy, served
+from clarify_rl.types import Policy
+
+_NO_LIMIT = 1 << 20  # tokens of context, where a model does not say how many it holds
+
+
+def load(config: Config, spec: str) -> LoadedModel:
+    """A model of the run, as it is configured to be loaded."""
+    wanted = config.model
+    return load_model(spec, dtype=wanted.dtype, device=wanted.device, quantization=wanted.quantization)
+
+
+def chat_for(config: Config, loaded: LoadedModel) -> Chat:
+    return Chat(loaded.tokenizer, config.dialogue.instruction, config.dialogue.last_call, end_ids(loaded))
+
+
+@dataclass(frozen=True)
+class Player:
+    """A model as it is evaluated, greedy unless configured otherwise, with what turns its dialogues into tokens."""
+
+    policy: Policy
+    chat: Chat | TextChat
+    limits: DialogueLimits
+
+
+def player_for(config: Config, spec: str) -> Player:
+    """The model that `spec` names: loaded here, or behind a server."""
+    wanted = config.eval
+    if address := served(spec):
+        budgets = config.dialogue
+        limits = DialogueLimits(budgets.max_questions, budgets.turn_tokens, budgets.total_tokens, _NO_LIMIT)
+        policy = OpenAIPolicy(address, wanted.server, wanted.temperature)
+        return Player(policy, TextChat(budgets.instruction, budgets.last_call), limits)
+    loaded = load(config, spec)
+    pad_id = loaded.tokenizer.pad_token_id
+    hf = HFPolicy(loaded.model, end_ids(loaded), pad_id, wanted.temperature, wanted.batch_size)
+    return Player(hf, chat_for(config, loaded), dialogue_limits(config, loaded))
+
+
+def end_ids(loaded: LoadedModel) -> frozenset[int]:
+    """Every token that ends a turn: the tokenizer's, and those that the model's generation configuration adds."""
+    stated = loaded.model.generation_config.eos_token_id
+    more = stated if isinstance(stated, list) else [] if stated is None else [stated]
+    return frozenset({loaded.tokenizer.eos_token_id, *more})
+
+
+def dialogue_limits(config: Config, loaded: LoadedModel) -> DialogueLimits:
+    """The configured budgets, within what the model's context holds."""
+    context = int(getattr(loaded.model.config, "max_position_embeddings", 0)) or _NO_LIMIT
+    wanted = config.dialogue
+    return DialogueLimits(wanted.max_questions, wanted.turn_tokens, wanted.total_tokens, context)
