@@ -17,6 +17,8 @@ Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json
 # A hidden test may hold a list of a hundred thousand numbers; nobody reads it, and it would outweigh the page.
 LONGEST_VALUE = 600
 
+_ALARM = "alarm/"
+
 
 def payload(
     comparison: Comparison,
@@ -35,6 +37,7 @@ def payload(
         "variants": [_variant(variant) for variant in variants.values()],
         "results": [_results(result, index) for result in results],
         "curves": curve_columns(curves),
+        "alarms": alarms(curves),
         "run": dict(run_info),
     }
 
@@ -45,11 +48,22 @@ def curve_columns(rows: Sequence[Mapping[str, float | int | str]]) -> Json:
     for row in rows:
         step = row.get("step")
         for name, value in row.items():
-            if name != "step" and _is_number(step) and _is_number(value):
+            if name != "step" and not name.startswith(_ALARM) and _is_number(step) and _is_number(value):
                 series.setdefault((str(row.get("stage", "")), name), {})[float(step)] = float(value)
     return [
         {"stage": stage, "name": name, "points": [[step, finite(points[step])] for step in sorted(points)]}
         for (stage, name), points in series.items()
+    ]
+
+
+def alarms(rows: Sequence[Mapping[str, float | int | str]]) -> Json:
+    """Warnings of a record in the order in which they came: stage, step, name and what was said."""
+    return [
+        {"stage": row.get("stage", ""), "step": row["step"], "name": name.removeprefix(_ALARM), "text": row["warning"]}
+        for row in rows
+        if "warning" in row
+        for name in row
+        if name.startswith(_ALARM)
     ]
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from clarify_rl.evaluation.compare import compare
 from clarify_rl.report.html import write_report
-from clarify_rl.report.payload import curve_columns, runs, shown
+from clarify_rl.report.payload import alarms, curve_columns, runs, shown
 from clarify_rl.types import (
     Answer,
     Case,
@@ -140,3 +140,22 @@ def test_a_step_logged_again_replaces_the_first_and_nan_is_a_gap() -> None:
         {"stage": "rl", "name": "train/loss", "points": [[1.0, None], [2.0, 3.0]]},
         {"stage": "sft", "name": "train/loss", "points": [[1.0, 1.0]]},
     ]
+
+
+WARNED: list[dict[str, float | int | str]] = [
+    {"stage": "rl", "step": 7, "train/kl": 3.0},
+    {"stage": "rl", "step": 7, "alarm/kl": 1, "warning": ATTACK},
+]
+
+
+def test_a_warning_is_shown_in_words_and_is_no_curve() -> None:
+    assert alarms(WARNED) == [{"stage": "rl", "step": 7, "name": "kl", "text": ATTACK}]
+    assert curve_columns(WARNED) == [{"stage": "rl", "name": "train/kl", "points": [[7.0, 3.0]]}]
+
+
+def test_a_warning_cannot_reach_the_page_as_html(tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    write_report(path, compare([one()], resamples=50), [one()], WARNED, {})
+    text = path.read_text(encoding="utf-8")
+    assert "alert(1)" not in text
+    assert data_of(text)["alarms"][0]["text"] == ATTACK

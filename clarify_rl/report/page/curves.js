@@ -5,13 +5,14 @@ const PANELS = [
   ["Loss", ["train/loss"]],
   ["Held-out loss", ["eval/loss"]],
   ["Facts revealed", ["episode/revealed"]],
-  ["Reward", ["reward/total", "train/reward", "reward"]],
+  ["Reward", ["reward/total", "train/reward", "reward", "eval/reward"]],
   ["Share of hidden tests passed", ["reward/pass_rate"]],
-  ["Solved", ["episode/solved"]],
+  ["Solved", ["episode/solved", "eval/solved"]],
   ["Asked", ["episode/asked_unclear", "episode/asked_clear"]],
+  ["Asked, held out", ["eval/asked_unclear", "eval/asked_clear"]],
   ["Questions per episode", ["episode/questions"]],
   ["KL from the start", ["train/kl"]],
-  ["Seconds per step", ["time/step_s"]],
+  ["Seconds per step", ["time/step_s", "time/generate_s", "time/env_s"]],
 ];
 const BOX = { width: 300, height: 150, left: 40, right: 8, top: 10, bottom: 20 };
 
@@ -21,11 +22,12 @@ function renderCurves(data, section) {
     return;
   }
   const stages = [...new Set(data.curves.map((series) => series.stage))];
-  section.replaceChildren(el("h2", {}, "Training"), ...stages.map((stage) => stageView(data.curves, stage)));
+  section.replaceChildren(el("h2", {}, "Training"), ...stages.map((stage) => stageView(data, stage)));
 }
 
-function stageView(curves, stage) {
-  const series = curves.filter((candidate) => candidate.stage === stage);
+function stageView(data, stage) {
+  const series = data.curves.filter((candidate) => candidate.stage === stage);
+  const alarms = data.alarms.filter((alarm) => alarm.stage === stage);
   const main = PANELS.map(([title, names]) => [title, series.filter((s) => names.includes(s.name))]);
   const known = main.filter(([, found]) => found.length);
   const taken = new Set(known.flatMap(([, found]) => found));
@@ -34,7 +36,7 @@ function stageView(curves, stage) {
     el(
       "div",
       { class: "panels" },
-      panels.map(([title, found]) => panel(title, found)),
+      panels.map(([title, found]) => panel(title, found, alarms)),
     );
   const steps = Math.max(...series.flatMap((s) => s.points.map(([step]) => step)));
   const more = rest.map((s) => [s.name, [s]]);
@@ -42,6 +44,7 @@ function stageView(curves, stage) {
     "div",
     {},
     el("h3", {}, STAGES[stage] ?? (stage || "Metrics"), el("small", {}, ` ${plural(steps, "step")}`)),
+    alarms.length ? el("ul", { class: "alarms" }, alarms.map(warning)) : null,
     grid(known.length ? known : more),
     known.length && more.length
       ? el("details", {}, el("summary", {}, `${plural(more.length, "other metric")}`), grid(more))
@@ -49,12 +52,15 @@ function stageView(curves, stage) {
   );
 }
 
-function panel(title, series) {
+const warning = (alarm) => el("li", {}, el("b", {}, `Step ${alarm.step}: `), alarm.text);
+
+function panel(title, series, alarms) {
   const scale = scales(series);
   const readout = el("span", { class: "readout" }, lastValues(series));
   const drawing = svg("svg", { viewBox: `0 0 ${BOX.width} ${BOX.height}`, role: "img", "aria-label": title });
   const cursor = svg("line", { class: "cursor", y1: BOX.top, y2: BOX.height - BOX.bottom, visibility: "hidden" });
-  drawing.append(...axes(scale), ...series.flatMap((s, i) => lines(s, i, scale)), cursor);
+  const marks = alarms.filter(({ step }) => step >= scale.first && step <= scale.last).map((alarm) => mark(alarm, scale));
+  drawing.append(...axes(scale), ...marks, ...series.flatMap((s, i) => lines(s, i, scale)), cursor);
   drawing.addEventListener("pointermove", (event) => {
     const box = drawing.getBoundingClientRect();
     const step = scale.stepAt(((event.clientX - box.left) / box.width) * BOX.width);
@@ -108,6 +114,13 @@ function axes(scale) {
     svg("text", { x: BOX.left, y: base }, compact(scale.first)),
     svg("text", { x: right, y: base, "text-anchor": "end" }, compact(scale.last)),
   ];
+}
+
+// Where a warning was given; a browser shows its name when the pointer rests there.
+function mark(alarm, scale) {
+  const x = scale.x(alarm.step);
+  const place = { class: "alarm", x1: x, x2: x, y1: BOX.top, y2: BOX.height - BOX.bottom };
+  return svg("line", place, svg("title", {}, `${alarm.name}, step ${alarm.step}`));
 }
 
 function ticks(low, high) {
