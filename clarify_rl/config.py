@@ -59,7 +59,7 @@ class DataConfig(_Section):
 
     `demonstrated` ones have SFT dialogues that clarify; `tests_only` ones (none named: all that remain) have tests for
     RL and only clear-to-code examples for SFT; `held_out` ones are never trained on; `unseen` ones neither, and the
-    embedded base model never saw them.
+    embedded base model never saw them. `rl_dev` is made where `rl.evaluation.every` asks for it.
     """
 
     demonstrated: tuple[str, ...] = ()
@@ -69,6 +69,7 @@ class DataConfig(_Section):
     sft: MixConfig = MixConfig(count=2000, clear_share=0.5)
     sft_dev: MixConfig = MixConfig(count=200, clear_share=0.5)
     rl: MixConfig = MixConfig(count=2000, clear_share=0.25)
+    rl_dev: MixConfig = MixConfig(count=100, clear_share=0.25)
 
 
 class SuiteConfig(MixConfig):
@@ -188,6 +189,39 @@ class PPOSection(_Section):
     learning_rate: float | None = Field(None, gt=0.0)
 
 
+class EvaluationSection(_Section):
+    """Plays `data.rl_dev` greedily before the first step, after each `every` steps (0: never) and after the last.
+
+    models/rl is then the best policy by `metric`, not the last. Training ends after `patience` evaluations in a row
+    without progress; null: it goes on to its last step.
+    """
+
+    every: int = Field(0, ge=0)
+    metric: Literal["reward", "solved"] = "reward"
+    patience: int | None = Field(5, ge=1)
+
+
+AlarmName = Literal["ask_collapse", "entropy_collapse", "malformed", "zero_variance", "kl", "unmeasured"]
+
+
+class HealthSection(_Section):
+    """When RL warns: by means over the last `window` steps, the first three against the mean over the first ones.
+
+    `ask_share`, `entropy_share`: what is left of asking in unclear problems, of entropy. `malformed_rise`: how many
+    more dialogues have a malformed reply. `zero_variance`: groups whose episodes all earned the same. `kl`: nats a
+    token from the reference. Unmeasured episodes: half of env.max_failed_share. Alarms named in `stop_on` end training,
+    and the best evaluated policy becomes models/rl.
+    """
+
+    window: int = Field(5, ge=1)
+    ask_share: Share = 0.5
+    entropy_share: Share = 0.1
+    malformed_rise: Share = 0.1
+    zero_variance: Share = 0.75
+    kl: float = Field(0.5, gt=0.0)
+    stop_on: tuple[AlarmName, ...] = ()
+
+
 class RLSection(_Section):
     """`trainer` goes to TRL's GRPOConfig and `lora` to peft's LoraConfig, untouched.
 
@@ -197,6 +231,8 @@ class RLSection(_Section):
 
     algorithm: Literal["grpo", "ppo"] = "grpo"
     ppo: PPOSection = PPOSection()
+    evaluation: EvaluationSection = EvaluationSection()
+    health: HealthSection = HealthSection()
     trainer: Options = {}
     lora: Lora = None
 

@@ -128,6 +128,8 @@ def make_data(config: Config, run: Run) -> None:
         parts += [("sft", data.sft, "train", roles.demonstrated), ("sft_dev", data.sft_dev, "dev", roles.demonstrated)]
     if config.rl:
         parts.append(("rl", data.rl, "train", roles.trained))
+        if config.rl.evaluation.every:
+            parts.append(("rl_dev", data.rl_dev, "dev", roles.trained))
     suites = [suite for suite in config.eval.suites.values() if suite.source == "bank"]
     total = sum(mix.count for _, mix, _, _ in parts) + sum(suite.count for suite in suites)
     if total:
@@ -203,6 +205,8 @@ def rl(config: Config, run: Run) -> None:
         train_on_learners(learn, config, say)
     else:
         learn(config, run)
+    if which := run.info().get("models/rl"):
+        say(f"models/rl is {which}")
 
 
 def learn(config: Config, run: Run) -> None:

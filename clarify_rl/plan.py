@@ -39,10 +39,13 @@ def steps(config: Config) -> list[Step]:
     parts = {name: suite.count for name, suite in suites.items()}
     found = []
     if config.rl:
-        parts = {"rl": data.rl.count, **parts}
+        every = config.rl.evaluation.every
+        parts = {"rl": data.rl.count, **({"rl_dev": data.rl_dev.count} if every else {}), **parts}
         start = rl_start(config, Path())
         steps_done = f"{config.rl.trainer.get('max_steps', 'all')} steps of {config.rl.algorithm.upper()}"
-        found = [Step("rl", f"data/rl.jsonl, {start}", f"episodes/rl.jsonl, models/rl after {steps_done}")]
+        reads = f"data/rl.jsonl, {'data/rl_dev.jsonl, ' if every else ''}{start}"
+        which = f"the best of an evaluation every {every} steps, of" if every else "after"
+        found = [Step("rl", reads, f"episodes/rl.jsonl, models/rl {which} {steps_done}")]
     if config.sft:
         parts = {"sft": data.sft.count, "sft_dev": data.sft_dev.count, **parts}
         found = [Step("sft", f"data/sft.jsonl, data/sft_dev.jsonl, {config.model.base}", "models/sft"), *found]

@@ -12,7 +12,7 @@ import math
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -187,7 +187,7 @@ def _connected(cpus: float) -> Iterator[None]:
 
 @contextmanager
 def _progress(task: _Task) -> Iterator[None]:
-    """A bar that follows metrics.jsonl, which the first learner writes."""
+    """A bar, with warnings above it, that follows metrics.jsonl, which the first learner writes."""
     done = threading.Event()
     follower = threading.Thread(target=_follow, args=(task, done), daemon=True)
     follower.start()
@@ -200,12 +200,17 @@ def _progress(task: _Task) -> Iterator[None]:
 
 def _follow(task: _Task, done: threading.Event) -> None:
     path, steps = task.run_folder / "metrics.jsonl", _max_steps(task.config)
+    said = set(_warnings(_rows(path)))
     with tqdm(total=steps, desc="rl", unit="step", dynamic_ncols=True) as bar:
         while True:
             ended = done.wait(_LOOK_EVERY_S)
-            rows = [row for row in read_rows(path) if row["stage"] == "rl"] if path.exists() else []
+            rows = _rows(path)
+            for text in _warnings(rows):
+                if text not in said:
+                    bar.write(text)
+                    said.add(text)
             if rows:
-                last = rows[-1]
+                last = {name: value for row in rows for name, value in row.items()}
                 shown = {label: f"{last[name]:.3g}" for label, name in _SHOWN.items() if name in last}
                 bar.n = last["step"]
                 bar.set_postfix(shown)
@@ -213,8 +218,23 @@ def _follow(task: _Task, done: threading.Event) -> None:
                 return
 
 
+def _rows(path: Path) -> list[dict[str, Any]]:  # Any: JSON
+    return [row for row in read_rows(path) if row["stage"] == "rl"] if path.exists() else []
+
+
+def _warnings(rows: Sequence[Mapping[str, Any]]) -> list[str]:  # Any: as above
+    return [f"Warning at step {row['step']}: {row['warning']}" for row in rows if "warning" in row]
+
+
 _LOOK_EVERY_S = 1.0
-_SHOWN = {"reward": "reward/total", "solved": "episode/solved", "ask": "episode/asked_unclear"}
+_SHOWN = {
+    "reward": "reward/total",
+    "solved": "episode/solved",
+    "ask": "episode/asked_unclear",
+    "false ask": "episode/asked_clear",
+    "held-out solved": "eval/solved",
+    "tokens/s": "rollout/tokens_per_s",
+}
 
 
 def _max_steps(config: Config) -> int | None:

@@ -10,6 +10,7 @@ from typing import Any
 import torch.distributed
 from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, TrainerState, TrainingArguments
+from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, get_last_checkpoint
 
 from clarify_rl.errors import ConfigError
@@ -32,12 +33,12 @@ class MarkComplete(TrainerCallback):
         if state.is_world_process_zero:
             folder = Path(str(args.output_dir)) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
             for path in folder.iterdir():
-                _flush(path)
+                flush(path)
             (folder / COMPLETE).touch()
-            _flush(folder)
+            flush(folder)
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
     """Has the operating system write a file or folder to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -88,6 +89,26 @@ def _look(folder: Path) -> str | None:
             shutil.rmtree(broken)
     newest: str | None = get_last_checkpoint(str(folder))
     return newest
+
+
+def train_from(trainer: Any, checkpoint: str | None) -> None:  # Any: a trainer of transformers
+    """Trains to the end from a checkpoint of `newest_checkpoint`, or from the start.
+
+    A checkpoint of the last step is only loaded, or the best one in its place where the trainer would load that at the
+    end: transformers goes on from it with one more step.
+    """
+    state = TrainerState.load_from_json(str(Path(checkpoint) / TRAINER_STATE_NAME)) if checkpoint else None
+    if state is None or not _ended(state):
+        trainer.train(resume_from_checkpoint=checkpoint)
+        return
+    best = state.best_model_checkpoint if trainer.args.load_best_model_at_end else None
+    trainer._load_from_checkpoint(str(Path(str(checkpoint)).with_name(Path(best).name)) if best else checkpoint)
+
+
+def _ended(state: TrainerState) -> bool:
+    """Whether training ended with this step: it was the last one, or a callback had asked for it, as for patience."""
+    control = state.stateful_callbacks.get("TrainerControl", {}).get("args", {})
+    return bool(state.global_step >= state.max_steps or control.get("should_training_stop"))
 
 
 def save_model(model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> Path:

@@ -28,10 +28,11 @@ from clarify_rl.policies.models import LoadedModel
 from clarify_rl.seeds import derive_seed
 from clarify_rl.store import Run
 from clarify_rl.training.adapters import CHECKED, CheckStart, adapter_for, naming
-from clarify_rl.training.checkpoints import MarkComplete, check_saving, newest_checkpoint, save_model
-from clarify_rl.training.progress import RecordProgress
+from clarify_rl.training.checkpoints import MarkComplete, check_saving, newest_checkpoint, save_model, train_from
 from clarify_rl.training.rollout_metrics import rollout_metrics
 from clarify_rl.training.sft import trainer_config
+from clarify_rl.training.stopwatch import Stopwatch
+from clarify_rl.training.watch import take_best, watch_training
 from clarify_rl.types import Episode, Pool, Variant
 
 
@@ -56,12 +57,13 @@ class Rollouts:
         step, rank = trainer.state.global_step, trainer.accelerator.process_index
         batch = [self.variants[row] for row in rows]
         started = time.monotonic()
+        watch = Stopwatch(self._policy(trainer), self.pool)
         episodes = run_episodes(
             batch,
             ids=[f"rl/{step}/{rank}/{i}" for i in range(len(batch))],
             seeds=[derive_seed(self.seed, "rl", step, rank, variant.id, i) for i, variant in enumerate(batch)],
-            policy=self._policy(trainer),
-            pool=self.pool,
+            policy=watch,
+            pool=watch,
             chat=self.chat,
             limits=self.limits,
         )
@@ -70,6 +72,7 @@ class Rollouts:
         self.numbers = {
             **rollout_metrics(everyones),
             **self.pool.numbers(),  # of this learner's pool
+            **watch.spent(everyones),
             "time/rollout_s": time.monotonic() - started,
         }
         self._stop_if_failing(everyones)
@@ -253,11 +256,13 @@ def train_grpo(
             train_dataset=prompt_dataset(variants, chat),
             processing_class=loaded.tokenizer,
             peft_config=adapter_for("rl.lora", section.lora, loaded.model),
-            callbacks=[RecordProgress(run, "rl", SHOWN, lambda: rollouts.numbers), MarkComplete()],
+            callbacks=[MarkComplete()],
         )
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(CheckStart(trainer, [chat.prompt_ids(variant) for variant in variants[:CHECKED]]))
-    trainer.train(resume_from_checkpoint=newest)
+    watch_training(trainer, rollouts, config, run, SHOWN)
+    train_from(trainer, newest)
+    take_best(trainer, config, run)
     return save_model(trainer.model, loaded.tokenizer, run.model_folder("rl"))
 
 
@@ -266,7 +271,11 @@ SHOWN = {
     "solved": "episode/solved",
     "ask": "episode/asked_unclear",
     "false ask": "episode/asked_clear",
+    "held-out solved": "eval/solved",
     "kl": "train/kl",
+    "tokens/s": "rollout/tokens_per_s",
+    "generate s": "time/generate_s",
+    "env s": "time/env_s",
 }
 
 

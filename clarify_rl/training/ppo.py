@@ -24,7 +24,7 @@ from clarify_rl.errors import ConfigError
 from clarify_rl.policies.models import LoadedModel
 from clarify_rl.store import Run
 from clarify_rl.training.adapters import CHECKED, CheckStart, adapter_for, naming
-from clarify_rl.training.checkpoints import MarkComplete, is_first, newest_checkpoint, save_model
+from clarify_rl.training.checkpoints import MarkComplete, is_first, newest_checkpoint, save_model, train_from
 from clarify_rl.training.critic import SaveCritic, attach, make_critic
 from clarify_rl.training.gae import at_last_token, clipped_squares, explained_variance, gae, mean_and_std
 from clarify_rl.training.grpo import (
@@ -36,7 +36,7 @@ from clarify_rl.training.grpo import (
     reward_function,
     trim,
 )
-from clarify_rl.training.progress import RecordProgress
+from clarify_rl.training.watch import take_best, watch_training
 from clarify_rl.types import Episode, Pool, Variant
 
 Batch = dict[str, Any]  # Any: TRL's tensors and scalars, by its own names
@@ -193,15 +193,16 @@ def train_ppo(
             train_dataset=prompt_dataset(variants, chat),
             processing_class=loaded.tokenizer,
             peft_config=adapter_for("rl.lora", section.lora, loaded.model),
-            callbacks=[RecordProgress(run, "rl", _SHOWN, lambda: rollouts.numbers)],
         )
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(CheckStart(trainer, [chat.prompt_ids(variant) for variant in variants[:CHECKED]]))
     for callback in (SaveCritic(trainer.critic), MarkComplete()):  # a checkpoint is complete when it has its critic
         trainer.add_callback(callback)
+    watch_training(trainer, rollouts, config, run, _SHOWN)
     if newest:
         trainer.critic.load(Path(newest))
-    trainer.train(resume_from_checkpoint=newest)
+    train_from(trainer, newest)
+    take_best(trainer, config, run)
     folder = save_model(trainer.model, loaded.tokenizer, run.model_folder("rl"))
     if is_first():
         trainer.critic.save(folder)

@@ -1,4 +1,8 @@
-"""What a person sees while a trainer runs: one bar, and every logged number in the run folder."""
+"""What a person sees while a trainer runs: one bar, and every logged number in the run folder.
+
+transformers hands its logs to one callback after the other, in order, and reporters such as wandb or tensorboard come
+first of all. `put_first` moves ours before them, so that what ours add to the logs is reported too.
+"""
 
 from __future__ import annotations
 
@@ -27,16 +31,31 @@ _NAMES = {
     "reward_std": "reward/std",
     "step_time": "time/step_s",
     "completions/mean_length": "episode/policy_tokens",
+    # Reporters show a name that begins with eval_ under eval/, and every other one under train/.
+    "eval_reward": "eval/reward",
+    "eval_solved": "eval/solved",
+    "eval_asked_unclear": "eval/asked_unclear",
+    "eval_asked_clear": "eval/asked_clear",
+    "eval_malformed": "eval/malformed",
+    "eval_episodes": "eval/episodes",
+    "eval_failed": "eval/failed",
+    "eval_seconds": "time/evaluation_s",
 }
 
 
 class RecordProgress(TrainerCallback):
-    """Writes each log to metrics.jsonl under our names, and moves a progress bar. `extra` gives more numbers a step."""
+    """Writes each log to metrics.jsonl under our names, and moves a progress bar.
+
+    `extra` gives more numbers for each step of training; they are added to the log, for the callbacks that come later.
+    `numbers` are those that were written last.
+    """
 
     def __init__(
         self, run: Run, stage: str, shown: Mapping[str, str], extra: Callable[[], Mapping[str, float]]
     ) -> None:
         self.run, self.stage, self.shown, self.extra = run, stage, shown, extra
+        self.numbers: dict[str, float] = {}
+        self._postfix: dict[str, str] = {}
         self.bar: Any = None  # Any: tqdm has no types
 
     def on_train_begin(
@@ -56,20 +75,30 @@ class RecordProgress(TrainerCallback):
         args: TrainingArguments,
         state: TrainerState,
         control: TrainerControl,
-        logs: Mapping[str, float] | None = None,
+        logs: dict[str, float | None],  # None: TRL could not measure it
         **kwargs: object,
     ) -> None:
-        numbers = {_NAMES[name]: float(value) for name, value in (logs or {}).items() if name in _NAMES}
-        if not numbers:
+        told = {_NAMES[name]: value for name, value in logs.items() if name in _NAMES and value is not None}
+        if not told:
             return
-        numbers |= self.extra()
-        self.run.add_metrics(self.stage, state.global_step, numbers)
-        self.bar.set_postfix({label: f"{numbers[name]:.3g}" for label, name in self.shown.items() if name in numbers})
+        if "loss" in logs:
+            extra = self.extra()
+            logs |= extra
+            told |= extra
+        self.numbers = told
+        self.run.add_metrics(self.stage, state.global_step, told)
+        self._postfix |= {label: f"{told[name]:.3g}" for label, name in self.shown.items() if name in told}
+        self.bar.set_postfix(self._postfix)
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
     ) -> None:
         self.bar.close()
+
+
+def put_first(trainer: Any, *callbacks: TrainerCallback) -> None:  # Any: a trainer of transformers
+    """Adds callbacks, in this order, before all others of a trainer."""
+    trainer.callback_handler.callbacks[:0] = callbacks
 
 
 def no_extra() -> dict[str, float]:

@@ -16,7 +16,7 @@ from clarify_rl.errors import ConfigError
 from clarify_rl.policies.models import LoadedModel
 from clarify_rl.store import Run
 from clarify_rl.training.adapters import CheckStart, adapter_for, naming
-from clarify_rl.training.checkpoints import MarkComplete, check_saving, newest_checkpoint, save_model
+from clarify_rl.training.checkpoints import MarkComplete, check_saving, newest_checkpoint, save_model, train_from
 from clarify_rl.training.progress import RecordProgress, no_extra
 from clarify_rl.types import Episode
 
@@ -49,7 +49,7 @@ def train_sft(
     trainer.add_callback(CheckStart(trainer))
     newest = newest_checkpoint(checkpoints)
     run.drop_metrics("sft", from_step=int(newest.rpartition("-")[2]) + 1 if newest else 0)
-    trainer.train(resume_from_checkpoint=newest)
+    train_from(trainer, newest)
     return save_model(trainer.model, loaded.tokenizer, run.model_folder("sft"))
 
 

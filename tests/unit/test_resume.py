@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 from transformers import TrainerControl, TrainerState, TrainingArguments
 from trl.trainer.utils import RepeatSampler
 
+from clarify_rl.config import SFTSection
 from clarify_rl.errors import ConfigError
+from clarify_rl.policies.models import load_model
+from clarify_rl.store import Run
 from clarify_rl.training.checkpoints import COMPLETE, MarkComplete, check_saving, newest_checkpoint
 from clarify_rl.training.grpo import EpochSampler
+from clarify_rl.training.sft import train_sft
+from tests.dialogues import ASK, CLEAR, DESC, UNCLEAR, play
 
 
 def read(*epochs: int, shuffle: bool = True) -> list[list[int]]:
@@ -74,3 +80,37 @@ def test_a_way_of_saving_that_cannot_be_resumed_exactly_is_refused(
     arguments = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, save_strategy="steps", **options)
     with pytest.raises(ConfigError, match=message):
         check_saving("rl.trainer", arguments, steps_per_batch=2)
+
+
+SFT = {
+    "per_device_train_batch_size": 1,
+    "learning_rate": 1e-3,
+    "eval_strategy": "steps",
+    "eval_steps": 1,
+    "save_strategy": "steps",
+    "save_steps": 1,
+    "load_best_model_at_end": True,
+    "metric_for_best_model": "eval_loss",
+    "max_length": None,
+}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"max_steps": 3, "learning_rate": 1e-3}, {"max_steps": 9, "learning_rate": 1.0}],
+    ids=["the last step", "no progress"],
+)
+def test_sft_that_ended_takes_no_further_step_when_its_model_was_not_written(
+    tmp_path: Path, options: dict[str, float]
+) -> None:
+    episodes = play((UNCLEAR, [ASK, DESC]), (CLEAR, [DESC]), (UNCLEAR, [ASK, DESC]), (CLEAR, [DESC]))
+    section = SFTSection(trainer={**SFT, **options}, patience=1)
+    with Run.create(tmp_path / "run", "seed: 0\n", ["pytest"]) as run:
+        weights = run.model_folder("sft") / "model.safetensors"
+        train_sft(load_model("embedded", device="cpu"), episodes, episodes, section, run, 0)
+        before, seen = weights.read_bytes(), run.read_metrics()
+        assert all(float(row["step"]) < 5 for row in seen)
+        shutil.rmtree(run.model_folder("sft"))
+        train_sft(load_model("embedded", device="cpu"), episodes, episodes, section, run, 0)
+        assert run.read_metrics() == seen
+        assert weights.read_bytes() == before

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 from accelerate.data_loader import DataLoaderShard
-from transformers import PreTrainedModel, Trainer
+from transformers import PreTrainedModel, Trainer, TrainerControl
 from transformers.trainer_callback import CallbackHandler
 from trl import GRPOConfig, GRPOTrainer
 from trl.trainer.utils import RepeatSampler, add_fused_lm_head, shuffle_sequence_dict, split_tensor_dict
@@ -178,3 +178,31 @@ def test_callbacks_run_in_the_order_in_which_they_were_added() -> None:
     assert "self.callbacks.append(cb)" in source(CallbackHandler.add_callback)
     saving = source(Trainer._maybe_log_save_evaluate)
     assert saving.index("self._save_checkpoint(") < saving.index("self.callback_handler.on_save(")
+
+
+def test_reporters_come_before_our_callbacks_unless_we_go_to_the_front() -> None:
+    """All are handed the same log, so what the first ones add to it is reported by the later ones."""
+    assert "callbacks = default_callbacks if callbacks is None else default_callbacks + callbacks" in source(Trainer)
+    assert "self.callback_handler.on_log(self.args, self.state, self.control, logs)" in source(Trainer.log)
+    assert 'self.call_event("on_log", args, state, control, logs=logs, **kwargs)' in source(CallbackHandler.on_log)
+
+
+def test_a_log_in_evaluation_mode_takes_none_of_the_numbers_of_training() -> None:
+    code = source(GRPOTrainer.log)
+    assert 'mode = "train" if self.model.training else "eval"' in code
+    assert code.index("super().log(logs, start_time)") < code.index("self._metrics[mode].clear()")
+    assert "control.should_log = False" in source(CallbackHandler.on_log)  # so we ask for the step's own log again
+
+
+def test_a_step_is_evaluated_before_its_checkpoint_is_saved() -> None:
+    code = source(Trainer._run_epoch)
+    assert code.index("self.callback_handler.on_step_end(") < code.index("self._maybe_log_save_evaluate(")
+
+
+def test_a_checkpoint_remembers_that_training_was_to_end() -> None:
+    """Training would go on from it all the same, so we look there before we go on."""
+    assert "[self.control] if isinstance(cb, ExportableState)" in source(Trainer._init_training_state)
+    assert '"should_training_stop": self.should_training_stop' in source(TrainerControl.state)
+    assert "for update_step in range(num_update_steps_trained, num_update_steps_per_epoch)" in source(
+        Trainer._run_epoch
+    )

@@ -1,0 +1,245 @@
+"""Warnings while RL trains: numbers that have gone wrong before, against what they were, and what to try next.
+
+Each rule follows one number by its mean over a window of steps. Some compare it with the first window of the run,
+because what is normal depends on the model and the data. docs/training.md says where the defaults come from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import inf
+from typing import Any
+
+from accelerate.utils import broadcast_object_list
+from tqdm.auto import tqdm
+from transformers import TrainerCallback, TrainerControl, TrainerState
+
+from clarify_rl.config import AlarmName, Config, HealthSection, RLSection
+from clarify_rl.store import Run
+from clarify_rl.training.progress import RecordProgress
+
+Numbers = Mapping[str, Any]  # Any: a row of metrics.jsonl, which may also hold text
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a rule saw: the mean over the last steps and over the first ones, the limit, and which steps they were."""
+
+    now: float
+    first: float
+    limit: float
+    last_steps: str
+    first_steps: str
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Warns when the mean over the last window is above `limit` (or `below` it), a function of the first window's mean.
+
+    A `relative` rule waits for a second window; one whose limit is the same whatever came first need not.
+    """
+
+    name: AlarmName
+    read: Callable[[Numbers], float | None]
+    limit: Callable[[float], float]
+    say: Callable[[Seen], str]
+    below: bool = False
+    relative: bool = False
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """One warning, in words."""
+
+    name: AlarmName
+    text: str
+
+
+@dataclass
+class Series:
+    """The values that one rule has read. It warns once, and again only after a whole window without a reason to."""
+
+    rule: Rule
+    window: int
+    steps: list[int] = field(default_factory=list)
+    values: list[float] = field(default_factory=list)
+    wrong_at: int | None = None
+
+    def read(self, step: int, numbers: Numbers) -> Alarm | None:
+        value = self.rule.read(numbers)
+        if value is None:
+            return None
+        self.steps.append(step)
+        self.values.append(value)
+        count = len(self.values)
+        if count < self.window * (1 + self.rule.relative):
+            return None
+        seen = self._seen()
+        if not (seen.now < seen.limit if self.rule.below else seen.now > seen.limit):
+            return None
+        known = self.wrong_at is not None and count - self.wrong_at <= self.window
+        self.wrong_at = count
+        return None if known else Alarm(self.rule.name, self.rule.say(seen))
+
+    def _seen(self) -> Seen:
+        start, end = slice(None, self.window), slice(-self.window, None)
+        first = _mean(self.values[start])
+        limit = self.rule.limit(first)
+        return Seen(_mean(self.values[end]), first, limit, _range(self.steps[end]), _range(self.steps[start]))
+
+
+class WatchHealth(TrainerCallback):
+    """Warns by the numbers that `progress` wrote: above its bar, in metrics.jsonl, and in the log for reporters.
+
+    A resumed run reads the record first, so it warns where the run that was interrupted would have. With several
+    processes the first one watches its own episodes, and all stop when it says so.
+    """
+
+    def __init__(self, progress: RecordProgress, run: Run, config: Config) -> None:
+        self.progress, self.run, self.config = progress, run, config
+        self.options = (config.rl or RLSection()).health
+        self.series: list[Series] = []
+
+    def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **_: object) -> None:
+        """`args` are TRL's (Any: it has no types)."""
+        self.series = [Series(rule, self.options.window) for rule in rules(self.config, args)]
+        for row in self.run.read_metrics() if state.is_world_process_zero else ():
+            if row["stage"] == "rl":
+                self._read(int(row["step"]), row)
+
+    def on_log(
+        self, args: Any, state: TrainerState, control: TrainerControl, logs: dict[str, float | None], **_: object
+    ) -> None:  # Any: as above
+        if "loss" not in logs:
+            return
+        alarms = self._read(state.global_step, self.progress.numbers) if state.is_world_process_zero else []
+        for alarm in alarms:
+            logs[f"alarm/{alarm.name}"] = 1.0
+            self.run.add_metrics("rl", state.global_step, {f"alarm/{alarm.name}": 1, "warning": alarm.text})
+            tqdm.write(f"Warning at step {state.global_step}: {alarm.text}")
+        if self.options.stop_on:
+            self._stop([alarm.name for alarm in alarms if alarm.name in self.options.stop_on], state, control)
+
+    def _read(self, step: int, numbers: Numbers) -> list[Alarm]:
+        found = [series.read(step, numbers) for series in self.series]
+        return [alarm for alarm in found if alarm]
+
+    def _stop(self, reasons: list[AlarmName], state: TrainerState, control: TrainerControl) -> None:
+        told = [reasons]
+        broadcast_object_list(told)
+        if reasons:
+            tqdm.write(f"Training ends at step {state.global_step}: {', '.join(reasons)} is in rl.health.stop_on.")
+        control.should_training_stop |= bool(told[0])
+
+
+def rules(config: Config, args: Any) -> list[Rule]:  # Any: TRL's options, which have no types
+    """What to watch, with advice that fits the run's own settings."""
+    options = (config.rl or RLSection()).health
+    slower = f"rl.trainer.learning_rate={args.learning_rate / 2:.2g}"
+    nearer = f"rl.trainer.beta={2 * args.beta or 0.02:.2g}"
+    watched = [
+        _ask_collapse(options, slower, nearer),
+        _entropy_collapse(options, slower),
+        _malformed(options, slower, config),
+        _kl(options, slower, nearer),
+        _unmeasured(config),
+    ]
+    # PPO compares no groups.
+    return watched if config.rl and config.rl.algorithm == "ppo" else [*watched, _zero_variance(options, config, args)]
+
+
+# A policy that asks more seldom than this in its first steps has no habit to lose.
+_SELDOM = 0.05
+
+
+def _ask_collapse(options: HealthSection, slower: str, nearer: str) -> Rule:
+    return Rule(
+        "ask_collapse",
+        lambda row: row.get("episode/asked_unclear"),
+        lambda first: options.ask_share * first if first >= _SELDOM else -inf,
+        lambda seen: (
+            f"The policy gives up asking: it asked in {seen.now:.0%} of unclear problems in {seen.last_steps}, in "
+            f"{seen.first:.0%} in {seen.first_steps}. Hold it nearer to its start with {nearer}, or try {slower}."
+        ),
+        below=True,
+        relative=True,
+    )
+
+
+def _entropy_collapse(options: HealthSection, slower: str) -> Rule:
+    return Rule(
+        "entropy_collapse",
+        lambda row: row.get("train/entropy"),
+        lambda first: options.entropy_share * first,
+        lambda seen: (
+            f"The policy hardly varies its replies any more: entropy was {seen.now:.2g} nats a token in "
+            f"{seen.last_steps}, {seen.first:.2g} in {seen.first_steps}. "
+            f"Try rl.trainer.entropy_coef=0.001, or {slower}."
+        ),
+        below=True,
+        relative=True,
+    )
+
+
+def _malformed(options: HealthSection, slower: str, config: Config) -> Rule:
+    longer = f"dialogue.turn_tokens={2 * config.dialogue.turn_tokens}"
+    return Rule(
+        "malformed",
+        lambda row: row.get("episode/malformed"),
+        lambda first: first + options.malformed_rise,
+        lambda seen: (
+            f"The policy forgets how to reply: {seen.now:.0%} of dialogues had a reply that is neither a question nor "
+            f"fenced code in {seen.last_steps}, {seen.first:.0%} in {seen.first_steps}. "
+            f"Try {slower}, or {longer} where transcripts show replies cut off."
+        ),
+        relative=True,
+    )
+
+
+def _kl(options: HealthSection, slower: str, nearer: str) -> Rule:
+    return Rule(
+        "kl",
+        lambda row: row.get("train/kl"),
+        lambda _: options.kl,
+        lambda seen: (
+            f"The policy runs away from its start: KL was {seen.now:.2g} nats a token in {seen.last_steps}, more than "
+            f"{seen.limit:g}. Hold it with {nearer}, or try {slower}."
+        ),
+    )
+
+
+def _unmeasured(config: Config) -> Rule:
+    most, longer = config.env.max_failed_share, f"env.deadline_s={2 * config.env.deadline_s:g}"
+    return Rule(
+        "unmeasured",
+        lambda row: row["rollout/failed"] / row["rollout/episodes"] if row.get("rollout/episodes") else None,
+        lambda _: most / 2,
+        lambda seen: (
+            f"Episodes get lost: {seen.now:.1%} could not be measured in {seen.last_steps}, and a step with more than "
+            f"{most:.1%} stops the run (env.max_failed_share). "
+            f"`failure` in episodes/rl.jsonl says why; where workers were too slow, try {longer}."
+        ),
+    )
+
+
+def _zero_variance(options: HealthSection, config: Config, args: Any) -> Rule:  # Any: as above
+    larger = f"rl.trainer.num_generations={2 * args.num_generations}"
+    fewer = f"data.rl.clear_share={config.data.rl.clear_share / 2:.2g}"
+    return Rule(
+        "zero_variance",
+        lambda row: row.get("group/zero_variance"),
+        lambda _: options.zero_variance,
+        lambda seen: (
+            f"Little is left to learn from: in {seen.last_steps}, all episodes earned the same in {seen.now:.0%} of "
+            f"the groups, more than {seen.limit:.0%}. Try {larger}, or fewer clear problems with {fewer}."
+        ),
+    )
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _range(steps: Sequence[int]) -> str:
+    return f"steps {steps[0]} to {steps[-1]}" if len(steps) > 1 else f"step {steps[0]}"

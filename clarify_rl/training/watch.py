@@ -1,0 +1,38 @@
+"""Everything that watches an RL run, put together in one place for GRPO and PPO."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from clarify_rl.config import Config, RLSection
+from clarify_rl.store import Run
+from clarify_rl.training import held_out
+from clarify_rl.training.health import WatchHealth
+from clarify_rl.training.progress import RecordProgress, put_first
+
+
+class Rollouts(held_out.Rollouts, Protocol):
+    """The rollouts of training, and the numbers of their newest batch."""
+
+    numbers: Mapping[str, float]
+
+
+def watch_training(
+    trainer: Any, rollouts: Rollouts, config: Config, run: Run, shown: Mapping[str, str]
+) -> None:  # Any: TRL's trainer has no types
+    """Adds a progress bar and record, health warnings and, if asked for, held-out evaluation. Call it last of all.
+
+    What is kept of the best policy is cleared when a checkpoint is complete, so its callback comes behind the others.
+    """
+    progress = RecordProgress(run, "rl", shown, lambda: rollouts.numbers)
+    put_first(trainer, progress, WatchHealth(progress, run, config))
+    if (config.rl or RLSection()).evaluation.every:
+        variants = run.read_variants("rl_dev")
+        trainer.add_callback(held_out.HeldOut(variants, rollouts, config, run, trainer.log))
+
+
+def take_best(trainer: Any, config: Config, run: Run) -> None:  # Any: as above
+    """Leaves the best evaluated policy in the trainer's model; the last one where nothing was evaluated."""
+    if (config.rl or RLSection()).evaluation.every and trainer.is_world_process_zero():
+        held_out.restore_best(trainer.model, config, run)

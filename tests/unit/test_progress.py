@@ -1,0 +1,115 @@
+"""What a person sees of a run under way: the record, the bar, and where the time goes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from clarify_rl.envs.ask_or_code import AskOrCode
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from clarify_rl.dialogue.episodes import run_episodes
+from clarify_rl.pool import LocalPool
+from clarify_rl.store import Run
+from clarify_rl.training.progress import RecordProgress, put_first
+from clarify_rl.training.stopwatch import Stopwatch
+from clarify_rl.types import Exchange, Policy, Request, Response, Sample
+from tests.dialogues import ASK, DESC, LIMITS, SPEC, UNCLEAR, chat, scripted
+
+SHOWN = {"reward": "reward/total", "held-out": "eval/solved", "env s": "time/env_s"}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Run]:
+    with Run.create(tmp_path / "run", "seed: 0\n", ["pytest"]) as made:
+        yield made
+
+
+@pytest.fixture
+def progress(run: Run, tmp_path: Path) -> Iterator[RecordProgress]:
+    made = RecordProgress(run, "rl", SHOWN, lambda: {"episode/solved": 0.5, "time/env_s": 0.25})
+    arguments, control = TrainingArguments(output_dir=str(tmp_path), use_cpu=True), TrainerControl()
+    made.on_train_begin(arguments, TrainerState(max_steps=9), control)
+    yield made
+    made.on_train_end(arguments, TrainerState(max_steps=9), control)
+
+
+def log(progress: RecordProgress, step: int, logs: dict[str, float | None]) -> None:
+    arguments = TrainingArguments(output_dir=str(progress.run.folder), use_cpu=True)
+    progress.on_log(arguments, TrainerState(global_step=step), TrainerControl(), logs=logs)
+
+
+def test_our_numbers_stand_in_the_record_and_in_the_log_that_reporters_get(run: Run, progress: RecordProgress) -> None:
+    logs: dict[str, float | None] = {"loss": 0.1, "reward": 0.7, "completions/clipped_ratio": 0.0}
+    log(progress, 1, logs)
+    ours = {"episode/solved": 0.5, "time/env_s": 0.25}
+    assert run.read_metrics() == [{"stage": "rl", "step": 1, "train/loss": 0.1, "reward/total": 0.7, **ours}]
+    assert progress.numbers == {"train/loss": 0.1, "reward/total": 0.7, **ours}
+    assert logs == {"loss": 0.1, "reward": 0.7, "completions/clipped_ratio": 0.0, **ours}
+
+
+def test_an_evaluation_has_a_row_of_its_own_without_numbers_of_training(run: Run, progress: RecordProgress) -> None:
+    log(progress, 3, {"eval_solved": 0.4, "eval_seconds": 2.0, "epoch": 1.0})
+    assert run.read_metrics() == [{"stage": "rl", "step": 3, "eval/solved": 0.4, "time/evaluation_s": 2.0}]
+
+
+def test_a_number_that_could_not_be_measured_is_left_out(run: Run, progress: RecordProgress) -> None:
+    log(progress, 1, {"loss": 0.1, "reward": None})
+    assert "reward/total" not in run.read_metrics()[0]
+
+
+def test_the_bar_keeps_showing_what_was_said_last(progress: RecordProgress) -> None:
+    log(progress, 1, {"eval_solved": 0.4})
+    log(progress, 2, {"loss": 0.1, "reward": 0.7})
+    assert progress.bar.postfix == "held-out=0.4, reward=0.7, env s=0.25"
+
+
+def test_callbacks_that_are_put_first_keep_their_order() -> None:
+    first, second, reporter = TrainerCallback(), TrainerCallback(), TrainerCallback()
+    trainer = SimpleNamespace(callback_handler=SimpleNamespace(callbacks=[reporter]))
+    put_first(trainer, first, second)
+    assert trainer.callback_handler.callbacks == [first, second, reporter]
+
+
+# ---- where the time goes
+
+
+@dataclass(frozen=True)
+class Pondering(Policy):
+    """Takes 50 ms for each call."""
+
+    policy: Policy
+
+    def generate(self, requests: Sequence[Request]) -> list[Sample]:
+        time.sleep(0.05)
+        return self.policy.generate(requests)
+
+
+class Hesitant(AskOrCode):
+    """A user who takes 200 ms for an answer."""
+
+    def respond(self, exchange: Exchange) -> Response:
+        if not exchange.last_turn and exchange.reply.questions:
+            time.sleep(0.2)
+        return super().respond(exchange)
+
+
+def test_generation_and_environment_are_timed_apart() -> None:
+    with closing(LocalPool(replace(SPEC, env=f"{__file__}:Hesitant"))) as pool:
+        watch = Stopwatch(Pondering(scripted({"e": [ASK, DESC]})), pool)
+        (episode,) = run_episodes([UNCLEAR], ids=["e"], seeds=[0], policy=watch, pool=watch, chat=chat(), limits=LIMITS)
+        numbers = watch.spent([episode])
+    assert episode.solved
+    assert 0.1 <= numbers["time/generate_s"] < 0.2 <= numbers["time/env_s"]
+    assert numbers["rollout/tokens_per_s"] == sum(episode.policy_mask) / numbers["time/generate_s"]
+
+
+def test_who_generated_nothing_has_no_speed() -> None:
+    with closing(LocalPool(SPEC)) as pool:
+        numbers = Stopwatch(scripted({}), pool).spent([])
+    assert numbers == {"time/generate_s": 0.0, "time/env_s": 0.0}
