@@ -37,6 +37,7 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_run(commands)
     _add_stages(commands)
+    _add_submit(commands)
     _add_eval(commands)
     _add_compare(commands)
     _add_play(commands)
@@ -92,6 +93,24 @@ def _add_stages(commands: Parsers) -> None:
         parser = _command(commands, name, what, f"clarify-rl {name} demo")
         _takes_config(parser)
         parser.add_argument("--resume", action="store_true", help="go on with what was begun (a stage always does)")
+
+
+def _add_submit(commands: Parsers) -> None:
+    parser = _command(
+        commands,
+        "submit",
+        "run as a job on a Ray cluster, with the code that is installed here",
+        "clarify-rl submit demo --address http://127.0.0.1:8265",
+    )
+    _takes_config(parser)
+    parser.add_argument(
+        "--address",
+        default="http://127.0.0.1:8265",
+        metavar="URL",
+        help="the dashboard of the cluster's head (default: %(default)s)",
+    )
+    parser.add_argument("--resume", action="store_true", help="go on with the run in this `out` on the cluster")
+    parser.add_argument("--no-wait", action="store_true", help="print how to follow the job, and leave it")
 
 
 def _add_eval(commands: Parsers) -> None:

@@ -9,9 +9,11 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import clarify_rl
 from clarify_rl.arguments import Arguments, parse
 from clarify_rl.errors import ClarifyError, ConfigError, RunFolderError
 
@@ -68,6 +70,21 @@ def _stage(arguments: Arguments) -> None:
 
     with _open(config, arguments, must_exist=name != "data") as run:
         pipeline.run_stage(name, config, run)
+
+
+def _submit(arguments: Arguments) -> int:
+    config = _load(arguments)
+    from clarify_rl.launch import follow, submit
+
+    print(f"submit: {config.name} with clarify-rl {clarify_rl.__version__} -> {arguments.address}", flush=True)
+    job = submit(config, arguments.address, resume=arguments.resume)
+    print(f"Job {job.id}: {job.link}\nFollow it: {job.to_follow}\nStop it:   {job.to_stop}", flush=True)
+    if arguments.no_wait:
+        return 0
+    try:
+        return follow(job, partial(print, end="", flush=True))
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"The job goes on.\nFollow it: {job.to_follow}\nStop it:   {job.to_stop}") from None
 
 
 def _eval(arguments: Arguments) -> None:
@@ -217,6 +234,7 @@ _COMMANDS: Mapping[str, Callable[[Arguments], int | None]] = {
     "data": _stage,
     "sft": _stage,
     "rl": _stage,
+    "submit": _submit,
     "eval": _eval,
     "compare": _compare,
     "play": _play,

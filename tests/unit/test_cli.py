@@ -44,7 +44,7 @@ def test_the_example_in_each_help_parses(parser: argparse.ArgumentParser) -> Non
 def test_every_command_is_there() -> None:
     found = {parser.get_default("command") for parser in COMMANDS}
     inner = {"config show", "config list", "check executor"}
-    assert found == set("run data sft rl eval compare play export pretrain doctor".split()) | inner
+    assert found == set("run data sft rl submit eval compare play export pretrain doctor".split()) | inner
 
 
 def test_key_value_pairs_may_stand_behind_options() -> None:

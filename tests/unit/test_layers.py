@@ -41,14 +41,14 @@ MAY_IMPORT = {
         "training": "types errors seeds config store policies problems synthesis dialogue pool demonstrations",
         "evaluation": "types errors seeds records config store policies problems dialogue pool",
         "report": "types errors seeds records config store evaluation",
-        "launch": "types errors config store pool training evaluation",
+        "launch": "clarify_rl types errors config store pool training evaluation",
         "pipeline": "types errors seeds registry records config store executor policies problems synthesis dialogue "
         "players pool demonstrations training evaluation report launch",
         "plan": "types errors config policies training pipeline",
         "play": "types errors config store policies players dialogue pipeline",
         "doctor": "clarify_rl errors executor",
         # training: the base model's pretraining is no stage of a run, so the command calls it itself.
-        "cli": "errors config store training pipeline plan play doctor arguments",
+        "cli": "clarify_rl errors config store training launch pipeline plan play doctor arguments",
         "__main__": "cli",
     }.items()
 }
