@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from clarify_rl.config import Config
+from clarify_rl.config import CONTINUE, Config
 from clarify_rl.errors import ClarifyError, ConfigError
 from clarify_rl.pipeline import checkpoints, family_roles, open_pool, rl_start
 from clarify_rl.policies.models import EMBEDDED, device_named, embedded_folder, quantized, verify_digests
@@ -140,9 +140,11 @@ def _check_trainers(config: Config) -> None:
         from clarify_rl.training.adapters import lora_config
         from clarify_rl.training.grpo import grpo_config
         from clarify_rl.training.ppo import ppo_config
+        from clarify_rl.training.vllm import check_model
 
         check = {"grpo": grpo_config, "ppo": ppo_config}[config.rl.algorithm]
-        check(config, config.rl, config.folder)
+        args = check(config, config.rl, config.folder)
+        check_model("models/sft" if config.sft and config.rl.lora != CONTINUE else config.model.base, args)
         lora_config("rl.lora", config.rl.lora)
 
 

@@ -117,3 +117,14 @@ class Pauses(RuleBasedUser):
     def answer(self, variant: Variant, questions: Sequence[str], turns: Sequence[Turn], seed: int) -> Answer:
         time.sleep(self.pause_s)
         return super().answer(variant, questions, turns, seed)
+
+
+@dataclass
+class Chatty:
+    """An environment that answers whatever is said, up to the last turn."""
+
+    def respond(self, exchange: Exchange) -> Response:
+        return Response(stop=Stop.NO_CODE) if exchange.last_turn else Response(answer=Answer("Go on."))
+
+    def close(self) -> None:
+        pass

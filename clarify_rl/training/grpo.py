@@ -1,7 +1,7 @@
 """GRPO (Shao et al. 2024, arXiv 2402.03300) on TRL: its trainer, our rollouts.
 
 TRL calls `_rollout`, which runs the dialogue loop on the trainer's own model and returns token ids, mask and episodes;
-TRL's reward functions only read the scores that the episodes came with. What it leaves out: generation by vLLM.
+TRL's reward functions only read the scores that the episodes came with.
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ from clarify_rl.training.checkpoints import MarkComplete, check_saving, newest_c
 from clarify_rl.training.rollout_metrics import rollout_metrics
 from clarify_rl.training.sft import trainer_config
 from clarify_rl.training.stopwatch import Stopwatch
+from clarify_rl.training.vllm import VLLMPolicy, check_model, check_vllm, in_lockstep, within
 from clarify_rl.training.watch import take_best, watch_training
-from clarify_rl.types import Episode, Pool, Variant
+from clarify_rl.types import Episode, Policy, Pool, Variant
 
 
 @dataclass
@@ -66,6 +67,7 @@ class Rollouts:
             pool=watch,
             chat=self.chat,
             limits=self.limits,
+            lockstep=in_lockstep(trainer),
         )
         everyones: list[Episode] = gather_object(episodes)  # in the order of the learners
         self.run.add_episodes("rl", everyones, step=step)
@@ -78,7 +80,9 @@ class Rollouts:
         self._stop_if_failing(everyones)
         return episodes
 
-    def _policy(self, trainer: DialogueGRPOTrainer) -> HFPolicy:
+    def _policy(self, trainer: DialogueGRPOTrainer) -> Policy:
+        if trainer.use_vllm:
+            return VLLMPolicy(trainer, self.chat.end_ids)
         return HFPolicy(
             model=trainer.accelerator.unwrap_model(trainer.model),
             end_ids=self.chat.end_ids,
@@ -199,7 +203,7 @@ def _is_row_wise(value: object) -> bool:
     return isinstance(value, torch.Tensor) and value.dim() > 0
 
 
-def _rollout(prompts: list[Any], trainer: DialogueGRPOTrainer) -> dict[str, list[Any]]:  # Any: TRL's own types
+def _rollout(prompts: list[Any], trainer: DialogueGRPOTrainer) -> dict[str, list[Any] | None]:  # Any: TRL's own types
     """TRL's `rollout_func`: row i of the result belongs to prompt i, and TRL accepts a short batch without a word."""
     episodes = trainer._rollouts(trainer, trainer._rows)
     assert len(episodes) == len(prompts)
@@ -209,9 +213,15 @@ def _rollout(prompts: list[Any], trainer: DialogueGRPOTrainer) -> dict[str, list
         # TRL takes no empty completion: a masked end token stands for an episode that failed before its first reply.
         "completion_ids": [list(episode.completion_ids) or [end_id] for episode in episodes],
         "env_mask": [_loss_mask(episode) for episode in episodes],
-        "logprobs": None,  # type: ignore[dict-item] # TRL takes None where the trainer's own model generates
+        "logprobs": [_sampled_logprobs(episode) for episode in episodes] if trainer.use_vllm else None,
         "episode": episodes,
     }
+
+
+def _sampled_logprobs(episode: Episode) -> list[float]:
+    """As vLLM told them, 0 on the user's tokens, with which TRL corrects for what its engine computes otherwise."""
+    assert episode.logprobs is not None
+    return list(episode.logprobs) or [0.0]
 
 
 def _loss_mask(episode: Episode) -> list[int]:
@@ -246,13 +256,15 @@ def train_grpo(
     step = int(newest.rpartition("-")[2]) if newest else 0
     run.drop_episodes("rl", from_step=step)
     run.drop_metrics("rl", from_step=step + 1)
-    rollouts = Rollouts(variants, pool, chat, limits, run, config.seed, config.env.max_failed_share)
+    args = grpo_config(config, section, checkpoints)
+    check_model(loaded.model.name_or_path, args)
+    rollouts = Rollouts(variants, pool, chat, within(limits, args), run, config.seed, config.env.max_failed_share)
     with naming("rl.lora"):
         trainer = DialogueGRPOTrainer(
             rollouts=rollouts,
             model=loaded.model,
             reward_funcs=[reward_function(item.use.rpartition(":")[2], i) for i, item in enumerate(config.rewards)],
-            args=grpo_config(config, section, checkpoints),
+            args=args,
             train_dataset=prompt_dataset(variants, chat),
             processing_class=loaded.tokenizer,
             peft_config=adapter_for("rl.lora", section.lora, loaded.model),
@@ -286,12 +298,33 @@ def grpo_config(config: Config, section: RLSection, out: Path) -> GRPOConfig:
         "logging_steps": 1,
     }
     made = trainer_config(GRPOConfig, "rl.trainer", {**ours, **section.trainer}, out, config.seed)
-    if made.use_vllm:
-        raise ConfigError("rl.trainer.use_vllm: generation by vLLM is not supported yet; leave it out.")
+    _check_sampling(made)
+    check_vllm(section, made)
     check_saving(
         "rl.trainer", made, made.steps_per_generation * made.num_iterations // made.gradient_accumulation_steps
     )
     return made
+
+
+_AS_IT_IS: Mapping[str, tuple[object, ...]] = {
+    "top_p": (1.0,),
+    "top_k": (0, -1),
+    "min_p": (None, 0.0),
+    "repetition_penalty": (1.0,),
+    "use_transformers_continuous_batching": (False,),
+    "cache_implementation": (None,),
+}
+
+
+def _check_sampling(args: GRPOConfig) -> None:
+    """ConfigError for options of TRL's generation that rollouts of ours would pass over in silence."""
+    for name, plain in _AS_IT_IS.items():
+        if getattr(args, name) not in plain:
+            raise ConfigError(
+                f"rl.trainer.{name}: the policy is sampled as it is, at rl.trainer.temperature. Leave it out."
+            )
+    if args.generation_kwargs and not args.use_vllm:
+        raise ConfigError("rl.trainer.generation_kwargs: they are vLLM's (rl.trainer.use_vllm). Leave them out.")
 
 
 def prompt_dataset(variants: Sequence[Variant], chat: Chat) -> Dataset:

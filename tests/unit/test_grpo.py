@@ -228,7 +228,6 @@ def test_reward_functions_read_the_scores_and_nothing_else() -> None:
     [
         ({"learning_rat": 1e-4}, "learning_rat"),
         ({"num_generations": 1}, "num_generations|generations"),
-        ({"use_vllm": True}, "use_vllm"),
         ({"num_generations": 3}, "num_generations|generations"),
     ],
 )

@@ -1,0 +1,276 @@
+"""Rollouts by vLLM, up to the engine: a stand-in of known numbers takes its place, all else is TRL's and ours."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from trl import GRPOTrainer
+from trl.generation.vllm_generation import VLLMGeneration
+
+from clarify_rl.config import Config, EnvConfig, RewardConfig, RLSection, load_config
+from clarify_rl.dialogue.episodes import DialogueLimits
+from clarify_rl.errors import ConfigError
+from clarify_rl.plan import checks
+from clarify_rl.policies.hf import HFPolicy
+from clarify_rl.policies.models import load_model
+from clarify_rl.pool import LocalPool, PoolSpec, RewardSpec
+from clarify_rl.store import Run
+from clarify_rl.training.export import export_model
+from clarify_rl.training.grpo import DialogueGRPOTrainer, grpo_config, train_grpo
+from clarify_rl.training.ppo import ppo_config
+from clarify_rl.training.vllm import VLLMPolicy, check_model, within
+from clarify_rl.types import Request
+from tests.dialogues import CLEAR, UNCLEAR, chat
+
+PLUGINS = Path(__file__).parents[1] / "plugins.py"
+LETTERS = f"{PLUGINS}:letters"
+POOL = PoolSpec(f"{PLUGINS}:Chatty", rewards=(RewardSpec(LETTERS),))
+LIMITS = DialogueLimits(max_questions=2, turn_tokens=40, total_tokens=160)
+
+
+@dataclass
+class Engine:
+    """Stands where TRL's VLLMGeneration stands: samples from the trainer's model, and says how likely that was.
+
+    `bias` is added to what it says, as an engine of other arithmetic would.
+    """
+
+    trainer: DialogueGRPOTrainer
+    bias: float = 0.0
+    max_completion_length: int = 160
+    generation_kwargs: dict[str, Any] = field(default_factory=dict)  # Any: vLLM's own options
+    synced: list[int] = field(default_factory=list)
+    calls: list[int] = field(default_factory=list)
+
+    def sync_weights(self) -> None:
+        self.synced.append(self.trainer.state.global_step)
+
+    def generate(
+        self, prompts: list[list[int]], images: None, num_generations: int, profiler: object
+    ) -> tuple[object, list[list[int]], list[list[list[float | None]]], object]:
+        assert num_generations == 1
+        ends = frozenset(self.generation_kwargs["stop_token_ids"])
+        policy = HFPolicy(self.trainer.model, ends, self.trainer.processing_class.pad_token_id, logprobs=True)
+        number = len(self.calls)
+        self.calls.append(self.max_completion_length)
+        requests = [
+            Request(tuple(ids), self.max_completion_length, f"{number}/{i}", 0, i) for i, ids in enumerate(prompts)
+        ]
+        samples = policy.generate(requests)
+        logprobs = [[[each + self.bias] for each in sample.logprobs or ()] for sample in samples]
+        return None, [list(sample.token_ids) for sample in samples], logprobs, None  # type: ignore[return-value]
+
+
+class Trainer(DialogueGRPOTrainer):
+    """DialogueGRPOTrainer as it is with use_vllm, with a stand-in for the engine that TRL would have built."""
+
+    bias = 0.0
+    made: Trainer
+
+    def __init__(self, **kwargs: Any) -> None:  # Any: TRL's own signature
+        kwargs["args"].use_vllm = False
+        super().__init__(**kwargs)
+        self.use_vllm, self.vllm_generation, self._last_loaded_step = True, Engine(self, type(self).bias), -1
+        self.parts: list[dict[str, Any]] = []  # Any: TRL's batches
+        type(self).made = self
+
+    def _compute_loss(self, model: Any, inputs: Any) -> Any:  # Any: TRL's own types
+        self.parts.append(dict(inputs))
+        return super()._compute_loss(model, inputs)
+
+
+def config(**trainer: object) -> Config:
+    options = {
+        "use_vllm": True,
+        "max_steps": 2,
+        "num_generations": 4,
+        "per_device_train_batch_size": 4,
+        "gradient_accumulation_steps": 2,
+        "learning_rate": 1e-3,
+        "lr_scheduler_type": "constant",
+        "save_strategy": "no",
+        "shuffle_dataset": False,
+    }
+    section = RLSection(trainer={**options, **trainer})
+    return Config(sft=None, rl=section, rewards=(RewardConfig(use=LETTERS),), env=EnvConfig(max_failed_share=0.5))
+
+
+@pytest.fixture(autouse=True)
+def installed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if "gpu" not in request.keywords:
+        monkeypatch.setattr("clarify_rl.training.vllm.installed", lambda: True)
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    monkeypatch.setattr("clarify_rl.training.grpo.DialogueGRPOTrainer", Trainer)
+    monkeypatch.setattr("clarify_rl.training.grpo.check_model", lambda spec, args: None)
+    with Run.create(tmp_path / "run", "seed: 0\n", ["pytest"]) as made:
+        yield made
+
+
+def train(run: Run, made: Config) -> Trainer:
+    with closing(LocalPool(POOL)) as pool:
+        train_grpo(load_model("embedded", device="cpu"), [UNCLEAR, CLEAR], pool, chat(), LIMITS, made, run)
+    return Trainer.made
+
+
+@pytest.mark.parametrize("mode", ["sequence_mask", "token_truncate"])
+def test_an_engine_that_agrees_with_the_trainer_changes_no_loss(run: Run, mode: str) -> None:
+    """Which needs every logprob at its token: across turns, cut replies, shuffling and regrouping by length."""
+    trainer = train(run, config(vllm_importance_sampling_mode=mode))
+    assert trainer.vllm_generation.synced == [0, 1]
+    assert len(trainer.parts) == 4
+    for part in trainer.parts:
+        assert torch.allclose(part["importance_sampling_ratio"], torch.ones(()), atol=1e-3)
+        own = (part["completion_mask"] * part["tool_mask"]).bool()
+        assert torch.allclose(part["sampling_per_token_logps"][own], part["old_per_token_logps"][own], atol=1e-4)
+        assert part["sampling_per_token_logps"][part["completion_mask"].bool() & ~own].eq(0).all()
+    assert all(part["tool_mask"].eq(0).any() for part in trainer.parts)  # dialogues, not single replies
+
+
+def test_an_engine_that_disagrees_is_corrected_for(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Trainer, "bias", 0.5)
+    trainer = train(run, config(vllm_importance_sampling_mode="token_truncate", max_steps=1))
+    for part in trainer.parts:
+        own = (part["completion_mask"] * part["tool_mask"]).bool()
+        ratio = part["importance_sampling_ratio"][own]
+        assert torch.allclose(ratio, torch.full_like(ratio, -0.5).exp(), atol=1e-3)
+
+
+def test_each_reply_keeps_to_its_own_budget_and_the_engine_is_left_as_it_was(run: Run) -> None:
+    trainer = train(run, config(max_steps=1))
+    engine = trainer.vllm_generation
+    assert max(engine.calls) <= LIMITS.turn_tokens
+    assert (engine.max_completion_length, engine.generation_kwargs) == (160, {})
+    requests = [Request(chat().prompt_ids(CLEAR), budget, f"e{budget}", 0, 0) for budget in (3, 40, 1)]
+    short, long, one = VLLMPolicy(trainer, chat().end_ids).generate(requests)
+    assert engine.calls[-1] == 40
+    assert (len(short.token_ids), short.finished) == (3, False)
+    assert (len(one.token_ids), one.finished) == (1, False)
+    assert long.finished
+    for sample in (short, long, one):
+        assert sample.logprobs is not None
+        assert len(sample.logprobs) == len(sample.token_ids)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"top_p": 0.9}, r"rl\.trainer\.top_p: the policy is sampled as it is"),
+        ({"top_k": 5}, r"rl\.trainer\.top_k"),
+        ({"use_vllm": False, "min_p": 0.1}, r"rl\.trainer\.min_p"),
+        ({"use_vllm": False, "generation_kwargs": {"top_p": 0.9}}, r"generation_kwargs: they are vLLM's"),
+    ],
+)
+def test_sampling_that_rollouts_would_pass_over_is_refused(
+    options: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    made = config(**options)
+    assert made.rl is not None
+    with pytest.raises(ConfigError, match=message):
+        grpo_config(made, made.rl, tmp_path)
+
+
+def test_what_vllm_cannot_do_is_refused(tmp_path: Path) -> None:
+    made = config()
+    assert made.rl is not None
+    with pytest.raises(ConfigError, match=r"PPO's critic.*Take rl\.algorithm=grpo"):
+        ppo_config(made, made.rl.model_copy(update={"algorithm": "ppo"}), tmp_path)
+    args = grpo_config(made, made.rl, tmp_path)
+    for spec in ("embedded", "model.gguf"):
+        with pytest.raises(ConfigError, match=rf"First: clarify-rl export {spec} --out base"):
+            check_model(spec, args)
+    check_model("runs/demo/models/sft", args)
+    config_of_a_run = ["rl.trainer.use_vllm=true", "sft.lora.r=4", "sft.lora.target_modules=all-linear"]
+    assert problems(config_of_a_run) == []
+    assert "clarify-rl export embedded" in problems([*config_of_a_run, "rl.lora=continue"])[0]
+
+
+def test_without_vllm_the_message_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("clarify_rl.training.vllm.installed", lambda: False)
+    made = config()
+    assert made.rl is not None
+    with pytest.raises(ConfigError, match=r'pip install "clarify-rl\[vllm\]"'):
+        grpo_config(made, made.rl, tmp_path)
+
+
+def problems(overrides: list[str]) -> list[str]:
+    return [check.problem for check in checks(load_config("demo", overrides)) if check.problem]
+
+
+def test_a_prompt_may_be_no_longer_than_the_context_that_vllm_was_given(tmp_path: Path) -> None:
+    for options, context in (
+        ({}, 2048),
+        ({"vllm_max_model_length": 512}, 512),
+        ({"vllm_max_model_length": 9999}, 2048),
+    ):
+        made = config(**options)
+        assert made.rl is not None
+        assert within(LIMITS, grpo_config(made, made.rl, tmp_path)).context_tokens == context
+
+
+# ---- what TRL promises nowhere
+
+
+def source(what: object) -> str:
+    return " ".join(inspect.getsource(what).split())  # type: ignore[arg-type] # a class or function
+
+
+def test_trl_generates_a_turn_as_we_call_it() -> None:
+    turn = inspect.signature(GRPOTrainer._generate_single_turn)
+    assert list(turn.parameters)[:5] == ["self", "prompt_ids", "images", "multimodal_fields", "num_generations"]
+    code = source(GRPOTrainer._generate_single_turn)
+    assert "if self.state.global_step != self._last_loaded_step:" in code
+    assert "self.vllm_generation.sync_weights()" in code
+    assert "_, completion_ids, logprobs, _ = self.vllm_generation.generate(" in code
+    assert "logprobs = [[lp[0] for lp in seq] for seq in logprobs]" in code
+    assert "return completion_ids, logprobs" in code
+
+
+def test_the_engine_reads_its_budget_and_its_options_at_each_call() -> None:
+    code = source(VLLMGeneration.generate)
+    assert "max_completion_length = self.max_completion_length" in code
+    assert '"max_tokens": max_completion_length' in code
+    assert "generation_kwargs.update(self.generation_kwargs)" in code  # in the trainer's processes
+    assert '"generation_kwargs": self.generation_kwargs' in code  # behind a server
+    assert "model=model.name_or_path" in source(VLLMGeneration._init_vllm)
+
+
+def test_trl_corrects_with_the_logprobs_of_the_policys_tokens_only() -> None:
+    code = source(GRPOTrainer._generate_and_score_completions)
+    assert "mask = completion_mask if tool_mask is None else completion_mask * tool_mask" in code
+    assert "per_token_logps_diff = (old_per_token_logps - sampling_per_token_logps) * mask" in code
+    assert "per_token_logps_diff = torch.nan_to_num(per_token_logps_diff, nan=0.0)" in code
+    assert 'per_token_loss = per_token_loss * inputs["importance_sampling_ratio"]' in source(GRPOTrainer._compute_loss)
+
+
+@pytest.mark.gpu
+def test_vllm_itself_samples_what_the_trainer_would(tmp_path: Path) -> None:
+    pytest.importorskip("vllm")
+    export_model("embedded", tmp_path / "base", "bfloat16")
+    loaded = load_model(str(tmp_path / "base"), dtype="bfloat16", device="cuda")
+    made = config(vllm_mode="colocate", vllm_gpu_memory_utilization=0.2, vllm_max_model_length=512)
+    with (
+        Run.create(tmp_path / "run", "seed: 0\n", ["pytest"]) as run,
+        closing(LocalPool(POOL)) as pool,
+    ):
+        train_grpo(loaded, [UNCLEAR, CLEAR], pool, chat(), LIMITS, made, run)
+        episodes = run.read_episodes("rl", [UNCLEAR, CLEAR])
+    assert len(episodes) == 16
+    trained = load_model(str(tmp_path / "base"), device="cpu").model
+    for episode in episodes[:4]:  # those of the first step, before any weight moved
+        assert episode.logprobs is not None
+        ids = torch.tensor([[*episode.prompt_ids, *episode.completion_ids]])
+        with torch.inference_mode():
+            steps = trained(ids).logits[0, len(episode.prompt_ids) - 1 : -1].log_softmax(-1)
+        plain = steps.gather(1, ids[0, len(episode.prompt_ids) :, None])[:, 0]
+        own = torch.tensor(episode.policy_mask, dtype=torch.bool)
+        assert (torch.tensor(episode.logprobs)[own] - plain[own]).abs().mean() < 0.05
