@@ -17,6 +17,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState
 
 from clarify_rl.config import AlarmName, Config, HealthSection, RLSection
 from clarify_rl.store import Run
+from clarify_rl.training.checkpoints import is_first
 from clarify_rl.training.progress import RecordProgress
 
 Numbers = Mapping[str, Any]  # Any: a row of metrics.jsonl, which may also hold text
@@ -92,8 +93,8 @@ class Series:
 class WatchHealth(TrainerCallback):
     """Warns by the numbers that `progress` wrote: above its bar, in metrics.jsonl, and in the log for reporters.
 
-    A resumed run reads the record first, so it warns where the run that was interrupted would have. With several
-    processes the first one watches its own episodes, and all stop when it says so.
+    A resumed run reads the record first, so it warns where the run that was interrupted would have. Of several learners
+    the first one watches, and all stop when it says so.
     """
 
     def __init__(self, progress: RecordProgress, run: Run, config: Config) -> None:
@@ -104,7 +105,7 @@ class WatchHealth(TrainerCallback):
     def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **_: object) -> None:
         """`args` are TRL's (Any: it has no types)."""
         self.series = [Series(rule, self.options.window) for rule in rules(self.config, args)]
-        for row in self.run.read_metrics() if state.is_world_process_zero else ():
+        for row in self.run.read_metrics() if is_first() else ():
             if row["stage"] == "rl":
                 self._read(int(row["step"]), row)
 
@@ -113,7 +114,7 @@ class WatchHealth(TrainerCallback):
     ) -> None:  # Any: as above
         if "loss" not in logs:
             return
-        alarms = self._read(state.global_step, self.progress.numbers) if state.is_world_process_zero else []
+        alarms = self._read(state.global_step, self.progress.numbers) if is_first() else []
         for alarm in alarms:
             logs[f"alarm/{alarm.name}"] = 1.0
             self.run.add_metrics("rl", state.global_step, {f"alarm/{alarm.name}": 1, "warning": alarm.text})

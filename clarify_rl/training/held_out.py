@@ -1,8 +1,8 @@
 """Held-out evaluation while RL trains: how good the policy is at what it is not trained on, which step was best, when
 to stop.
 
-It plays greedily, so it draws no random number, and training goes on as it would without it. With several processes
-each plays its share of the variants, and all learn of all episodes. Everything that it decides is a function of
+It plays greedily, so it draws no random number, and training goes on as it would without it. Of several learners each
+plays its share of the variants, and all are told of all episodes. Everything that it decides is a function of
 metrics.jsonl, so a resumed run decides the same.
 """
 
@@ -27,6 +27,7 @@ from clarify_rl.policies.hf import HFPolicy
 from clarify_rl.seeds import derive_seed
 from clarify_rl.store import Run
 from clarify_rl.training.best import keep_only, keep_weights, restore_weights
+from clarify_rl.training.checkpoints import is_first
 from clarify_rl.training.rollout_metrics import rollout_metrics
 from clarify_rl.types import Episode, Pool, Variant
 
@@ -69,6 +70,13 @@ def standing(rows: Iterable[Row], metric: str) -> Standing | None:
     return Standing(*found[best], *found[-1], number=len(found), since_best=len(found) - 1 - best)
 
 
+def agreed_standing(run: Run, metric: str) -> Standing | None:
+    """The standing by the record of a run, which the first learner reads, when it has come here, for all of them."""
+    told = [standing(run.read_metrics(), metric) if is_first() else None]
+    broadcast_object_list(told)
+    return told[0]
+
+
 class HeldOut(TrainerCallback):
     """Plays `variants` as often as rl.evaluation says, keeps the best weights, and ends training without progress.
 
@@ -87,7 +95,7 @@ class HeldOut(TrainerCallback):
         self, args: Any, state: TrainerState, control: TrainerControl, model: Model = None, **more: Any
     ) -> None:  # Any: transformers' own
         new = state.global_step == 0
-        if state.is_world_process_zero:
+        if is_first():
             self.run.drop_episodes(STAGE, from_step=0 if new else state.global_step + 1)
             if new:  # a crash before the first checkpoint leaves an evaluation of step 0 behind
                 self.run.drop_metrics("rl")
@@ -102,7 +110,7 @@ class HeldOut(TrainerCallback):
             self._evaluate(state, control, model, more["processing_class"].pad_token_id)
 
     def on_save(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # Any: as above
-        if state.is_world_process_zero:
+        if is_first():
             self._clear()
 
     def _clear(self) -> None:
@@ -114,19 +122,19 @@ class HeldOut(TrainerCallback):
     def _evaluate(self, state: TrainerState, control: TrainerControl, model: Model, pad_id: int) -> None:
         started = time.monotonic()
         episodes = self._play(state.global_step, model, pad_id)
-        if state.is_world_process_zero:
+        if is_first():
             self.run.add_episodes(STAGE, episodes, step=state.global_step)
         self._stop_if_failing(episodes)
         self._log({**held_out_numbers(episodes), "eval_seconds": time.monotonic() - started}, control, model)
-        now = self._standing(state)
-        if now and now.best_step == state.global_step and state.is_world_process_zero:
+        now = agreed_standing(self.run, self.options.metric)
+        if now and now.best_step == state.global_step and is_first():
             keep_weights(model, self.folder, state.global_step)
             keep_only(self.folder, {*self._needed, state.global_step})
         if now and self.options.patience and now.since_best >= self.options.patience:
             self._end(now, state, control)
 
     def _end(self, now: Standing, state: TrainerState, control: TrainerControl) -> None:
-        if state.is_world_process_zero and not control.should_training_stop:
+        if is_first() and not control.should_training_stop:
             tqdm.write(
                 f"Training ends at step {state.global_step}: {now.since_best} held-out evaluations brought no progress "
                 f"since step {now.best_step} (rl.evaluation.patience)."
@@ -134,7 +142,7 @@ class HeldOut(TrainerCallback):
         control.should_training_stop = True
 
     def _play(self, step: int, model: Model, pad_id: int) -> list[Episode]:
-        """This process's share of the variants; the episodes of all processes, in the order of the variants."""
+        """Plays this learner's share of the variants; the episodes of all learners, in the order of the variants."""
         place, shared = PartialState(), self.rollouts
         mine = self.variants[place.process_index :: place.num_processes]
         episodes = run_episodes(
@@ -167,13 +175,6 @@ class HeldOut(TrainerCallback):
         model.train(training)
         control.should_log = due  # any log takes the wish for one as fulfilled
 
-    def _standing(self, state: TrainerState) -> Standing | None:
-        """The standing by the record, which only the first process writes and reads."""
-        first = state.is_world_process_zero
-        told = [standing(self.run.read_metrics(), self.options.metric) if first else None]
-        broadcast_object_list(told)
-        return told[0]
-
 
 def held_out_numbers(episodes: Sequence[Episode]) -> dict[str, float]:
     """The numbers of one evaluation, under names that reporters show as eval/NAME."""
@@ -193,9 +194,9 @@ def best_folder(run: Run) -> Path:
 
 
 def restore_best(model: Model, config: Config, run: Run) -> None:
-    """Puts the best evaluated weights into `model`, and notes in run.json which they are."""
+    """Puts the best evaluated weights into the `model` of each learner, and notes in run.json which they are."""
     options = (config.rl or RLSection()).evaluation
-    now = standing(run.read_metrics(), options.metric)
+    now = agreed_standing(run, options.metric)
     if now is None:
         return
     restore_weights(model, best_folder(run), now.best_step)

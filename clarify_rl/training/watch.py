@@ -34,5 +34,5 @@ def watch_training(
 
 def take_best(trainer: Any, config: Config, run: Run) -> None:  # Any: as above
     """Leaves the best evaluated policy in the trainer's model; the last one where nothing was evaluated."""
-    if (config.rl or RLSection()).evaluation.every and trainer.is_world_process_zero():
+    if (config.rl or RLSection()).evaluation.every:
         held_out.restore_best(trainer.model, config, run)

@@ -27,10 +27,15 @@ pytestmark = pytest.mark.ray
 ROOT = Path(__file__).parents[2]
 # Two updates an epoch, so that a resumed run begins in another epoch than the first.
 CONFIG = """
-data: {demonstrated: [count_beyond, chunk_list], held_out: [points_beyond], rl: {count: 8, clear_share: 0.25}}
+data:
+  demonstrated: [count_beyond, chunk_list]
+  held_out: [points_beyond]
+  rl: {count: 8, clear_share: 0.25}
+  rl_dev: {count: 5, clear_share: 0.25}
 dialogue: {max_questions: 2, turn_tokens: 96, total_tokens: 256}
 sft: null
 rl:
+  evaluation: {every: 3}
   trainer:
     max_steps: 6
     save_steps: 1
@@ -87,13 +92,14 @@ def calm(start: Path) -> Path:
 
 def result(folder: Path) -> tuple[bytes, list[dict[str, Any]], list[dict[str, Any]]]:  # Any: JSON
     """Weights, episodes and metrics, without what a clock decides."""
-    run = folder / "run"
-    episodes = [json.loads(line) for line in (run / "episodes" / "rl.jsonl").read_text().splitlines()]
+    run, clock = folder / "run", ("time/", "rollout/tokens_per_s")
+    files = [run / "episodes" / name for name in ("rl.jsonl", "rl-dev.jsonl")]
+    episodes = [json.loads(line) for file in files for line in file.read_text().splitlines()]
     for row in episodes:
         for name in ("cpu_s", "wall_s"):
             (row["execution"] or {}).pop(name, None)
     metrics = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    numbers = [{name: value for name, value in row.items() if not name.startswith("time/")} for row in metrics]
+    numbers = [{name: value for name, value in row.items() if not name.startswith(clock)} for row in metrics]
     return (run / "models" / "rl" / "model.safetensors").read_bytes(), episodes, numbers
 
 
@@ -120,11 +126,24 @@ def learner_pid(folder: Path, rank: int) -> int | None:
 @pytest.mark.slow
 def test_each_episode_of_every_learner_is_kept_once(calm: Path) -> None:
     _, episodes, metrics = result(calm)
-    assert [row["id"] for row in episodes] == [
+    trained = [row["id"] for row in episodes if row["id"].startswith("rl/")]
+    assert trained == [
         f"rl/{step}/{rank}/{i}" for step in range(6) for rank in range(2) for i in range(EPISODES_A_STEP // 2)
     ]
-    assert len(metrics) == 6
+    assert len([row for row in metrics if "train/loss" in row]) == 6
     assert len({str(row["completion_ids"]) for row in episodes if row["id"].startswith("rl/0/")}) > 2
+
+
+@pytest.mark.slow
+def test_learners_share_an_evaluation_and_keep_the_best_policy(calm: Path) -> None:
+    _, episodes, metrics = result(calm)
+    order = [json.loads(line)["id"] for line in (calm / "run/data/rl_dev.jsonl").read_text().splitlines()]
+    played = [row["variant"] for row in episodes if row["id"].startswith("rl-dev/")]
+    assert played == order * 3
+    rewards = {row["step"]: row["eval/reward"] for row in metrics if "eval/reward" in row}
+    assert list(rewards) == [0, 3, 6]
+    best = max(rewards, key=rewards.__getitem__)
+    assert f"models/rl is the policy of step {best}, the best of 3" in " ".join((calm / "log").read_text().split())
 
 
 @pytest.mark.slow
@@ -156,7 +175,9 @@ def test_a_killed_driver_takes_the_learners_along_and_the_resumed_run_gives_the_
 @pytest.mark.parametrize("algorithm", ["grpo", "ppo"])
 def test_all_learners_end_with_the_same_weights(start: Path, algorithm: str) -> None:
     folder = begin(start, algorithm)
-    overrides = [f"out={folder}/run", f"rl.algorithm={algorithm}", "rl.trainer.max_steps=2"]
+    # Without evaluation: the best policy may be the one before the first step.
+    rest = ["rl.trainer.max_steps=2", "rl.evaluation.every=0"]
+    overrides = [f"out={folder}/run", f"rl.algorithm={algorithm}", *rest]
     train_on_learners(learn_and_tell, load_config(str(start / "tiny.yaml"), overrides), print)
     (before, first), (_, second) = json.loads((folder / "run" / "told.json").read_text())
     assert before != first == second
