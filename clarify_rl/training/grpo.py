@@ -27,10 +27,11 @@ from clarify_rl.policies.hf import HFPolicy
 from clarify_rl.policies.models import LoadedModel
 from clarify_rl.seeds import derive_seed
 from clarify_rl.store import Run
-from clarify_rl.training.adapters import CHECKED, CheckStart, adapter_for, naming
+from clarify_rl.training.adapters import adapter_for, naming
 from clarify_rl.training.checkpoints import MarkComplete, check_saving, newest_checkpoint, save_model, train_from
 from clarify_rl.training.rollout_metrics import rollout_metrics
 from clarify_rl.training.sft import trainer_config
+from clarify_rl.training.start import CHECKED, CheckStart
 from clarify_rl.training.stopwatch import Stopwatch
 from clarify_rl.training.vllm import VLLMPolicy, check_model, check_vllm, in_lockstep, within
 from clarify_rl.training.watch import take_best, watch_training

@@ -23,7 +23,7 @@ from clarify_rl.dialogue.episodes import DialogueLimits
 from clarify_rl.errors import ConfigError
 from clarify_rl.policies.models import LoadedModel
 from clarify_rl.store import Run
-from clarify_rl.training.adapters import CHECKED, CheckStart, adapter_for, naming
+from clarify_rl.training.adapters import adapter_for, naming
 from clarify_rl.training.checkpoints import MarkComplete, is_first, newest_checkpoint, save_model, train_from
 from clarify_rl.training.critic import SaveCritic, attach, make_critic
 from clarify_rl.training.gae import at_last_token, clipped_squares, explained_variance, gae, mean_and_std
@@ -36,6 +36,7 @@ from clarify_rl.training.grpo import (
     reward_function,
     trim,
 )
+from clarify_rl.training.start import CHECKED, CheckStart
 from clarify_rl.training.watch import take_best, watch_training
 from clarify_rl.types import Episode, Pool, Variant
 

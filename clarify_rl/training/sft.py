@@ -15,9 +15,10 @@ from clarify_rl.config import Options, SFTSection
 from clarify_rl.errors import ConfigError
 from clarify_rl.policies.models import LoadedModel
 from clarify_rl.store import Run
-from clarify_rl.training.adapters import CheckStart, adapter_for, naming
+from clarify_rl.training.adapters import adapter_for, naming
 from clarify_rl.training.checkpoints import MarkComplete, check_saving, newest_checkpoint, save_model, train_from
 from clarify_rl.training.progress import RecordProgress, no_extra
+from clarify_rl.training.start import CheckStart
 from clarify_rl.types import Episode
 
 

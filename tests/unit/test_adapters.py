@@ -15,7 +15,7 @@ import pytest
 import torch
 from peft import AutoPeftModelForCausalLM, LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel, PreTrainedModel
 
 from clarify_rl.cli import main
 from clarify_rl.config import CONTINUE, Config, EnvConfig, Lora, RewardConfig, RLSection, SFTSection, load_config
@@ -138,6 +138,8 @@ def test_the_reference_of_a_continued_adapter_stays_sfts_adapter_and_is_not_save
 
     def keep(model: PeftModel, adapter: Path) -> PreTrainedModel:
         reference.update({name: weight.clone() for name, weight in model.state_dict().items() if ".ref." in name})
+        trained = {name for name, weight in model.named_parameters() if weight.requires_grad}
+        assert trained == {name.replace(".ref.", ".default.") for name in reference}
         return adapters.merged(model, adapter)
 
     monkeypatch.setattr(checkpoints, "merged", keep)
@@ -205,6 +207,16 @@ def test_an_adapter_and_its_configuration_must_fit() -> None:
         with pytest.raises(ConfigError, match=r"is an adapter already.*rl\.lora=continue.*clarify-rl export"):
             adapter_for("rl.lora", lora, adapted)
     assert adapter_for("rl.lora", CONTINUE, adapted) is None
+
+
+def test_a_model_that_reads_padded_prompts_otherwise_is_not_trained(run: Run) -> None:
+    """Learned positions: TRL pads on the left, and tells no positions."""
+    torch.manual_seed(0)
+    known = load_model("embedded", device="cpu").tokenizer
+    shape = GPT2Config(vocab_size=len(known), n_embd=32, n_layer=2, n_head=2, initializer_range=0.5, eos_token_id=2)
+    loaded = LoadedModel(GPT2LMHeadModel(shape).eval(), known, "gpt2")
+    with pytest.raises(ClarifyError, match=r"reads a prompt otherwise when padding stands before it.*rotary"):
+        train(run, loaded, config(None, beta=0.0))
 
 
 def test_an_adapter_that_could_not_be_merged_is_not_trained(run: Run) -> None:

@@ -77,6 +77,19 @@ def test_an_attribute_that_we_read_or_set_still_steers_the_trainer(name: str, re
     assert f"self.{name}" in source(reader)
 
 
+def test_the_reference_of_an_adapter_is_what_we_check() -> None:
+    """A copy of an adapter that is continued, and a fresh adapter switched off."""
+    making = source(GRPOTrainer.__init__)
+    assert "elif is_peft_model(model) and args.beta != 0.0:" in making
+    assert 'model.add_adapter("ref", default_config)' in making
+    assert 'ref_name = name.replace(".default.", ".ref.")' in making
+    assert "self.ref_model = create_model_from_path(get_config_model_id(self.model.config)" in making
+    scoring = source(GRPOTrainer._generate_and_score_completions)
+    assert 'use_adapter(model, adapter_name="ref" if "ref" in model.peft_config else None)' in scoring
+    signature = inspect.signature(inspect.unwrap(GRPOTrainer._get_per_token_logps_and_entropies))
+    assert list(signature.parameters)[:5] == ["self", "model", "input_ids", "attention_mask", "logits_to_keep"]
+
+
 SCORING = [
     'inp[key] = values[i]',  # the episodes reach the rows that PPO reads them from
     'rewards[unscorable_mask] = torch.nan',  # GRPO: an unmeasured episode has no part in its group's mean
