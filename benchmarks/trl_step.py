@@ -25,7 +25,7 @@ from typing import Any
 from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
-from clarify_rl.config import Config, load_config
+from clarify_rl.config import Config, GroupsSection, load_config
 from clarify_rl.dialogue.chat import Chat
 from clarify_rl.dialogue.replies import parse_reply
 from clarify_rl.pipeline import family_roles, open_pool
@@ -34,6 +34,7 @@ from clarify_rl.policies.hf import HFPolicy
 from clarify_rl.policies.models import load_model
 from clarify_rl.store import Run
 from clarify_rl.synthesis.mix import Mix, sample_variants
+from clarify_rl.training.groups import Groups
 from clarify_rl.training.grpo import DialogueGRPOTrainer, Rollouts, grpo_config, prompt_dataset, reward_function
 from clarify_rl.types import Defect, Episode, Exchange, Pool, Turn, Variant
 
@@ -194,11 +195,13 @@ def our_trainer(
             policy.generate = timed(policy.generate, clock)  # type: ignore[method-assign] # the same, timed
             return policy
 
+    args = _trl_config(config, folder)
+    groups = Groups(GroupsSection(), variants, args.num_generations)
     return DialogueGRPOTrainer(
-        rollouts=Timed(variants, TimedPool(pool, clock), chat, limits, run, 0, 1.0),
+        rollouts=Timed(groups, TimedPool(pool, clock), chat, limits, run, 0, 1.0),
         model=loaded.model,
         reward_funcs=[reward_function(item.use, i) for i, item in enumerate(config.rewards)],
-        args=_trl_config(config, folder),
+        args=args,
         train_dataset=prompt_dataset(variants, chat),
         processing_class=loaded.tokenizer,
     )

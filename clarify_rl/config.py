@@ -189,6 +189,20 @@ class PPOSection(_Section):
     learning_rate: float | None = Field(None, gt=0.0)
 
 
+class GroupsSection(_Section):
+    """Groups that can teach, all of it off by default; docs/training.md tells when to turn on what.
+
+    `resample`: how many times the groups of a batch whose rewards are all equal are exchanged for groups of other
+    problems. `by_solve_rate`: prefer problems that were solved about half of the time. `ask_share` and `code_share`: in
+    these shares of an unclear problem's group the first reply is made to begin as a question, or as code.
+    """
+
+    resample: int = Field(0, ge=0)
+    by_solve_rate: bool = False
+    ask_share: Share = 0.0
+    code_share: Share = 0.0
+
+
 class EvaluationSection(_Section):
     """Plays `data.rl_dev` greedily before the first step, after each `every` steps (0: never) and after the last.
 
@@ -230,6 +244,7 @@ class RLSection(_Section):
     """
 
     algorithm: Literal["grpo", "ppo"] = "grpo"
+    groups: GroupsSection = GroupsSection()
     ppo: PPOSection = PPOSection()
     evaluation: EvaluationSection = EvaluationSection()
     health: HealthSection = HealthSection()

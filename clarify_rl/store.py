@@ -21,6 +21,7 @@ import shlex
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -28,11 +29,20 @@ from typing import IO
 
 from clarify_rl.errors import DataError, RunFolderError
 from clarify_rl.records import from_record, to_record
-from clarify_rl.types import Episode, Variant
+from clarify_rl.types import Episode, Execution, Stop, Variant
 
 Metrics = Mapping[str, float | int | str | None]
 
 _PACKAGES = ("clarify-rl", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "ray", "numpy")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one episode on record. `solved` is None where it could not be measured."""
+
+    step: int
+    variant: str
+    solved: bool | None
 
 
 class Run:
@@ -139,6 +149,18 @@ class Run:
         by_id = {variant.id: to_record(variant) for variant in variants}
         rows = list(read_rows(self.folder / "episodes" / f"{name}.jsonl"))
         return [from_record(Episode, {**row, "variant": by_id[str(row["variant"])]}) for row in rows]
+
+    def read_outcomes(self, name: str, variants: Iterable[Variant], *, before: int) -> Iterator[Outcome]:
+        """What came of the episodes of the steps before one. Dialogues are left unread: a long run has very many."""
+        path = self.folder / "episodes" / f"{name}.jsonl"
+        by_id = {variant.id: variant for variant in variants}
+        for row in read_rows(path) if path.exists() else ():
+            if _number(row["step"]) >= before:
+                continue
+            variant, execution = by_id[str(row["variant"])], row["execution"]
+            ran = from_record(Execution, execution) if isinstance(execution, dict) else None
+            ended = Episode(str(row["id"]), variant, 0, (), Stop(str(row["stop"])), ran, str(row["failure"]))
+            yield Outcome(int(_number(row["step"])), variant.id, ended.solved)
 
     def drop_episodes(self, name: str, *, from_step: int = 0) -> None:
         """Forgets the episodes of `from_step` and later, which a resumed stage will make again."""

@@ -292,6 +292,14 @@ class Execution:
 
 
 @dataclass(frozen=True)
+class Opening:
+    """How a first reply is made to begin, as a question or as code: ids that are given, so no loss learns from them."""
+
+    kind: ReplyKind
+    token_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Turn:
     """A reply and what came back: an answer, or None when the reply ended the episode."""
 
@@ -338,6 +346,7 @@ class Episode:
 
     prompt_ids (P,), completion_ids (C,), policy_mask (C,), logprobs (C,) with 0.0 on user tokens, or None.
     `failure` is set when something other than the policy went wrong: the episode is masked, counted and shown.
+    `opening` None: the policy began its first reply as it liked. Otherwise the mask is 0 on the opening's tokens.
     """
 
     id: str
@@ -352,6 +361,7 @@ class Episode:
     policy_mask: tuple[int, ...] = ()
     logprobs: tuple[float, ...] | None = None
     scores: tuple[Score, ...] = ()
+    opening: Opening | None = None
 
     @property
     def questions(self) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from clarify_rl.types import (
     Exchange,
     Execution,
     Message,
+    Opening,
     Policy,
     Pool,
     Reply,
@@ -47,6 +48,7 @@ class _Live:
     seed: int
     prompt_ids: tuple[int, ...]
     messages: list[Message] = field(default_factory=list)
+    opening: Opening | None = None
     completion_ids: list[int] = field(default_factory=list)
     policy_mask: list[int] = field(default_factory=list)
     logprobs: list[float] | None = field(default_factory=list)
@@ -61,14 +63,21 @@ class _Live:
         used = len(self.completion_ids) + self.untold_tokens
         return min(limits.total_tokens - used, limits.context_tokens - len(self.prompt_ids) - used)
 
+    @property
+    def given(self) -> tuple[int, ...]:
+        """The ids that the next reply is made to begin with."""
+        return self.opening.token_ids if self.opening and not self.turns else ()
+
     def add_reply(self, sample: Sample) -> None:
+        self.add_given(self.given)
         self.completion_ids += sample.token_ids
         self.policy_mask += [1] * len(sample.token_ids)
         self.untold_tokens += sample.tokens or 0
         if self.logprobs is not None:
             self.logprobs = None if sample.logprobs is None else [*self.logprobs, *sample.logprobs]
 
-    def add_user(self, token_ids: Sequence[int]) -> None:
+    def add_given(self, token_ids: Sequence[int]) -> None:
+        """Appends what the policy did not choose: the user's words, or an opening."""
         self.completion_ids += token_ids
         self.policy_mask += [0] * len(token_ids)
         if self.logprobs is not None:
@@ -88,6 +97,7 @@ class _Live:
             completion_ids=tuple(self.completion_ids),
             policy_mask=tuple(self.policy_mask),
             logprobs=None if self.logprobs is None else tuple(self.logprobs),
+            opening=self.opening,
         )
 
 
@@ -100,15 +110,18 @@ def run_episodes(
     pool: Pool,
     chat: Chat | TextChat,
     limits: DialogueLimits,
+    openings: Sequence[Opening | None] | None = None,
     lockstep: bool = False,
     on_turn: Callable[[int, int], None] | None = None,
 ) -> list[Episode]:
     """One scored episode for each variant, in order: at most `max_questions` question turns, then code.
 
     With `lockstep` the policy is called max_questions + 1 times with a request for every episode, ended ones included,
-    for backends whose processes must call together. `on_turn(turn, live)` is told how many episodes are under way.
+    for backends whose processes must call together. `openings` has one for each variant; an episode whose budget it
+    would fill goes without. `on_turn(turn, live)` is told how many episodes are under way.
     """
-    live = [_start(*row, chat, limits) for row in zip(ids, variants, seeds, strict=True)]
+    openings = openings or [None] * len(variants)
+    live = [_start(*row, chat, limits) for row in zip(ids, variants, seeds, openings, strict=True)]
     for turn in range(limits.max_questions + 1):
         running = [episode for episode in live if episode.stop is None]
         if on_turn:
@@ -120,9 +133,18 @@ def run_episodes(
     return [replace(episode, scores=score) for episode, score in zip(episodes, scores, strict=True)]
 
 
-def _start(episode_id: str, variant: Variant, seed: int, chat: Chat | TextChat, limits: DialogueLimits) -> _Live:
+def _start(
+    episode_id: str,
+    variant: Variant,
+    seed: int,
+    opening: Opening | None,
+    chat: Chat | TextChat,
+    limits: DialogueLimits,
+) -> _Live:
     first = Message("user", chat.first_message(variant))
     episode = _Live(episode_id, variant, seed, chat.prompt_ids(variant), [first])
+    if opening and len(opening.token_ids) < min(limits.turn_tokens, episode.room(limits)):
+        episode.opening = opening
     if episode.room(limits) < 1:
         episode.stop = Stop.FAILED
         tokens = len(episode.prompt_ids)
@@ -153,18 +175,22 @@ def _take_turn(
 
 
 def _request(episode: _Live, turn: int, limits: DialogueLimits) -> Request:
-    budget = 1 if episode.stop else min(limits.turn_tokens, episode.room(limits))
+    budget = 1 if episode.stop else min(limits.turn_tokens, episode.room(limits)) - len(episode.given)
     # Nobody reads the reply to an ended episode, and its context may be too long for the model.
-    context = episode.prompt_ids[:1] if episode.stop else (*episode.prompt_ids, *episode.completion_ids)
+    whole = (*episode.prompt_ids, *episode.completion_ids, *episode.given)
+    context = episode.prompt_ids[:1] if episode.stop else whole
     return Request(context, budget, episode.id, turn, episode.seed, tuple(episode.messages))
 
 
 def _read(episode: _Live, sample: Sample, chat: Chat | TextChat) -> Reply:
+    given = episode.given
+    token_ids = (*given, *sample.token_ids)
+    logprobs = None if sample.logprobs is None else (*(0.0 for _ in given), *sample.logprobs)
     episode.add_reply(sample)
-    text = chat.decode(sample.token_ids) if sample.text is None else sample.text
+    text = chat.decode(token_ids) if sample.text is None else sample.text
     episode.messages.append(Message("assistant", text))
     parsed = parse_reply(text, finished=sample.finished)
-    return replace(parsed, token_ids=sample.token_ids, logprobs=sample.logprobs, tokens=sample.tokens)
+    return replace(parsed, token_ids=token_ids, logprobs=logprobs, tokens=sample.tokens)
 
 
 def _apply(
@@ -185,7 +211,7 @@ def _apply(
         text = f"{response.answer.text} {chat.last_call}" if next_is_last and chat.last_call else response.answer.text
         user_ids = chat.user_turn_ids(text)
         if len(user_ids) < episode.room(limits):
-            episode.add_user(user_ids)
+            episode.add_given(user_ids)
             episode.messages.append(Message("user", text))
         else:
             episode.stop = Stop.BUDGET

@@ -1,7 +1,7 @@
 """GRPO (Shao et al. 2024, arXiv 2402.03300) on TRL: its trainer, our rollouts.
 
-TRL calls `_rollout`, which runs the dialogue loop on the trainer's own model and returns token ids, mask and episodes;
-TRL's reward functions only read the scores that the episodes came with.
+The dialogue loop runs on the trainer's own model, and `_rollout` hands TRL token ids, mask and episodes; TRL's reward
+functions only read the scores that the episodes came with.
 """
 
 from __future__ import annotations
@@ -26,10 +26,12 @@ from clarify_rl.errors import ClarifyError, ConfigError
 from clarify_rl.policies.hf import HFPolicy
 from clarify_rl.policies.models import LoadedModel
 from clarify_rl.seeds import derive_seed
-from clarify_rl.store import Run
+from clarify_rl.store import Outcome, Run
 from clarify_rl.training.adapters import adapter_for, naming
 from clarify_rl.training.checkpoints import MarkComplete, check_saving, newest_checkpoint, save_model, train_from
-from clarify_rl.training.rollout_metrics import rollout_metrics
+from clarify_rl.training.groups import Batch, Groups, Moment, check_groups, make_groups
+from clarify_rl.training.openings import compare_alike
+from clarify_rl.training.rollout_metrics import group_metrics, rollout_metrics
 from clarify_rl.training.sft import trainer_config
 from clarify_rl.training.start import CHECKED, CheckStart
 from clarify_rl.training.stopwatch import Stopwatch
@@ -40,12 +42,12 @@ from clarify_rl.types import Episode, Policy, Pool, Variant
 
 @dataclass
 class Rollouts:
-    """Runs one generation batch of episodes, keeps them on disk, and remembers their numbers for the log.
+    """Makes one generation batch of episodes, keeps all on disk, and remembers their numbers for the log.
 
     Every learner plays a batch of its own; what is kept, counted and judged is the episodes of all of them.
     """
 
-    variants: Sequence[Variant]
+    groups: Groups
     pool: Pool
     chat: Chat
     limits: DialogueLimits
@@ -54,32 +56,59 @@ class Rollouts:
     max_failed_share: float
     numbers: Mapping[str, float] = field(default_factory=dict)
 
-    def __call__(self, trainer: DialogueGRPOTrainer, rows: Sequence[int]) -> list[Episode]:
-        """One episode for each row, an index into `variants`; equal rows stand beside each other and form a group."""
-        step, rank = trainer.state.global_step, trainer.accelerator.process_index
-        batch = [self.variants[row] for row in rows]
-        started = time.monotonic()
+    def __call__(self, trainer: DialogueGRPOTrainer, rows: Sequence[int]) -> Batch:
+        """One episode for each row, an index of a variant; equal rows stand beside each other and form a group.
+
+        The groups may be about other variants than the rows that came; the batch says which.
+        """
+        step, ranks = trainer.state.global_step, trainer.accelerator.num_processes
+        moment = Moment(self.seed, step, trainer.accelerator.process_index, ranks)
         watch = Stopwatch(self._policy(trainer), self.pool)
-        episodes = run_episodes(
-            batch,
-            ids=[f"rl/{step}/{rank}/{i}" for i in range(len(batch))],
-            seeds=[derive_seed(self.seed, "rl", step, rank, variant.id, i) for i, variant in enumerate(batch)],
-            policy=watch,
-            pool=watch,
-            chat=self.chat,
-            limits=self.limits,
-            lockstep=in_lockstep(trainer),
-        )
-        everyones: list[Episode] = gather_object(episodes)  # in the order of the learners
+        started = time.monotonic()
+        played: list[Episode] = []
+        lockstep = in_lockstep(trainer)
+
+        def play(asked: Sequence[int]) -> list[Episode]:
+            played.extend(self._play(watch, asked, moment, first=len(played), lockstep=lockstep))
+            return played[-len(asked) :]
+
+        batch = self.groups.fill(rows, play, moment)
+        shared = gather_object([(batch, played)])  # of all learners, in their order
+        everyones = [episode for _, episodes in shared for episode in episodes]
         self.run.add_episodes("rl", everyones, step=step)
+        self.groups.rates.add(Outcome(step, episode.variant.id, episode.solved) for episode in everyones)
         self.numbers = {
             **rollout_metrics(everyones),
+            **group_metrics([each for each, _ in shared], self.groups.size),
             **self.pool.numbers(),  # of this learner's pool
             **watch.spent(everyones),
             "time/rollout_s": time.monotonic() - started,
         }
         self._stop_if_failing(everyones)
-        return episodes
+        return batch
+
+    def _play(self, watch: Stopwatch, rows: Sequence[int], moment: Moment, first: int, lockstep: bool) -> list[Episode]:
+        """Whole groups of episodes. `first` is the number of the first one in this step."""
+        step, rank = moment.step, moment.rank
+        variants, numbers = [self.groups.variants[row] for row in rows], range(first, first + len(rows))
+        seeds = [
+            derive_seed(self.seed, "rl", step, rank, variant.id, number)
+            for variant, number in zip(variants, numbers, strict=True)
+        ]
+        return run_episodes(
+            variants,
+            ids=[f"rl/{step}/{rank}/{number}" for number in numbers],
+            seeds=seeds,
+            policy=watch,
+            pool=watch,
+            chat=self.chat,
+            limits=self.limits,
+            lockstep=lockstep,
+            openings=[
+                self.groups.openings.opening(variant, number % self.groups.size, seed)
+                for variant, number, seed in zip(variants, numbers, seeds, strict=True)
+            ],
+        )
 
     def _policy(self, trainer: DialogueGRPOTrainer) -> Policy:
         if trainer.use_vllm:
@@ -134,13 +163,14 @@ class EpochSampler(Sampler[int]):
 class DialogueGRPOTrainer(GRPOTrainer):
     """TRL's GRPOTrainer with our rollouts.
 
-    Overrides three methods: to learn which variants a batch is about, to train on micro-batches of like length where
-    that changes no loss, and to read prompts in an order that a resumed run can take up again.
+    Overrides three methods: to decide which variants a batch is about and whom each episode is compared with, to train
+    on micro-batches of like length where that changes no loss, and to read prompts in an order that a resumed run can
+    take up again.
     """
 
     def __init__(self, *args: Any, rollouts: Rollouts, **kwargs: Any) -> None:  # Any: TRL's own signature
         self._rollouts = rollouts
-        self._rows: list[int] = []
+        self._batch = Batch((), ())
         self._buffered_inputs: Any = None  # Any: TRL's own, micro-batches still to be trained on
         super().__init__(*args, rollout_func=_rollout, **kwargs)
 
@@ -148,9 +178,13 @@ class DialogueGRPOTrainer(GRPOTrainer):
         return EpochSampler(super()._get_train_sampler(dataset), self.args.seed, lambda: int(self.state.epoch or 0))
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:  # Any: TRL's own types
-        self._rows = [row["variant_index"] for row in inputs]
+        self._batch = self._rollouts(self, [row["variant_index"] for row in inputs])
+        for row, index in zip(inputs, self._batch.rows, strict=True):
+            if row["variant_index"] != index:
+                row.update(self.train_dataset[index])
         scored: dict[str, Any] = super()._generate_and_score_completions(inputs)  # Any: TRL's own types
-        return scored
+        alike = compare_alike(scored["advantages"], self._batch.episodes, self.num_generations)
+        return {**scored, "advantages": alike}
 
     def _prepare_inputs(self, generation_batch: Any) -> Any:  # Any: TRL's own types
         inputs = super()._prepare_inputs(generation_batch)
@@ -206,7 +240,7 @@ def _is_row_wise(value: object) -> bool:
 
 def _rollout(prompts: list[Any], trainer: DialogueGRPOTrainer) -> dict[str, list[Any] | None]:  # Any: TRL's own types
     """TRL's `rollout_func`: row i of the result belongs to prompt i, and TRL accepts a short batch without a word."""
-    episodes = trainer._rollouts(trainer, trainer._rows)
+    episodes = trainer._batch.episodes
     assert len(episodes) == len(prompts)
     end_id = trainer.processing_class.eos_token_id
     return {
@@ -215,7 +249,7 @@ def _rollout(prompts: list[Any], trainer: DialogueGRPOTrainer) -> dict[str, list
         "completion_ids": [list(episode.completion_ids) or [end_id] for episode in episodes],
         "env_mask": [_loss_mask(episode) for episode in episodes],
         "logprobs": [_sampled_logprobs(episode) for episode in episodes] if trainer.use_vllm else None,
-        "episode": episodes,
+        "episode": list(episodes),
     }
 
 
@@ -259,7 +293,9 @@ def train_grpo(
     run.drop_metrics("rl", from_step=step + 1)
     args = grpo_config(config, section, checkpoints)
     check_model(loaded.model.name_or_path, args)
-    rollouts = Rollouts(variants, pool, chat, within(limits, args), run, config.seed, config.env.max_failed_share)
+    record = run.read_outcomes("rl", variants, before=step)
+    groups = make_groups(section.groups, args, variants, loaded.tokenizer, record)
+    rollouts = Rollouts(groups, pool, chat, within(limits, args), run, config.seed, config.env.max_failed_share)
     with naming("rl.lora"):
         trainer = DialogueGRPOTrainer(
             rollouts=rollouts,
@@ -301,6 +337,7 @@ def grpo_config(config: Config, section: RLSection, out: Path) -> GRPOConfig:
     made = trainer_config(GRPOConfig, "rl.trainer", {**ours, **section.trainer}, out, config.seed)
     _check_sampling(made)
     check_vllm(section, made)
+    check_groups(section, made)
     check_saving(
         "rl.trainer", made, made.steps_per_generation * made.num_iterations // made.gradient_accumulation_steps
     )

@@ -161,7 +161,8 @@ def _ask_collapse(options: HealthSection, slower: str, nearer: str) -> Rule:
         lambda first: options.ask_share * first if first >= _SELDOM else -inf,
         lambda seen: (
             f"The policy gives up asking: it asked in {seen.now:.0%} of unclear problems in {seen.last_steps}, in "
-            f"{seen.first:.0%} in {seen.first_steps}. Hold it nearer to its start with {nearer}, or try {slower}."
+            f"{seen.first:.0%} in {seen.first_steps}. Hold it nearer to its start with {nearer}, or try {slower}; "
+            "rl.groups.ask_share=0.25 keeps questions in every group."
         ),
         below=True,
         relative=True,
@@ -233,9 +234,13 @@ def _zero_variance(options: HealthSection, config: Config, args: Any) -> Rule:  
         lambda _: options.zero_variance,
         lambda seen: (
             f"Little is left to learn from: in {seen.last_steps}, all episodes earned the same in {seen.now:.0%} of "
-            f"the groups, more than {seen.limit:.0%}. Try {larger}, or fewer clear problems with {fewer}."
+            f"the groups, more than {seen.limit:.0%}. Try {_OTHERS}, {larger}, or fewer clear problems with {fewer}."
         ),
     )
+
+
+# Other problems in place of those that teach nothing, and sooner those that are solved now and then.
+_OTHERS = "rl.groups.resample=2 rl.groups.by_solve_rate=true"
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -27,6 +27,7 @@ from clarify_rl.training.adapters import adapter_for, naming
 from clarify_rl.training.checkpoints import MarkComplete, is_first, newest_checkpoint, save_model, train_from
 from clarify_rl.training.critic import SaveCritic, attach, make_critic
 from clarify_rl.training.gae import at_last_token, clipped_squares, explained_variance, gae, mean_and_std
+from clarify_rl.training.groups import make_groups
 from clarify_rl.training.grpo import (
     SHOWN,
     DialogueGRPOTrainer,
@@ -183,14 +184,17 @@ def train_ppo(
     step = int(newest.rpartition("-")[2]) if newest else 0
     run.drop_episodes("rl", from_step=step)
     run.drop_metrics("rl", from_step=step + 1)
-    rollouts = Rollouts(variants, pool, chat, limits, run, config.seed, config.env.max_failed_share)
+    args = ppo_config(config, section, checkpoints)
+    record = run.read_outcomes("rl", variants, before=step)
+    groups = make_groups(section.groups, args, variants, loaded.tokenizer, record)
+    rollouts = Rollouts(groups, pool, chat, limits, run, config.seed, config.env.max_failed_share)
     with naming("rl.lora"):
         trainer = DialoguePPOTrainer(
             options=section.ppo,
             rollouts=rollouts,
             model=loaded.model,
             reward_funcs=[reward_function(item.use.rpartition(":")[2], i) for i, item in enumerate(config.rewards)],
-            args=ppo_config(config, section, checkpoints),
+            args=args,
             train_dataset=prompt_dataset(variants, chat),
             processing_class=loaded.tokenizer,
             peft_config=adapter_for("rl.lora", section.lora, loaded.model),

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from clarify_rl.training.groups import Batch, in_groups, is_informative
 from clarify_rl.types import Episode
 
 
 def rollout_metrics(episodes: Sequence[Episode]) -> dict[str, float]:
-    """Means over the measured episodes; a number that nothing in the batch can tell is left out, never 0."""
-    measured = [episode for episode in episodes if episode.measured]
+    """Means over the measured episodes that began as the policy liked; what nothing in the batch tells is left out."""
+    free = [episode for episode in episodes if episode.opening is None]
+    measured = [episode for episode in free if episode.measured]
     clear = [episode for episode in measured if episode.variant.is_clear]
     unclear = [episode for episode in measured if not episode.variant.is_clear]
     facts = sum(len(episode.variant.facts) for episode in unclear)
     numbers = {
         "rollout/episodes": float(len(episodes)),
-        "rollout/failed": float(len(episodes) - len(measured)),
+        "rollout/failed": float(sum(not episode.measured for episode in episodes)),
         "episode/solved": _mean(episode.solved for episode in measured),
         "episode/solved_clear": _mean(episode.solved for episode in clear),
         "episode/solved_unclear": _mean(episode.solved for episode in unclear),
@@ -25,6 +27,19 @@ def rollout_metrics(episodes: Sequence[Episode]) -> dict[str, float]:
         "episode/revealed": sum(len(episode.revealed) for episode in unclear) / facts if facts else None,
         "episode/malformed": _mean(episode.malformed for episode in measured),
         **_rewards(measured),
+    }
+    return {name: value for name, value in numbers.items() if value is not None}
+
+
+def group_metrics(batches: Sequence[Batch], size: int) -> dict[str, float]:
+    """Of the groups trained on: the shares in which rewards differ, and that replaced others; the mean solve rate."""
+    if any(len(batch.episodes) % size for batch in batches):
+        return {}
+    groups = [group for batch in batches for group in in_groups(batch.episodes, size)]
+    numbers = {
+        "group/informative": _mean(is_informative(group) for group in groups),
+        "group/replaced": sum(batch.replaced for batch in batches) / len(groups),
+        "group/solve_rate": _mean(_mean(episode.solved for episode in group) for group in groups),
     }
     return {name: value for name, value in numbers.items() if value is not None}
 

@@ -57,8 +57,12 @@ class VLLMPolicy:
 
 def in_lockstep(trainer: Any) -> bool:  # Any: TRL's trainer
     """Whether processes share an engine, so that each call needs all of them."""
-    shared = trainer.args.vllm_mode == "server" or trainer.args.vllm_tensor_parallel_size > 1
-    return bool(trainer.use_vllm and shared and trainer.accelerator.num_processes > 1)
+    return bool(trainer.use_vllm and shares_engine(trainer.args) and trainer.accelerator.num_processes > 1)
+
+
+def shares_engine(args: GRPOConfig) -> bool:
+    """Whether several processes, where there are several, would have one vLLM."""
+    return bool(args.vllm_mode == "server" or args.vllm_tensor_parallel_size > 1)
 
 
 def within(limits: DialogueLimits, args: GRPOConfig) -> DialogueLimits:

@@ -18,7 +18,7 @@ from peft import LoraConfig
 from transformers import PrinterCallback
 from trl import GRPOConfig, GRPOTrainer
 
-from clarify_rl.config import Config, EnvConfig, Lora, RewardConfig, RLSection
+from clarify_rl.config import Config, EnvConfig, GroupsSection, Lora, RewardConfig, RLSection
 from clarify_rl.dialogue.episodes import DialogueLimits
 from clarify_rl.dialogue.replies import parse_reply
 from clarify_rl.policies import hf
@@ -27,6 +27,7 @@ from clarify_rl.policies.models import load_model
 from clarify_rl.pool import LocalPool, RewardSpec
 from clarify_rl.store import Run
 from clarify_rl.training.adapters import lora_config
+from clarify_rl.training.groups import Groups
 from clarify_rl.training.grpo import DialogueGRPOTrainer, Rollouts, grpo_config, prompt_dataset, reward_function
 from clarify_rl.types import Episode, Exchange, Request, Sample, Turn, Variant
 from tests.dialogues import CLEAR, SPEC, UNCLEAR, chat
@@ -91,7 +92,7 @@ def ours(made: Config, folder: Path, tokens: int = 48) -> Trained:
     limits = DialogueLimits(max_questions=0, turn_tokens=tokens, total_tokens=tokens)
     with Run.create(folder / "run", "seed: 0\n", ["pytest"]) as run, closing(LocalPool(POOL)) as pool:
         trainer = DialogueGRPOTrainer(
-            rollouts=Rollouts(VARIANTS, pool, chat(), limits, run, 0, 0.0),
+            rollouts=Rollouts(Groups(GroupsSection(), VARIANTS, 4), pool, chat(), limits, run, 0, 0.0),
             model=loaded.model,
             reward_funcs=[reward_function(item.use, i) for i, item in enumerate(made.rewards)],
             args=trl_config(made, folder, tokens),

@@ -91,6 +91,10 @@ def test_the_reference_of_an_adapter_is_what_we_check() -> None:
 
 
 SCORING = [
+    'prompts = [x["prompt"] for x in inputs]',  # the rows are read once, at the beginning: we exchange groups before
+    'rewards.view(-1, num_generations)',  # a group's rows stand beside each other
+    'advantages = advantages[process_slice]',  # ours are those of this process's rows, in their order
+    '"advantages": advantages,',
     'inp[key] = values[i]',  # the episodes reach the rows that PPO reads them from
     'rewards[unscorable_mask] = torch.nan',  # GRPO: an unmeasured episode has no part in its group's mean
     'advantages = torch.nan_to_num(advantages, nan=0.0)',
