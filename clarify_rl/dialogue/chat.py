@@ -89,6 +89,10 @@ class Chat:
             raise ConfigError(self._refusal())
         return full[cut:]
 
+    def missing_end(self, reply_ids: Sequence[int]) -> tuple[int, ...]:
+        """What a reply that its budget cut off lacks before the user may speak: the token that ends a turn."""
+        return () if reply_ids and reply_ids[-1] in self.end_ids else (self.turn_end_id,)
+
     @property
     def turn_end_id(self) -> int:
         """The one of `end_ids` that the template itself puts behind an assistant turn."""
@@ -122,6 +126,9 @@ class TextChat:
         return ()
 
     def user_turn_ids(self, _text: str) -> tuple[int, ...]:
+        return ()
+
+    def missing_end(self, _reply_ids: Sequence[int]) -> tuple[int, ...]:
         return ()
 
     def decode(self, token_ids: Sequence[int]) -> str:

@@ -209,7 +209,7 @@ def _apply(
     episode.stop = response.stop
     if response.stop is None and response.answer is not None:
         text = f"{response.answer.text} {chat.last_call}" if next_is_last and chat.last_call else response.answer.text
-        user_ids = chat.user_turn_ids(text)
+        user_ids = (*chat.missing_end(reply.token_ids), *chat.user_turn_ids(text))
         if len(user_ids) < episode.room(limits):
             episode.add_given(user_ids)
             episode.messages.append(Message("user", text))

@@ -147,7 +147,8 @@ def test_an_episode_holds_the_sampled_ids_and_nothing_else_of_the_policy(kind: K
         assert turn.reply.token_ids == sampled[: len(turn.reply.token_ids)]  # the whole budget may cut off more
         assert len(turn.reply.token_ids) == min(len(sampled), LIMITS.total_tokens - len(expected))
         last = i + 1 == len(episode.turns)
-        heard = () if last else chat.user_turn_ids(dialogue.answers[i])
+        ended = sampled[-1:] != () and sampled[-1] in chat.end_ids
+        heard = () if last else (*(() if ended else (chat.turn_end_id,)), *chat.user_turn_ids(dialogue.answers[i]))
         expected += [*turn.reply.token_ids, *heard]
         mask += [1] * len(turn.reply.token_ids) + [0] * len(heard)
     assert (episode.completion_ids, episode.policy_mask) == (tuple(expected), tuple(mask))
@@ -168,6 +169,29 @@ def test_what_the_user_says_has_the_ids_that_the_template_gives_it(kind: Kind, f
     heard = chat.user_turn_ids(answer)
     assert whole[len(whole) - len(heard) :] == heard
     assert whole[len(whole) - len(heard) - 1] == chat.turn_end_id
+
+
+@each_kind
+@few
+@given(data=st.data())
+def test_the_next_turn_stands_where_the_template_puts_it_even_behind_a_reply_cut_off(
+    kind: Kind, data: st.DataObject
+) -> None:
+    """Rendering what was said gives the same ids, for replies whose text has those ids."""
+    chat = CHATS[kind.name]
+    words = data.draw(
+        st.lists(st.sampled_from(["Is it so?", "as is", "```\ndef f():\n    x\n```"]), min_size=2, max_size=4)
+    )
+    cut = data.draw(st.lists(st.booleans(), min_size=len(words), max_size=len(words)))
+    said = [
+        (*chat.tokenizer.encode(text, add_special_tokens=False), *(() if short else (chat.turn_end_id,)))  # type: ignore[attr-defined]
+        for text, short in zip(words, cut, strict=True)
+    ]
+    (episode,) = play(chat, [Dialogue(tuple(said), ("Yes.",) * len(said))])
+    messages = [{"role": "user", "content": chat.first_message(UNCLEAR)}]
+    for text in words[:-1]:
+        messages += [{"role": "assistant", "content": text}, {"role": "user", "content": "Yes."}]
+    assert (*episode.prompt_ids, *episode.completion_ids) == (*chat._render(messages, generate=True), *said[-1])
 
 
 # ---- what the trainers make of them
