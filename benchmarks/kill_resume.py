@@ -44,7 +44,7 @@ def main() -> None:
     kill_again_and_again([*wanted, f"out={killed}"], arguments.kills, arguments.seconds, random.Random(arguments.seed))
     run("rl", [*wanted, f"out={killed}"])
     different = differences(calm, killed)
-    print("different:", "; ".join(different) or "nothing: weights and episodes are equal")
+    print("different:", "; ".join(different) or "nothing: weights, episodes and record are equal")
     sys.exit(bool(different))
 
 
@@ -86,7 +86,7 @@ def state(wanted: list[str]) -> str:
 
 
 def differences(calm: Path, killed: Path) -> list[str]:
-    """What is not the same in two runs: the weights, and the list of episodes with their tokens and rewards."""
+    """What is not the same in two runs: the weights, the episodes with their tokens and rewards, the record."""
     found = []
     digests = [
         hashlib.sha256((folder / "models" / "rl" / "model.safetensors").read_bytes()).digest()
@@ -94,22 +94,26 @@ def differences(calm: Path, killed: Path) -> list[str]:
     ]
     if digests[0] != digests[1]:
         found.append("the weights")
-    first, second = episodes(calm), episodes(killed)
-    if len(first) != len(second):
-        found.append(f"{len(first)} and {len(second)} episodes")
-    unequal = sum(one != other for one, other in zip(first, second, strict=False))
-    if unequal:
-        found.append(f"{unequal} episodes")
+    for what in ("episodes/rl.jsonl", "episodes/rl-dev.jsonl", "metrics.jsonl"):
+        first, second = rows(calm / what), rows(killed / what)
+        if len(first) != len(second):
+            found.append(f"{len(first)} and {len(second)} rows of {what}")
+        unequal = sum(one != other for one, other in zip(first, second, strict=False))
+        if unequal:
+            found.append(f"{unequal} rows of {what}")
     return found
 
 
-def episodes(folder: Path) -> list[dict[str, object]]:
-    """Episodes without what a clock decides."""
-    rows = [json.loads(line) for line in (folder / "episodes" / "rl.jsonl").read_text().splitlines()]
-    for row in rows:
+CLOCK = ("time/", "pool/", "rollout/tokens_per_s")
+
+
+def rows(file: Path) -> list[dict[str, object]]:
+    """Rows without what a clock decides; none where there is no such file, as without held-out evaluation."""
+    found = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    for row in found:
         for name in ("cpu_s", "wall_s"):
-            (row["execution"] or {}).pop(name, None)
-    return rows
+            (row.get("execution") or {}).pop(name, None)
+    return [{name: value for name, value in row.items() if not name.startswith(CLOCK)} for row in found]
 
 
 if __name__ == "__main__":

@@ -44,8 +44,11 @@ def steps(config: Config) -> list[Step]:
         start = rl_start(config, Path())
         steps_done = f"{config.rl.trainer.get('max_steps', 'all')} steps of {config.rl.algorithm.upper()}"
         reads = f"data/rl.jsonl, {'data/rl_dev.jsonl, ' if every else ''}{start}"
-        which = f"the best of an evaluation every {every} steps, of" if every else "after"
-        found = [Step("rl", reads, f"episodes/rl.jsonl, models/rl {which} {steps_done}")]
+        writes = f"episodes/rl.jsonl, models/rl after {steps_done}"
+        if every:
+            both = "episodes/rl.jsonl, episodes/rl-dev.jsonl"
+            writes = f"{both}, models/rl: the best of {steps_done}, evaluated every {every}"
+        found = [Step("rl", reads, writes)]
     if config.sft:
         parts = {"sft": data.sft.count, "sft_dev": data.sft_dev.count, **parts}
         found = [Step("sft", f"data/sft.jsonl, data/sft_dev.jsonl, {config.model.base}", "models/sft"), *found]

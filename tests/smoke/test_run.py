@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -136,6 +137,19 @@ def test_rl_goes_on_with_sfts_adapter_and_it_is_exported(folder: Path, capsys: p
     assert {"adapter_config.json", "adapter_model.safetensors", "tokenizer.json"} <= {
         path.name for path in (folder / "adapter").iterdir()
     }
+
+
+def test_a_watched_run_keeps_the_best_policy_and_says_which(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    watching = ["rl.evaluation.every=1", "data.rl_dev.count=3", "rl.health.window=1", "rl.health.zero_variance=0.0"]
+    assert main(["run", "tiny.yaml", "name=watched", "sft=null", "rl.trainer.max_steps=1", *watching]) == 0
+    run = folder / "runs" / "watched"
+    out = capsys.readouterr().out
+    assert re.search(r"models/rl is the policy of step \d, the best of 2 held-out evaluations: reward \d", out)
+    assert "Warning at step 1: Little is left to learn from" in out
+    played = rows(run / "episodes" / "rl-dev.jsonl")
+    variants = [row["id"] for row in map(json.loads, (run / "data" / "rl_dev.jsonl").read_text().splitlines())]
+    assert [(row["step"], row["variant"]) for row in played] == [(step, each) for step in (0, 1) for each in variants]
+    assert "the best of 2 held-out evaluations" in json.loads((run / "run.json").read_text())["models/rl"]
 
 
 def test_several_runs_are_compared_side_by_side(folder: Path, second: Path) -> None:

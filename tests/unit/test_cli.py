@@ -95,6 +95,13 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_dry_run_says_what_is_evaluated_on_the_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "demo", "--dry-run", "rl.evaluation.every=5"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "data/rl.jsonl (1200), data/rl_dev.jsonl (100)" in out
+    assert "models/rl: the best of 50 steps of GRPO, evaluated every 5" in out
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
