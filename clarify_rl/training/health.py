@@ -36,17 +36,13 @@ class Seen:
 
 @dataclass(frozen=True)
 class Rule:
-    """Warns when the mean over the last window is above `limit` (or `below` it), a function of the first window's mean.
-
-    A `relative` rule waits for a second window; one whose limit is the same whatever came first need not.
-    """
+    """Warns when the mean over the last window is above (or `below`) `limit`, a function of the first window's mean."""
 
     name: AlarmName
     read: Callable[[Numbers], float | None]
     limit: Callable[[float], float]
     say: Callable[[Seen], str]
     below: bool = False
-    relative: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,7 +70,7 @@ class Series:
         self.steps.append(step)
         self.values.append(value)
         count = len(self.values)
-        if count < self.window * (1 + self.rule.relative):
+        if count < self.window:
             return None
         seen = self._seen()
         if not (seen.now < seen.limit if self.rule.below else seen.now > seen.limit):
@@ -165,7 +161,6 @@ def _ask_collapse(options: HealthSection, slower: str, nearer: str) -> Rule:
             "rl.groups.ask_share=0.25 keeps questions in every group."
         ),
         below=True,
-        relative=True,
     )
 
 
@@ -180,7 +175,6 @@ def _entropy_collapse(options: HealthSection, slower: str) -> Rule:
             f"Try rl.trainer.entropy_coef=0.001, or {slower}."
         ),
         below=True,
-        relative=True,
     )
 
 
@@ -195,7 +189,6 @@ def _malformed(options: HealthSection, slower: str, config: Config) -> Rule:
             f"fenced code in {seen.last_steps}, {seen.first:.0%} in {seen.first_steps}. "
             f"Try {slower}, or {longer} where transcripts show replies cut off."
         ),
-        relative=True,
     )
 
 

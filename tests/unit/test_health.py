@@ -90,7 +90,7 @@ def test_a_warning_comes_again_only_after_the_trouble_was_over(name: AlarmName) 
 
 
 def test_a_number_that_swings_about_its_limit_is_warned_of_once() -> None:
-    rows = series(40, group__zero_variance=[0.9, 0.7] * 20)
+    rows = series(40, group__zero_variance=[0.9, 0.6] * 20)
     assert [name for _, name in names(rows)] == ["zero_variance"]
 
 
