@@ -221,15 +221,15 @@ AlarmName = Literal["ask_collapse", "entropy_collapse", "malformed", "zero_varia
 class HealthSection(_Section):
     """When RL warns: by means over the last `window` steps, the first three against the mean over the first ones.
 
-    `ask_share`, `entropy_share`: what is left of asking in unclear problems, of entropy. `malformed_rise`: how many
+    `ask_left`, `entropy_left`: what is left of asking in unclear problems, of entropy. `malformed_rise`: how many
     more dialogues have a malformed reply. `zero_variance`: groups whose episodes all earned the same. `kl`: nats a
     token from the reference. Unmeasured episodes: half of env.max_failed_share. Alarms named in `stop_on` end training,
     and the best evaluated policy becomes models/rl.
     """
 
     window: int = Field(5, ge=1)
-    ask_share: Share = 0.5
-    entropy_share: Share = 0.1
+    ask_left: Share = 0.5
+    entropy_left: Share = 0.1
     malformed_rise: Share = 0.1
     zero_variance: Share = 0.75
     kl: float = Field(0.5, gt=0.0)

@@ -136,29 +136,29 @@ def rules(config: Config, args: Any) -> list[Rule]:  # Any: TRL's options, which
     slower = f"rl.trainer.learning_rate={args.learning_rate / 2:.2g}"
     nearer = f"rl.trainer.beta={2 * args.beta or 0.02:.2g}"
     watched = [
-        _ask_collapse(options, slower, nearer),
+        _ask_collapse(options, nearer),
         _entropy_collapse(options, slower),
         _malformed(options, slower, config),
         _kl(options, slower, nearer),
         _unmeasured(config),
     ]
     # PPO compares no groups.
-    return watched if config.rl and config.rl.algorithm == "ppo" else [*watched, _zero_variance(options, config, args)]
+    return watched if config.rl and config.rl.algorithm == "ppo" else [*watched, _zero_variance(options, args)]
 
 
 # A policy that asks more seldom than this in its first steps has no habit to lose.
 _SELDOM = 0.05
 
 
-def _ask_collapse(options: HealthSection, slower: str, nearer: str) -> Rule:
+def _ask_collapse(options: HealthSection, nearer: str) -> Rule:
     return Rule(
         "ask_collapse",
         lambda row: row.get("episode/asked_unclear"),
-        lambda first: options.ask_share * first if first >= _SELDOM else -inf,
+        lambda first: options.ask_left * first if first >= _SELDOM else -inf,
         lambda seen: (
             f"The policy gives up asking: it asked in {seen.now:.0%} of unclear problems in {seen.last_steps}, in "
-            f"{seen.first:.0%} in {seen.first_steps}. Hold it nearer to its start with {nearer}, or try {slower}; "
-            "rl.groups.ask_share=0.25 keeps questions in every group."
+            f"{seen.first:.0%} in {seen.first_steps}. Keep questions in every group with rl.groups.ask_share=0.25, or "
+            f"hold the policy nearer to its start with {nearer}."
         ),
         below=True,
     )
@@ -168,7 +168,7 @@ def _entropy_collapse(options: HealthSection, slower: str) -> Rule:
     return Rule(
         "entropy_collapse",
         lambda row: row.get("train/entropy"),
-        lambda first: options.entropy_share * first,
+        lambda first: options.entropy_left * first,
         lambda seen: (
             f"The policy hardly varies its replies any more: entropy was {seen.now:.2g} nats a token in "
             f"{seen.last_steps}, {seen.first:.2g} in {seen.first_steps}. "
@@ -218,16 +218,15 @@ def _unmeasured(config: Config) -> Rule:
     )
 
 
-def _zero_variance(options: HealthSection, config: Config, args: Any) -> Rule:  # Any: as above
+def _zero_variance(options: HealthSection, args: Any) -> Rule:  # Any: as above
     larger = f"rl.trainer.num_generations={2 * args.num_generations}"
-    fewer = f"data.rl.clear_share={config.data.rl.clear_share / 2:.2g}"
     return Rule(
         "zero_variance",
         lambda row: row.get("group/zero_variance"),
         lambda _: options.zero_variance,
         lambda seen: (
             f"Little is left to learn from: in {seen.last_steps}, all episodes earned the same in {seen.now:.0%} of "
-            f"the groups, more than {seen.limit:.0%}. Try {_OTHERS}, {larger}, or fewer clear problems with {fewer}."
+            f"the groups, more than {seen.limit:.0%}. Try {_OTHERS}, or {larger}."
         ),
     )
 

@@ -107,8 +107,8 @@ def test_a_number_that_is_not_there_is_no_zero() -> None:
 def test_limits_and_window_are_options() -> None:
     half = series(episode__asked_unclear=[0.8] * 5 + [0.5])
     assert names(half) == []
-    assert names(half, "rl.health.ask_share=0.7") == [(10, "ask_collapse")]
-    assert names(half, "rl.health.ask_share=0.7", "rl.health.window=2") == [(7, "ask_collapse")]
+    assert names(half, "rl.health.ask_left=0.7") == [(10, "ask_collapse")]
+    assert names(half, "rl.health.ask_left=0.7", "rl.health.window=2") == [(7, "ask_collapse")]
 
 
 def test_ppo_compares_no_groups() -> None:
@@ -130,7 +130,7 @@ def test_what_a_warning_says_to_try_exists(name: AlarmName) -> None:
 def test_a_warning_names_both_numbers_and_their_steps() -> None:
     ((_, alarm),) = alarms(TROUBLE["ask_collapse"][0])
     assert "in 23% of unclear problems in steps 9 to 13, in 70% in steps 1 to 5" in alarm.text
-    assert "rl.trainer.beta=0.02, or try rl.trainer.learning_rate=0.0002" in alarm.text
+    assert "rl.groups.ask_share=0.25, or hold the policy nearer to its start with rl.trainer.beta=0.02." in alarm.text
 
 
 # ---- in a run
