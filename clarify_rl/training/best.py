@@ -1,6 +1,7 @@
 """The best weights of a stage so far, kept apart from the checkpoints that it resumes from, which come and go.
 
 Kept is what training changes: all weights, or an adapter, and PPO's critic, which is a part of the policy's module.
+What it leaves out: weights that are spread over processes (FSDP, ZeRO-3).
 """
 
 from __future__ import annotations

@@ -6,12 +6,15 @@ first of all. `put_first` moves ours before them, so that what ours add to the l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tqdm.auto import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.integrations import get_available_reporting_integrations
+from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
+from clarify_rl.errors import ConfigError, unknown_name
 from clarify_rl.store import Run
 
 # TRL's and transformers' names -> the paths under which a run keeps them.
@@ -99,6 +102,19 @@ class RecordProgress(TrainerCallback):
 def put_first(trainer: Any, *callbacks: TrainerCallback) -> None:  # Any: a trainer of transformers
     """Adds callbacks, in this order, before all others of a trainer."""
     trainer.callback_handler.callbacks[:0] = callbacks
+
+
+def check_reporters(where: str, names: Sequence[str]) -> None:
+    """ConfigError for a reporter that transformers does not know, or that is not installed."""
+    installed = {*get_available_reporting_integrations(), *_NEVER_LISTED}
+    for name in names:
+        if name not in INTEGRATION_TO_CALLBACK:
+            raise ConfigError(f"{where}.report_to: {unknown_name('reporter', name, INTEGRATION_TO_CALLBACK)}")
+        if name not in installed:
+            raise ConfigError(f"{where}.report_to={name}: it is not installed. pip install {name}, or leave it out.")
+
+
+_NEVER_LISTED = ("azure_ml", "flyte")  # transformers does not tell of them, or not always, whether they are there
 
 
 def no_extra() -> dict[str, float]:

@@ -17,7 +17,7 @@ from clarify_rl.policies.models import LoadedModel
 from clarify_rl.store import Run
 from clarify_rl.training.adapters import adapter_for, naming
 from clarify_rl.training.checkpoints import MarkComplete, check_saving, newest_checkpoint, save_model, train_from
-from clarify_rl.training.progress import RecordProgress, no_extra
+from clarify_rl.training.progress import RecordProgress, check_reporters, no_extra
 from clarify_rl.training.start import CheckStart
 from clarify_rl.types import Episode
 
@@ -77,6 +77,8 @@ def trainer_config(kind: type[Any], where: str, options: Options, out: Path, see
     machine = {"use_cpu": not gpu, "bf16": gpu, "dataloader_pin_memory": gpu}
     ours = {"output_dir": str(out), "seed": seed, "disable_tqdm": True, "report_to": "none", **machine}
     try:
-        return kind(**{**ours, **options})
+        made = kind(**{**ours, **options})
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{where}: {error}. These options are those of TRL's {kind.__name__}.") from error
+    check_reporters(where, made.report_to)
+    return made

@@ -12,11 +12,15 @@ from types import SimpleNamespace
 import pytest
 from clarify_rl.envs.ask_or_code import AskOrCode
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.integrations import get_available_reporting_integrations
 
+from clarify_rl.config import load_config
 from clarify_rl.dialogue.episodes import run_episodes
+from clarify_rl.errors import ConfigError
 from clarify_rl.pool import LocalPool
 from clarify_rl.store import Run
-from clarify_rl.training.progress import RecordProgress, put_first
+from clarify_rl.training.grpo import grpo_config
+from clarify_rl.training.progress import RecordProgress, check_reporters, put_first
 from clarify_rl.training.stopwatch import Stopwatch
 from clarify_rl.types import Exchange, Policy, Request, Response, Sample
 from tests.dialogues import ASK, DESC, LIMITS, SPEC, UNCLEAR, chat, scripted
@@ -74,6 +78,22 @@ def test_callbacks_that_are_put_first_keep_their_order() -> None:
     trainer = SimpleNamespace(callback_handler=SimpleNamespace(callbacks=[reporter]))
     put_first(trainer, first, second)
     assert trainer.callback_handler.callbacks == [first, second, reporter]
+
+
+def test_a_reporter_that_is_not_there_is_named_before_work_starts() -> None:
+    check_reporters("rl.trainer", get_available_reporting_integrations())
+    with pytest.raises(ConfigError, match=r"rl\.trainer\.report_to: No reporter.*Did you mean 'tensorboard'\?"):
+        load_and_check("tensorbord")
+    missing = sorted({"tensorboard", "wandb", "neptune", "clearml"} - {*get_available_reporting_integrations()})
+    if missing:
+        with pytest.raises(ConfigError, match=rf"report_to={missing[0]}: it is not installed\. pip install"):
+            load_and_check(missing[0])
+
+
+def load_and_check(reporter: str) -> None:
+    config = load_config("demo", [f"rl.trainer.report_to={reporter}"])
+    assert config.rl is not None
+    grpo_config(config, config.rl, Path())
 
 
 # ---- where the time goes
