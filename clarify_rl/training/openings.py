@@ -16,7 +16,8 @@ The baselines. A free rollout is compared with its whole group: it chose how to 
 both ways, is what its choice is to be judged by. A forced rollout is compared with those that were made to begin in the
 same way, for the rest would credit each of its tokens with a choice that it did not make. Neither biases the gradient,
 as no baseline does that the sample has no part in; a rollout's own part in it shrinks the gradient, by 1 - 1/n for a
-baseline of n. Rewards are scaled by the whole group's deviation, as in GRPO.
+baseline of n. Where all free rollouts begin alike, the others in their baseline add variance, and hardly move a choice
+that is all but certain. Rewards are scaled by the whole group's deviation, as in GRPO.
 """
 
 from __future__ import annotations
