@@ -71,17 +71,27 @@ class Clock:
         return statistics.median(row[part] for row in self.parts[1:]) if part else statistics.median(self.steps[1:])
 
 
-class TakeTurns(TrainerCallback):
-    """Lets the other trainer go on after each step, and waits until it has made one too."""
+@dataclass
+class Side:
+    """One of two trainers that take turns."""
 
-    def __init__(self, clock: Clock, mine: threading.Semaphore, other: threading.Semaphore) -> None:
-        self.clock, self.mine, self.other = clock, mine, other
+    clock: Clock = field(default_factory=Clock)
+    turn: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    over: bool = False
+
+
+class TakeTurns(TrainerCallback):
+    """Lets the other trainer go on after each step, and waits until it has made one too, or has failed."""
+
+    def __init__(self, mine: Side, other: Side) -> None:
+        self.mine, self.other = mine, other
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # Any: transformers' own
-        self.clock.stop()
-        self.other.release()
-        self.mine.acquire()
-        self.clock.start()
+        self.mine.clock.stop()
+        self.other.turn.release()
+        self.mine.turn.acquire()
+        control.should_training_stop |= self.other.over
+        self.mine.clock.start()
 
 
 def main() -> None:
@@ -138,33 +148,33 @@ def _config(arguments: argparse.Namespace) -> Config:
 
 def measure(config: Config, variants: Sequence[Variant], folder: Path) -> dict[str, Clock]:
     """The clocks of both, whose steps alternated."""
-    clocks = {TRL: Clock(), OURS: Clock()}
-    turns = {name: threading.Semaphore(0) for name in clocks}
+    sides = {TRL: Side(), OURS: Side()}
     with ExitStack() as stack:
         pool = stack.enter_context(open_pool(config))
         run = stack.enter_context(Run.create(folder / "run", "seed: 0\n", ["benchmark"]))
         trainers = {
-            TRL: plain_trainer(config, variants, pool, clocks[TRL], folder / "trl"),
-            OURS: our_trainer(config, variants, pool, clocks[OURS], run, folder / "ours"),
+            TRL: plain_trainer(config, variants, pool, sides[TRL].clock, folder / "trl"),
+            OURS: our_trainer(config, variants, pool, sides[OURS].clock, run, folder / "ours"),
         }
 
         def train(name: str, other: str) -> None:
-            turns[name].acquire()
-            trainer = trainers[name]
+            trainer, mine, waiting = trainers[name], sides[name], sides[other]
             trainer.remove_callback(PrinterCallback)
-            trainer.add_callback(TakeTurns(clocks[name], turns[name], turns[other]))
-            clocks[name].start()
+            trainer.add_callback(TakeTurns(mine, waiting))
+            mine.turn.acquire()
+            mine.clock.start()
             try:
                 trainer.train()
             finally:
-                turns[other].release()
+                mine.over = True
+                waiting.turn.release()
 
         with ThreadPoolExecutor(2) as threads:
             jobs = [threads.submit(train, TRL, OURS), threads.submit(train, OURS, TRL)]
-            turns[TRL].release()
+            sides[TRL].turn.release()
             for job in jobs:
                 job.result()
-    return clocks
+    return {name: side.clock for name, side in sides.items()}
 
 
 class TimedPool:
@@ -172,7 +182,7 @@ class TimedPool:
 
     def __init__(self, pool: Pool, clock: Clock) -> None:
         self.pool, self.clock = pool, clock
-        self.describe, self.close = pool.describe, pool.close
+        self.describe, self.numbers, self.close = pool.describe, pool.numbers, pool.close
 
     def respond(self, exchanges: Sequence[Exchange]) -> Any:  # Any: what the pool says
         with self.clock.part("environment"):

@@ -4,6 +4,7 @@ import ast
 
 import pytest
 
+from benchmarks import trl_step
 from benchmarks.mutants import mutants
 from benchmarks.problem_sets import called_function, helpers, relation_check
 
@@ -64,3 +65,16 @@ def test_a_relation_becomes_an_assertion() -> None:
 def test_the_called_function_is_not_a_class_that_a_check_also_uses() -> None:
     program = "class Pair:\n    pass\ndef longest(pairs):\n    return 1\n"
     assert called_function(program, "assert longest([Pair(), Pair()]) == 1") == "longest"
+
+
+@pytest.mark.slow
+def test_a_step_of_both_trainers_is_timed_by_its_parts(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sizes = ["--steps", "2", "--prompts", "2", "--generations", "2", "--tokens", "8"]
+    monkeypatch.setattr("sys.argv", ["trl_step", *sizes])
+    trl_step.main()
+    told = capsys.readouterr().out
+    for part in ("generation", "environment", "update", "step"):
+        assert f"| {part} |" in told
+    assert "x the time of a step of TRL: at most 1.05" in told
