@@ -78,9 +78,9 @@ def _attempt(task: _Task, gpus: int) -> str:
         return _cause(error.worker_failures)
     except TrainingFailedError as error:
         return f"Ray Train failed: {error}"
+    except SystemExit:  # Ray Train catches Ctrl-C, ends the learners, and then this process
+        raise KeyboardInterrupt from None
     except RayActorError as error:
-        if "exit_actor" in str(error):  # Ray Train catches Ctrl-C, ends the learners, and then its own controller
-            raise KeyboardInterrupt from None
         return f"Ray Train's controller was lost: {error}"
     finally:
         if threading.current_thread() is threading.main_thread():

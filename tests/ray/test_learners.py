@@ -172,6 +172,19 @@ def test_a_killed_driver_takes_the_learners_along_and_the_resumed_run_gives_the_
     assert result(folder) == result(calm)
 
 
+@pytest.mark.slow
+def test_ctrl_c_ends_the_learners_and_says_how_to_go_on(start: Path) -> None:
+    folder = begin(start, "interrupted")
+    process = train(folder)
+    wait_for((folder / "run/checkpoints/rl/checkpoint-1/COMPLETE").exists, process, folder)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=120) == 130
+    log = (folder / "log").read_text()
+    assert "Traceback" not in log, log
+    assert "Go on with it: clarify-rl rl tiny.yaml out=run" in log
+    assert not any(learner_pid(folder, rank) for rank in range(2))
+
+
 @pytest.mark.parametrize("algorithm", ["grpo", "ppo"])
 def test_all_learners_end_with_the_same_weights(start: Path, algorithm: str) -> None:
     folder = begin(start, algorithm)

@@ -24,7 +24,6 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
-TOKEN = "0123456789abcdef" * 4
 CONFIG = """
 name: tiny
 data: {demonstrated: [count_beyond, chunk_list], held_out: [points_beyond], rl: {count: 4, clear_share: 0.25}}
@@ -58,21 +57,21 @@ class Head:
     token: str
 
 
-@pytest.fixture(scope="module", params=["token", "open"])
+@pytest.fixture(scope="module", params=["token", "disabled"])
 def head(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
-    token = TOKEN if request.param == "token" else ""
+    """The head of configs/cluster/local.sh, which makes a token of its own, or one without."""
     port, dashboard, agent, client = free_ports(4)
     home = tmp_path_factory.mktemp("cluster")
     sessions = tempfile.mkdtemp(prefix="ray-")  # Ray's sockets lie there, and their paths must be short
-    command = [str(BIN / "ray"), "start", "--head", "--block", "--disable-usage-stats", "--num-cpus=4"]
-    command += [f"--port={port}", "--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1"]
+    command = ["sh", str(ROOT / "configs" / "cluster" / "local.sh"), "--num-cpus=4", f"--port={port}"]
     command += [f"--dashboard-port={dashboard}", f"--dashboard-agent-listen-port={agent}"]
     command += [f"--ray-client-server-port={client}", f"--temp-dir={sessions}"]
-    env = {**clean_environment(), **authentication(token), "HOME": str(home), "PATH": f"{BIN}:/usr/bin:/bin"}
+    mode = {} if request.param == "token" else {"RAY_AUTH_MODE": "disabled"}
+    env = {**clean_environment(), **mode, "HOME": str(home), "PATH": f"{BIN}:/usr/bin:/bin"}
     with (home / "log").open("w") as log:
         process = subprocess.Popen(command, env=env, stdout=log, stderr=log, cwd=home, start_new_session=True)
     try:
-        wait_until_it_answers(f"http://127.0.0.1:{dashboard}", token, process, home / "log")
+        token = wait_until_it_answers(f"http://127.0.0.1:{dashboard}", request.param, process, home)
         yield Head(f"http://127.0.0.1:{dashboard}", token)
     finally:
         process.send_signal(signal.SIGTERM)
@@ -97,15 +96,18 @@ def authentication(token: str) -> dict[str, str]:
     return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token} if token else {"RAY_AUTH_MODE": "disabled"}
 
 
-def wait_until_it_answers(address: str, token: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
+def wait_until_it_answers(address: str, mode: str, process: subprocess.Popen[bytes], home: Path) -> str:
+    """The token, if the head wants one, once the head takes it."""
+    log, file = home / "log", home / ".ray" / "auth_token"
     deadline = time.monotonic() + 120
     while True:
+        token = file.read_text() if mode == "token" and file.exists() else ""
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
         try:
             # Jobs need the node's agent, which starts after the dashboard.
             for path in ("/api/version", "/api/jobs/"):
                 urllib.request.urlopen(urllib.request.Request(address + path, headers=headers), timeout=5).close()
-            return
+            return token
         except OSError:
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
@@ -185,9 +187,34 @@ def test_without_waiting_it_says_how_to_follow_and_stop(
     done = submit(environment, folder, head.address, "--no-wait", f"out={tmp_path}/x", RAY_AUTH_TOKEN=head.token)
     assert done.returncode == 0, done.stderr
     assert f"--follow --address {head.address}" in done.stdout
-    stop = done.stdout.partition("Stop it:   ray ")[2].split()
+    stop_job(done.stdout, head)
+
+
+def test_ctrl_c_leaves_the_job_and_says_how_to_follow_and_stop_it(
+    head: Head, environment: Path, folder: Path, tmp_path: Path
+) -> None:
+    command = [str(environment), "-u", "-m", "clarify_rl", "submit", "tiny.yaml", "--address", head.address]
+    env = {**clean_environment(), "RAY_AUTH_TOKEN": head.token}
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen([*command, f"out={tmp_path}/y"], cwd=folder, env=env, stdout=log, stderr=log)
+    deadline = time.monotonic() + 300
+    while "The run folder is" not in (tmp_path / "log").read_text() and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == 130
+    said = (tmp_path / "log").read_text()
+    assert "Traceback" not in said
+    _, _, last = said.partition("Interrupted. The job goes on.")
+    assert f"--follow --address {head.address}" in last
+    stop_job(last, head)
+
+
+def stop_job(said: str, head: Head) -> None:
+    """Runs the command that was printed for it."""
+    words = said.partition("Stop it:   ray ")[2].splitlines()[0].split()
     env = {**clean_environment(), **authentication(head.token)}
-    stopped = subprocess.run([BIN / "ray", *stop], env=env, capture_output=True, text=True, timeout=120, check=False)
+    stopped = subprocess.run([BIN / "ray", *words], env=env, capture_output=True, text=True, timeout=120, check=False)
     assert stopped.returncode == 0, stopped.stderr
 
 
