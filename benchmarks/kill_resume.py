@@ -1,14 +1,17 @@
-"""Kills a run at random moments and resumes it, and compares the result with that of a run that nobody disturbed.
+"""Kills parts of a run at random moments, and compares the result with that of a run that nobody disturbed.
 
     python benchmarks/kill_resume.py demo --kills 20 --seconds 600 rl.trainer.save_steps=2
+    python benchmarks/kill_resume.py demo --victim worker --kills 20 --seconds 600 env.workers=2
 
-Both runs start from the data and the SFT model of one run, so only the RL stage is repeated. The kill is SIGKILL to the
-whole process group, as when a machine loses power.
+Both runs start from the data and the SFT model of one run, so only the RL stage is repeated. The kill is SIGKILL: to
+the whole process group of the learner, as when a machine loses power, and the run is resumed; or to one environment
+worker, and the run has to go on by itself.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -28,6 +31,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config")
     parser.add_argument("overrides", nargs="*")
+    parser.add_argument("--victim", choices=("learner", "worker"), default="learner")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=300.0, help="about how long an undisturbed RL stage takes")
     parser.add_argument("--seed", type=int, default=0)
@@ -41,7 +45,8 @@ def main() -> None:
     started = time.monotonic()
     run("rl", [*wanted, f"out={calm}"])
     print(f"undisturbed: {time.monotonic() - started:.0f} s", flush=True)
-    kill_again_and_again([*wanted, f"out={killed}"], arguments.kills, arguments.seconds, random.Random(arguments.seed))
+    kill = {"learner": kill_learners, "worker": kill_workers}[arguments.victim]
+    kill([*wanted, f"out={killed}"], arguments.kills, arguments.seconds, random.Random(arguments.seed))
     run("rl", [*wanted, f"out={killed}"])
     different = differences(calm, killed)
     print("different:", "; ".join(different) or "nothing: weights, episodes and record are equal")
@@ -58,10 +63,12 @@ def copy_start(source: Path, target: Path) -> None:
 
 
 def run(stage: str, wanted: list[str]) -> None:
-    subprocess.run([*COMMAND, stage, *wanted], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    done = subprocess.run([*COMMAND, stage, *wanted], check=False, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{stage} failed with {done.returncode}: {done.stderr[-2000:]}")
 
 
-def kill_again_and_again(wanted: list[str], kills: int, seconds: float, chance: random.Random) -> None:
+def kill_learners(wanted: list[str], kills: int, seconds: float, chance: random.Random) -> None:
     """Starts the stage and kills it at a random moment, so often that the moments cover its whole length."""
     for number in range(1, kills + 1):
         after_s = chance.uniform(0.2, 2.0) * seconds / kills + chance.choice((0.0, START_S))
@@ -77,6 +84,34 @@ def kill_again_and_again(wanted: list[str], kills: int, seconds: float, chance: 
 
 
 START_S = 10.0  # about what importing and loading take
+
+
+def kill_workers(wanted: list[str], kills: int, seconds: float, chance: random.Random) -> None:
+    """Runs the stage once, and kills one of its environment workers again and again."""
+    learner = subprocess.Popen([*COMMAND, "rl", *wanted], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    done = 0
+    while done < kills and learner.poll() is None:
+        time.sleep(chance.uniform(0.2, 1.6) * seconds / kills)
+        if workers := [pid for pid in descendants(learner.pid) if is_worker(pid)]:
+            victim = chance.choice(workers)
+            os.kill(victim, signal.SIGKILL)
+            done += 1
+            print(f"kill {done}: worker {victim}, one of {len(workers)}", flush=True)
+    if learner.wait() or done < kills:
+        sys.exit(f"The learner ended with {learner.returncode} after {done} kills. Name fewer --seconds.")
+
+
+def descendants(pid: int) -> list[int]:
+    """All processes that a process started, and those that they started."""
+    children = [int(word) for path in Path(f"/proc/{pid}/task").glob("*/children") for word in path.read_text().split()]
+    return [*children, *(grandchild for child in children for grandchild in descendants(child))]
+
+
+def is_worker(pid: int) -> bool:
+    """Whether a process is an actor of Ray that has started work; Ray names it so."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::EnvActor")
+    return False
 
 
 def state(wanted: list[str]) -> str:
