@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+import pickle
+from dataclasses import dataclass, replace
+from typing import Any
 
 import ray
 
 from clarify_rl.pool.deadlines import Worked, work_on
-from clarify_rl.pool.worker import Item, PoolSpec, Result, Task, Worker
+from clarify_rl.pool.worker import TASKS, Item, PoolSpec, Result, Task, TaskName, Worker
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,12 @@ class Place:
         return f"actor {self.actor[:8]} (pid {self.pid}) of node {self.node}"
 
 
+def here() -> Place:
+    """The place of the actor that asks."""
+    context = ray.get_runtime_context()
+    return Place(ray.util.get_node_ip_address(), context.get_node_id(), context.get_actor_id() or "", os.getpid())
+
+
 class EnvActor:
     """A worker on a Ray actor. Items come in chunks, one chunk after another, in the order in which they were sent."""
 
@@ -38,24 +45,27 @@ class EnvActor:
 
     def join(self) -> Place:
         """Builds the worker; what goes wrong is told with the node on which it went wrong."""
-        context = ray.get_runtime_context()
-        here = (ray.util.get_node_ip_address(), context.get_node_id(), context.get_actor_id() or "", os.getpid())
+        self._place = here()
         try:
             self._worker = Worker(self._spec)
-            self._place = Place(*here, threads=self._worker.threads, said=self._worker.describe())
+            self._place = replace(self._place, threads=self._worker.threads, said=self._worker.describe())
         except Exception as error:  # told to the driver, which refuses this node
-            return Place(*here, problem=f"{type(error).__name__}: {error}")
+            return replace(self._place, problem=f"{type(error).__name__}: {error}")
         return self._place
 
-    def work(self, task: Task[Item, Result], items: Sequence[Item]) -> Worked[Result]:
-        """The results of a chunk. An item past its deadline is unmeasured, and its thread stays behind."""
-        worker, place = self._worker, self._place
+    def work(self, name: TaskName, pickled: bytes, more: bool) -> Worked[Any]:  # Any: the results of that task
+        """The results of a chunk of items. One past its deadline is unmeasured, and its thread stays behind.
+
+        `more`, whether items wait elsewhere, matters only to a `Part`.
+        """
+        worker, task = self._worker, TASKS[name]
         assert worker is not None
 
-        def late(item: Item) -> Result:
-            return task.unmeasured(no_answer(task, self._spec, item, self._deadline_s, place))
+        def late(item: Any) -> object:  # Any: the items of that task
+            return task.unmeasured(no_answer(task, self._spec, item, self._deadline_s, self._place))
 
-        threads = worker.threads if task.name == "respond" else 1  # rewards compute: threads would not make them faster
+        threads = worker.threads if name == "respond" else 1  # rewards compute: threads would not make them faster
+        items = pickle.loads(pickled)
         return work_on(items, lambda item: task.do(worker, item), late, threads=threads, deadline_s=self._deadline_s)
 
     def close(self) -> None:

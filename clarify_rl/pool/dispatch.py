@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import pickle
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic
 
 import ray
@@ -25,13 +27,17 @@ TICK_S = 1.0  # between looks at what is late or missing
 
 @dataclass(frozen=True)
 class Route:
-    """What dispatches of one pool share. `paces` holds what items cost so far, by task."""
+    """What dispatches of one pool share. `paces` holds what items cost so far, by task.
+
+    `in_parts`: the members are parts of a large pool, which no item can kill and which take as long as their chunks.
+    """
 
     spec: PoolSpec
     fleet: Fleet
     meters: Meters
-    paces: dict[str, Pace]
     deadline_s: float
+    in_parts: bool = False
+    paces: dict[str, Pace] = field(default_factory=dict)
 
 
 class Dispatch(Generic[Item, Result]):
@@ -39,17 +45,20 @@ class Dispatch(Generic[Item, Result]):
 
     def __init__(self, route: Route, task: Task[Item, Result], items: Sequence[Item]) -> None:
         self._spec, self._fleet, self._meters = route.spec, route.fleet, route.meters
-        self._deadline_s, self._task, self._items = route.deadline_s, task, items
+        self._deadline_s, self._in_parts, self._task, self._items = route.deadline_s, route.in_parts, task, items
         self._pace = route.paces.setdefault(task.name, Pace())
         self._batch: Batch[Result] = Batch(len(items))
         self._flights: dict[Any, Member] = {}  # Any: Ray's object references
         self._free: deque[Member] = deque()  # once for every chunk that a member may have besides those it has
         self._started = self._looked = self._manned = time.monotonic()
-        self._work_s = self._waited_s = self._thread_s = 0.0
+        self.seconds: list[float] = [0.0] * len(items)  # that each item took
+        self._waited_s = 0.0
 
-    def run(self) -> list[Result]:
-        """Results in the order of the items."""
+    def run(self, *, more: bool = False) -> list[Result]:
+        """Results in the order of the items. `more`: others wait elsewhere, so that more workers would be of use."""
         self._fleet.begin_batch()
+        if more:
+            self._fleet.grow(backlog=True)
         for _ in range(AHEAD):
             self._free.extend(self._fleet.members)
         while not self._batch.done:
@@ -59,20 +68,22 @@ class Dispatch(Generic[Item, Result]):
         now = time.monotonic()
         self._meters.set_queue(0, 0)
         self._meters.batch(
-            work_s=self._work_s,
+            work_s=sum(self.seconds),
             thread_s=(now - self._started) * self._fleet.threads,
             driver_s=now - self._started - self._waited_s,
         )
         return self._batch.results
 
     def _send(self) -> None:
-        threads = self._fleet.threads
         while self._batch.waiting and self._free:
             member = self._free.popleft()
             if member.leaving:
                 continue
-            chunk = self._batch.take(self._pace.chunk_size(member.place.threads, threads, self._batch.waiting))
-            ref = member.handle.work.remote(self._task, [self._items[i] for i in chunk.items])
+            size = self._pace.chunk_size(member.threads, self._fleet.threads, self._batch.waiting)
+            chunk = self._batch.take(size)
+            # Pickled here, once: Ray's own pickler takes far longer over many small dataclasses.
+            pickled = pickle.dumps([self._items[i] for i in chunk.items], pickle.HIGHEST_PROTOCOL)
+            ref = member.handle.work.remote(self._task.name, pickled, self._batch.waiting > 0)
             if not member.flights:
                 member.since = time.monotonic()
             member.flights.append(Flight(chunk, ref))
@@ -127,9 +138,13 @@ class Dispatch(Generic[Item, Result]):
         self._batch.finish(Chunk(chunk.items[:done]), worked.results)
         if rest := chunk.items[done:]:
             self._batch.put_back(Chunk(rest, chunk.again))
-        member.leaving = worked.hung > 0
+        if worked.part and not member.leaving:
+            self._fleet.resize(member, worked.part.threads, worked.part.actors)
+            self._meters.add(worked.part.numbers)
+        member.leaving = member.leaving or worked.hung > 0
         self._meters.failed(Fault.HUNG, worked.hung)
-        self._work_s += sum(worked.seconds)
+        for i, seconds in zip(chunk.items, worked.seconds, strict=False):
+            self.seconds[i] = seconds
         self._pace.saw_items(worked.seconds)
         if self._task.name == "respond":
             self._meters.responded(worked.seconds)
@@ -156,7 +171,7 @@ class Dispatch(Generic[Item, Result]):
             self._meters.failed(fault)
             return self._task.unmeasured(self._why(self._items[i], fault, place, error))
 
-        self._meters.sent_again(self._batch.try_again(chunk, unmeasured))
+        self._meters.sent_again(self._batch.try_again(chunk, unmeasured, alone=not self._in_parts))
 
     def _why(self, item: Item, fault: Fault, place: Place, error: Exception | None) -> str:
         if fault is Fault.HUNG:
@@ -173,8 +188,7 @@ class Dispatch(Generic[Item, Result]):
             return
         self._looked = now
         for member in list(self._fleet.members):
-            # An actor works on a chunk for up to two deadlines: it begins no item after the first.
-            if member.flights and now - member.since > 2 * self._deadline_s + GRACE_S:
+            if member.flights and now - member.since > self._patience_s(member):
                 self._lose(member, Fault.HUNG)
         waiting = self._batch.waiting
         self._fleet.grow(backlog=waiting > 0 and now - self._started > PATIENCE_S)
@@ -184,6 +198,11 @@ class Dispatch(Generic[Item, Result]):
         elif now - self._manned > self._deadline_s:
             why = self._fleet.why_empty()
             self._meters.failed(Fault.NO_WORKER, self._batch.give_up(lambda _: self._task.unmeasured(why)))
+
+    def _patience_s(self, member: Member) -> float:
+        """How long a chunk may take: a worker begins no item after the first deadline, a part works off all of them."""
+        items = len(member.flights[0].chunk.items) if self._in_parts else 1
+        return 2 * self._deadline_s * math.ceil(items / max(1, member.threads)) + GRACE_S
 
 
 def _first_line(error: Exception | None) -> str:

@@ -42,6 +42,8 @@ class Member:
 
     handle: Any  # Any: Ray's handles have no methods
     place: Place
+    threads: int
+    actors: int = 1  # more where it is a part of a large pool
     flights: deque[Flight] = field(default_factory=deque)
     since: float = 0.0  # when the oldest flight began
     last_batch: int = 0
@@ -55,16 +57,21 @@ class _Newcomer:
 
 
 class Fleet:
-    """The members, and those on their way. `start` makes an actor with Ray's options."""
+    """The members, and those on their way. `start` makes an actor with Ray's options.
 
-    def __init__(self, start: Callable[[Mapping[str, Any]], Any], workers: Workers, meters: Meters) -> None:
+    `said` is what all environments have to say about where they run; by default, what the first one says.
+    """
+
+    def __init__(
+        self, start: Callable[[Mapping[str, Any]], Any], workers: Workers, meters: Meters, said: str | None = None
+    ) -> None:
         self._start_actor, self._workers, self._meters = start, workers, meters
         self.members: list[Member] = []
-        self.said = ""
+        self.said = said
         self.threads = 0  # of all members together
         self._joining: dict[Any, _Newcomer] = {}  # Any: Ray's object references
         self._refused: dict[str, str] = {}  # node id -> why
-        self._batch = 0
+        self.batches = 0  # that it has begun
         self._last_death = ""
         self._deaths = 0  # one after another, of workers that had not joined yet
         self._not_before = 0.0
@@ -73,17 +80,22 @@ class Fleet:
     def joining(self) -> Collection[Any]:  # Any: Ray's object references
         return self._joining.keys()
 
-    def open(self, start_s: float) -> None:
-        """Waits until the least number of workers has joined, or no more find room. Raises ClarifyError."""
+    def open(self, start_s: float | None, *, strict: bool = True) -> None:
+        """Waits until the least number of workers has joined, or no more find room.
+
+        Raises ClarifyError: no worker joined within `start_s` (None: it waits on), or, if `strict`, a node is unfit or
+        unlike the others.
+        """
         self._start(self._workers.least)
-        deadline = time.monotonic() + start_s
+        deadline = None if start_s is None else time.monotonic() + start_s
         while self._joining and self._deaths < MOST_DEATHS:
-            patience = QUIET_S if self.members else max(0.0, deadline - time.monotonic())
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            patience = QUIET_S if self.members else left
             ready, _ = ray.wait(list(self._joining), timeout=patience)
             if not ready:
                 break
             self.admit(ready[0])
-            if self._refused:
+            if self._refused and strict:
                 raise ClarifyError(self._why_refused())
             self._start(self._workers.least - len(self.members) - len(self._joining))
         if not self.members:
@@ -96,11 +108,11 @@ class Fleet:
 
     def begin_batch(self) -> None:
         """Drops members whose node is gone, and releases those that nobody needed for long."""
-        self._batch += 1
+        self.batches += 1
         alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
         for member in [each for each in self.members if each.place.node_id not in alive]:
             self.remove(member, lost=True)
-        idle_since = self._batch - IDLE_BATCHES
+        idle_since = self.batches - IDLE_BATCHES
         for ref in [ref for ref, newcomer in self._joining.items() if newcomer.batch < idle_since]:
             if self._size > self._workers.least:
                 ray.kill(self._joining.pop(ref).handle)
@@ -110,7 +122,7 @@ class Fleet:
         self.grow(backlog=False)
 
     def use(self, member: Member) -> None:
-        member.last_batch = self._batch
+        member.last_batch = self.batches
 
     def grow(self, *, backlog: bool) -> None:
         """Starts what is missing: up to `least`, and with a backlog as many again as there are, up to `most`."""
@@ -133,22 +145,27 @@ class Fleet:
         if why := self._objection(place):
             self._refuse(newcomer, place, why)
             return None
-        self.said = self.said or place.said
-        member = Member(newcomer.handle, place, last_batch=self._batch)
+        if self.said is None:
+            self.said = place.said
+        member = Member(newcomer.handle, place, place.threads, last_batch=self.batches)
         self.members.append(member)
-        self.threads += place.threads
-        self._meters.set_actors(len(self.members))
+        self.resize(member, place.threads, actors=1)
         return member
+
+    def resize(self, member: Member, threads: int, actors: int) -> None:
+        """Notes how much a member can do at once."""
+        member.threads, member.actors = threads, actors
+        self.threads = sum(each.threads for each in self.members)
+        self._meters.set_actors(sum(each.actors for each in self.members))
 
     def remove(self, member: Member, *, lost: bool) -> None:
         """Ends an actor. A lost one is counted, and replaced by `grow`."""
         self.members.remove(member)
-        self.threads -= member.place.threads
+        self.resize(member, 0, actors=0)
         member.leaving = True
         ray.kill(member.handle)
         if lost:
             self._meters.lost_actor()
-        self._meters.set_actors(len(self.members))
 
     def why_empty(self) -> str:
         """Why there is no member: refused nodes, workers that died, or no room."""
@@ -182,7 +199,7 @@ class Fleet:
     def _start(self, count: int) -> None:
         for _ in range(count):
             handle = self._start_actor(self._options())
-            self._joining[handle.join.remote()] = _Newcomer(handle, self._batch)
+            self._joining[handle.join.remote()] = _Newcomer(handle, self.batches)
 
     def _options(self) -> dict[str, Any]:  # Any: Ray's own options
         """Ray's options of an actor. It is not restarted by Ray: a new one has to join like any other."""
@@ -197,7 +214,9 @@ class Fleet:
     def _objection(self, place: Place) -> str:
         if place.problem:
             return place.problem
-        if self.members and place.said != self.said:  # rewards from machines unlike each other are not one experiment
+        if (
+            self.said is not None and place.said != self.said
+        ):  # rewards from machines unlike each other are not one experiment
             return f"{place.said!r}, while the others say {self.said!r}"
         return ""
 

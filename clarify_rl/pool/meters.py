@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -24,7 +23,6 @@ class Fault(StrEnum):
 class _Tally:
     """Sums since the numbers were last asked for."""
 
-    since: float
     exchanges: int = 0
     failed: int = 0
     sent_again: int = 0
@@ -35,60 +33,72 @@ class _Tally:
     driver_s: float = 0.0
 
 
-class Meters:
-    """Counts for both readers at once. Ray tags each number with the environment's name."""
+class _Dashboard:
+    """Ray's metrics. Each is tagged with the environment's name."""
 
     def __init__(self, env: str) -> None:
-        self._tags = {"env": env}
         tags = ("env",)
-        self._exchanges = Counter("clarify_exchanges", "Replies that environments reacted to.", tags)
-        self._episodes = Counter("clarify_episodes", "Episodes that were scored.", tags)
-        self._failures = Counter("clarify_failures", "Items that the pool could not measure.", ("env", "fault"))
-        self._restarts = Counter("clarify_restarts", "Environment workers that were lost and replaced.", tags)
-        self._again = Counter("clarify_sent_again", "Items sent once more after their worker was lost.", tags)
-        self._in_flight = Gauge("clarify_in_flight", "Items that environment workers have now.", tags)
-        self._waiting = Gauge("clarify_waiting", "Items that no environment worker has yet.", tags)
-        self._actors = Gauge("clarify_actors", "Environment workers that take items.", tags)
-        self._respond_s = Histogram(
+        self.tags = {"env": env}
+        self.exchanges = Counter("clarify_exchanges", "Replies that environments reacted to.", tags)
+        self.episodes = Counter("clarify_episodes", "Episodes that were scored.", tags)
+        self.failures = Counter("clarify_failures", "Items that the pool could not measure.", ("env", "fault"))
+        self.restarts = Counter("clarify_restarts", "Environment workers that were lost.", tags)
+        self.sent_again = Counter("clarify_sent_again", "Items sent once more after their worker was lost.", tags)
+        self.in_flight = Gauge("clarify_in_flight", "Items that environment workers have now.", tags)
+        self.waiting = Gauge("clarify_waiting", "Items that no environment worker has yet.", tags)
+        self.actors = Gauge("clarify_actors", "Environment workers that take items.", tags)
+        self.respond_s = Histogram(
             "clarify_respond_seconds", "Seconds an environment takes for a reply.", BOUNDARIES_S, tags
         )
-        self._actors_now = self._refused_now = 0
-        self._tally = _Tally(time.monotonic())
+
+
+class Meters:
+    """Counts for both readers at once. With `in_parts`, the parts of a pool tell Ray, and this one only adds up."""
+
+    def __init__(self, env: str, *, in_parts: bool = False) -> None:
+        self._board = None if in_parts else _Dashboard(env)
+        self._actors = self._refused = 0
+        self._tally = _Tally()
 
     def responded(self, seconds: Sequence[float]) -> None:
         self._tally.exchanges += len(seconds)
         self._tally.respond_s += sum(seconds)
-        self._exchanges.inc(len(seconds), self._tags)
-        for each in seconds:
-            self._respond_s.observe(each, self._tags)
+        if board := self._board:
+            board.exchanges.inc(len(seconds), board.tags)
+            for each in seconds:
+                board.respond_s.observe(each, board.tags)
 
     def scored(self, count: int) -> None:
-        self._episodes.inc(count, self._tags)
+        if (board := self._board) and count:
+            board.episodes.inc(count, board.tags)
 
     def failed(self, fault: Fault, count: int = 1) -> None:
-        if count:
-            self._tally.failed += count
-            self._failures.inc(count, {**self._tags, "fault": fault.value})
+        self._tally.failed += count
+        if (board := self._board) and count:
+            board.failures.inc(count, {**board.tags, "fault": fault.value})
 
     def sent_again(self, count: int) -> None:
-        if count:
-            self._tally.sent_again += count
-            self._again.inc(count, self._tags)
+        self._tally.sent_again += count
+        if (board := self._board) and count:
+            board.sent_again.inc(count, board.tags)
 
     def lost_actor(self) -> None:
         self._tally.lost_actors += 1
-        self._restarts.inc(1, self._tags)
+        if board := self._board:
+            board.restarts.inc(1, board.tags)
 
     def refused_node(self) -> None:
-        self._refused_now += 1
+        self._refused += 1
 
     def set_actors(self, count: int) -> None:
-        self._actors_now = count
-        self._actors.set(count, self._tags)
+        self._actors = count
+        if board := self._board:
+            board.actors.set(count, board.tags)
 
     def set_queue(self, waiting: int, in_flight: int) -> None:
-        self._waiting.set(waiting, self._tags)
-        self._in_flight.set(in_flight, self._tags)
+        if board := self._board:
+            board.waiting.set(waiting, board.tags)
+            board.in_flight.set(in_flight, board.tags)
 
     def batch(self, *, work_s: float, thread_s: float, driver_s: float) -> None:
         """A finished batch: seconds of work, seconds that threads were there for it, seconds that the driver worked."""
@@ -96,13 +106,20 @@ class Meters:
         self._tally.thread_s += thread_s
         self._tally.driver_s += driver_s
 
+    def add(self, part: Mapping[str, float]) -> None:
+        """What a part of the pool counted."""
+        self._tally.lost_actors += int(part["pool/lost_actors"])
+        self._tally.sent_again += int(part["pool/sent_again"])
+        self._tally.failed += int(part["pool/failed"])
+        self._refused = max(self._refused, int(part["pool/refused_nodes"]))
+
     def take(self) -> dict[str, float]:
         """The numbers since they were last taken, by their paths in metrics.jsonl; what nothing tells is left out."""
-        tally, self._tally = self._tally, _Tally(time.monotonic())
+        tally, self._tally = self._tally, _Tally()
         numbers: dict[str, float | None] = {
-            "pool/actors": float(self._actors_now),
+            "pool/actors": float(self._actors),
             "pool/lost_actors": float(tally.lost_actors),
-            "pool/refused_nodes": float(self._refused_now),
+            "pool/refused_nodes": float(self._refused),
             "pool/sent_again": float(tally.sent_again),
             "pool/failed": float(tally.failed),
             "pool/respond_s": tally.respond_s / tally.exchanges if tally.exchanges else None,

@@ -1,4 +1,4 @@
-"""The pool on Ray: a fleet of actors with an environment each, for every call a batch sent through it."""
+"""The pool on Ray: environments on actors, and every call a batch that is sent through them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import logging
 import math
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import ray
 
-from clarify_rl.pool.actor import EnvActor
 from clarify_rl.pool.dispatch import Dispatch, Route
-from clarify_rl.pool.fleet import Fleet
-from clarify_rl.pool.meters import Meters
+from clarify_rl.pool.parts import Plan, parts_for, route_to_parts, route_to_workers
 from clarify_rl.pool.worker import RESPOND, SCORE, PoolSpec, Workers
 from clarify_rl.types import Episode, Exchange, Response, Score
 
@@ -23,25 +22,25 @@ class RayPool:
 
     A lost actor or node costs only what it was working on, which is done once more elsewhere. Starts a local Ray unless
     one is connected or RAY_ADDRESS names one; `close` stops only what it started. The first worker may take `start_s`
-    to join: a machine may have to be started for it.
+    to join: a machine may have to be started for it. A large pool is driven in `parts`, by default by its size.
     """
 
     def __init__(
-        self, spec: PoolSpec, *, workers: int | Workers, deadline_s: float = 120.0, start_s: float = 120.0
+        self,
+        spec: PoolSpec,
+        *,
+        workers: int | Workers,
+        deadline_s: float = 120.0,
+        start_s: float = 120.0,
+        parts: int | None = None,
     ) -> None:
         wanted = Workers(workers, workers) if isinstance(workers, int) else workers
-        self._started_ray = _connect(wanted)
-        meters, actor = Meters(spec.env), ray.remote(EnvActor)
-
-        def start(options: Mapping[str, Any]) -> Any:  # Any: Ray's options, and its handle
-            return actor.options(**options).remote(spec, deadline_s)
-
-        self._meters, self._fleet = meters, Fleet(start, wanted, meters)
-        self._route = Route(spec, self._fleet, meters, {}, deadline_s)
+        plan = Plan(spec, wanted, deadline_s, start_s, parts or parts_for(wanted.most))
+        self._started_ray = _connect(plan)
         try:
-            self._fleet.open(start_s)
+            self._route = _open(plan)
         except BaseException:
-            self.close()
+            self._leave_ray()
             raise
 
     def respond(self, exchanges: Sequence[Exchange]) -> list[Response]:
@@ -51,25 +50,48 @@ class RayPool:
         return Dispatch(self._route, SCORE, episodes).run()
 
     def describe(self) -> str:
-        return self._fleet.said
+        return self._route.fleet.said or ""
 
     def numbers(self) -> Mapping[str, float]:
-        return self._meters.take()
+        return self._route.meters.take()
 
     def close(self) -> None:
-        self._fleet.close()
+        self._route.fleet.close()
+        self._leave_ray()
+
+    def _leave_ray(self) -> None:
         if self._started_ray:
             ray.shutdown()
 
 
-def _connect(workers: Workers) -> bool:
+def _open(plan: Plan) -> Route:
+    if plan.parts == 1:
+        return _opened(route_to_workers(plan), plan.start_s)
+    # One worker says where environments run, so that no part takes it from an odd node of its own.
+    probe = _opened(route_to_workers(replace(plan, workers=replace(plan.workers, least=1, most=1))), plan.start_s)
+    probe.fleet.close()
+    return _opened(route_to_parts(replace(plan, said=probe.fleet.said)), 2 * plan.start_s)
+
+
+def _opened(route: Route, start_s: float) -> Route:
+    try:
+        route.fleet.open(start_s)
+    except BaseException:
+        route.fleet.close()
+        raise
+    return route
+
+
+def _connect(plan: Plan) -> bool:
     """Joins the Ray that is connected or that RAY_ADDRESS names; otherwise starts a local one and returns True."""
     if ray.is_initialized():
         return False
     own: dict[str, Any] = {}  # Any: Ray's own options
     if "RAY_ADDRESS" not in os.environ:
-        amounts = {name: math.ceil(amount * workers.most) for name, amount in workers.resources.items()}
-        own = {"num_cpus": max(1, amounts.pop("CPU", 1)), "include_dashboard": False}
-        own["resources"] = {name: amount for name, amount in amounts.items() if name not in ("GPU", "memory")}
+        asked = plan.workers.resources
+        amounts = {name: math.ceil(amount * plan.workers.most) for name, amount in asked.items()}
+        cpus = amounts.pop("CPU", 0) + (plan.parts if plan.parts > 1 else 0)
+        custom = {name: amount for name, amount in amounts.items() if name not in ("GPU", "memory")}
+        own = {"num_cpus": max(1, cpus), "resources": custom, "include_dashboard": False}
     ray.init(log_to_driver=False, logging_level=logging.WARNING, **own)
     return True

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from clarify_rl.registry import load_env, load_reward
 from clarify_rl.types import Episode, Exchange, Response, Reward, Score, Stop
 
+TaskName = Literal["respond", "score"]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -83,7 +84,7 @@ class Worker:
 class Task(Generic[Item, Result]):
     """What a worker does with each item, what stands for a result that could not be had, and whom a message names."""
 
-    name: Literal["respond", "score"]
+    name: TaskName
     do: Callable[[Worker, Item], Result]
     unmeasured: Callable[[str], Result]
     episode_id: Callable[[Item], str]
@@ -108,6 +109,7 @@ SCORE: Task[Episode, tuple[Score, ...]] = Task(
     lambda episode: episode.id,
     lambda spec: f"rewards {', '.join(item.use for item in spec.rewards)}",
 )
+TASKS: Mapping[TaskName, Task[Any, Any]] = {"respond": RESPOND, "score": SCORE}  # Any: each its own items and results
 
 
 def _score(spec: RewardSpec, rule: Reward, episode: Episode) -> Score:

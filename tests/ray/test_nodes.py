@@ -1,10 +1,13 @@
 """Nodes that come, go, or are unlike the others."""
 
 import logging
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,7 +19,7 @@ from clarify_rl.pool.fleet import IDLE_BATCHES
 from clarify_rl.pool.ray_pool import RayPool
 from clarify_rl.types import Stop
 from tests.dialogues import SPEC, play
-from tests.ray.test_ray_pool import DIALOGUES, NAPS, PLUGINS, exchanges, meanwhile, settled
+from tests.ray.test_ray_pool import DIALOGUES, NAPS, PLUGINS, at_work, exchanges, meanwhile, settled
 
 pytestmark = pytest.mark.ray
 
@@ -40,13 +43,13 @@ def wait_for(condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
 
 def test_a_node_lost_in_the_middle_of_a_batch_changes_no_episode(cluster: Cluster) -> None:
     options = {**SPEC.env_options, "user": f"{PLUGINS}:Pauses", "user_options": {"pause_s": 0.4}}
-    spec = type(SPEC)(SPEC.env, options, SPEC.rewards)
+    spec = replace(SPEC, env_options=options)
     dialogues = DIALOGUES * 6
     with node(cluster, num_cpus=1) as lost, closing(RayPool(spec, workers=2)) as pool:
-        assert lost.node_id in {member.place.node_id for member in pool._fleet.members}
+        assert lost.node_id in {member.place.node_id for member in pool._route.fleet.members}
 
         def busy() -> bool:
-            return any(m.flights for m in list(pool._fleet.members) if m.place.node_id == lost.node_id)
+            return any(m.flights for m in list(pool._route.fleet.members) if m.place.node_id == lost.node_id)
 
         def lose() -> None:
             wait_for(busy)
@@ -81,15 +84,15 @@ def test_a_pool_grows_with_its_cluster_refuses_an_odd_node_and_shrinks_when_idle
         try:
             with node(cluster, **place, env_vars={"CLARIFY_TEST_SAYS": "tier C"}):
                 wait_for(lambda: bool(caplog.records))
-                assert len(pool._fleet.members) == 1
+                assert len(pool._route.fleet.members) == 1
                 with node(cluster, **place):
-                    wait_for(lambda: len(pool._fleet.members) == 2)
-                    assert len(pool._fleet.members) == 2
+                    wait_for(lambda: len(pool._route.fleet.members) == 2)
+                    assert len(pool._route.fleet.members) == 2
                     over.set()
                     worker.join()
                     for _ in range(IDLE_BATCHES + 2):
                         pool.respond(exchanges("0"))
-                    assert len(pool._fleet.members) == 1
+                    assert len(pool._route.fleet.members) == 1
         finally:
             over.set()
             worker.join()
@@ -110,5 +113,26 @@ def test_less_room_than_wanted_is_said_and_no_room_at_all_stops(
         node(cluster, num_cpus=1, resources={"shed": 2}),
         closing(RayPool(NAPS, workers=Workers(3, 3, {"shed": 1}))) as pool,
     ):
-        assert len(pool._fleet.members) == 2
+        assert len(pool._route.fleet.members) == 2
     assert "2 of 3 environment workers found room; 1 join when there is more." in caplog.text
+
+
+def test_a_pool_in_parts_outlives_a_lost_part_and_counts_what_its_parts_did(cluster: Cluster) -> None:
+    spec = replace(NAPS, env_options={"threads": 2})
+    with node(cluster, num_cpus=2), closing(RayPool(spec, workers=Workers(1, 4), deadline_s=2.0, parts=2)) as pool:
+        first, hung, *others = pool.respond(exchanges("0", "hang", *["0.2"] * 30))
+        assert {response.stop for response in (first, *others)} == {Stop.NO_CODE}
+        assert "gave no answer in 2 s for episode e1" in hung.failure
+        numbers = pool.numbers()
+        assert (numbers["pool/failed"], numbers["pool/lost_actors"]) == (1, 1)
+        assert 0.1 < numbers["pool/respond_s"] < 1.0
+
+        def kill_a_part() -> None:
+            time.sleep(0.3)
+            os.kill(at_work(pool)[0].place.pid, signal.SIGKILL)
+
+        killer = meanwhile(kill_a_part)
+        assert {response.stop for response in pool.respond(exchanges(*["0.2"] * 30))} == {Stop.NO_CODE}
+        killer.join()
+        numbers = pool.numbers()
+        assert (numbers["pool/failed"], numbers["pool/lost_actors"]) == (0, 1)

@@ -52,7 +52,7 @@ def exchanges(*texts: str) -> list[Exchange]:
 
 def at_work(pool: RayPool) -> list[Member]:
     """Members that work on something for the first time."""
-    return [m for m in list(pool._fleet.members) if m.flights and not m.flights[0].chunk.again]
+    return [m for m in list(pool._route.fleet.members) if m.flights and not m.flights[0].chunk.again]
 
 
 def meanwhile(act: Callable[[], None]) -> threading.Thread:
@@ -120,7 +120,7 @@ def test_an_episode_that_kills_every_actor_costs_only_its_own_score(episodes: li
 def test_an_actor_killed_between_batches_is_replaced(episodes: list[Episode]) -> None:
     with closing(RayPool(SPEC, workers=1)) as pool:
         before = pool.score(episodes)
-        os.kill(pool._fleet.members[0].place.pid, signal.SIGKILL)
+        os.kill(pool._route.fleet.members[0].place.pid, signal.SIGKILL)
         assert pool.score(episodes) == before
         assert pool.numbers()["pool/lost_actors"] == 1
 
@@ -141,10 +141,10 @@ def test_a_hung_environment_costs_only_its_own_episode_and_is_named() -> None:
 
 def test_an_actor_that_stands_still_is_replaced_and_its_items_are_done_elsewhere() -> None:
     with closing(RayPool(NAPS, workers=2, deadline_s=1.0)) as pool:
-        stopped = pool._fleet.members[0].place.pid
+        stopped = pool._route.fleet.members[0].place.pid
         os.kill(stopped, signal.SIGSTOP)
         assert {response.stop for response in pool.respond(exchanges(*["0.1"] * 8))} == {Stop.NO_CODE}
-        assert stopped not in [member.place.pid for member in pool._fleet.members]
+        assert stopped not in [member.place.pid for member in pool._route.fleet.members]
 
 
 def test_a_response_that_cannot_be_sent_costs_only_itself() -> None:
