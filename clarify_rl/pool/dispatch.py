@@ -29,6 +29,7 @@ TICK_S = 1.0  # between looks at what is late or missing
 class Route:
     """What dispatches of one pool share. `paces` holds what items cost so far, by task.
 
+    A batch that has no worker at all waits `start_s` for one.
     `in_parts`: the members are parts of a large pool, which no item can kill and which take as long as their chunks.
     """
 
@@ -36,6 +37,7 @@ class Route:
     fleet: Fleet
     meters: Meters
     deadline_s: float
+    start_s: float
     in_parts: bool = False
     paces: dict[str, Pace] = field(default_factory=dict)
 
@@ -44,8 +46,8 @@ class Dispatch(Generic[Item, Result]):
     """Work of `task` on all items. Seeds derive from ids, so an item gives the same result wherever it is done."""
 
     def __init__(self, route: Route, task: Task[Item, Result], items: Sequence[Item]) -> None:
-        self._spec, self._fleet, self._meters = route.spec, route.fleet, route.meters
-        self._deadline_s, self._in_parts, self._task, self._items = route.deadline_s, route.in_parts, task, items
+        self._fleet, self._meters, self._route = route.fleet, route.meters, route
+        self._task, self._items = task, items
         self._pace = route.paces.setdefault(task.name, Pace())
         self._batch: Batch[Result] = Batch(len(items))
         self._flights: dict[Any, Member] = {}  # Any: Ray's object references
@@ -96,8 +98,7 @@ class Dispatch(Generic[Item, Result]):
         refs = [*self._flights, *self._fleet.joining]
         if not refs:
             time.sleep(TICK_S)
-            return []
-        ready, _ = ray.wait(refs, timeout=TICK_S)
+        ready = ray.wait(refs, timeout=TICK_S)[0] if refs else []
         self._waited_s += time.monotonic() - before
         # All that came in meanwhile at once: with many flights each wait is dear.
         return ray.wait(refs, num_returns=len(refs), timeout=0)[0] if ready and len(refs) > 1 else ready
@@ -126,7 +127,7 @@ class Dispatch(Generic[Item, Result]):
         if not member.leaving:
             self._free.append(member)
         elif not member.flights:
-            self._fleet.remove(member, lost=True)
+            self._replace(member, "an environment or reward hangs there")
 
     def _forget(self, member: Member, flight: Flight) -> None:
         del self._flights[flight.ref]
@@ -164,20 +165,24 @@ class Dispatch(Generic[Item, Result]):
                 else:
                     self._batch.put_back(flight.chunk)
                 begun = False
-        self._fleet.remove(member, lost=True)
+        self._replace(member, "it stood still" if error is None else _first_line(error))
+
+    def _replace(self, member: Member, why: str) -> None:
+        self._fleet.remove(member, lost=why)
+        self._fleet.grow(backlog=False)
 
     def _try_again(self, chunk: Chunk, fault: Fault, place: Place, error: Exception | None) -> None:
         def unmeasured(i: int) -> Result:
             self._meters.failed(fault)
             return self._task.unmeasured(self._why(self._items[i], fault, place, error))
 
-        self._meters.sent_again(self._batch.try_again(chunk, unmeasured, alone=not self._in_parts))
+        self._meters.sent_again(self._batch.try_again(chunk, unmeasured, alone=not self._route.in_parts))
 
     def _why(self, item: Item, fault: Fault, place: Place, error: Exception | None) -> str:
         if fault is Fault.HUNG:
-            return no_answer(self._task, self._spec, item, self._deadline_s, place)
+            return no_answer(self._task, self._route.spec, item, self._route.deadline_s, place)
         return (
-            f"{self._task.plugins(self._spec)} lost its worker twice for episode {self._task.episode_id(item)}, "
+            f"{self._task.plugins(self._route.spec)} lost its worker twice for episode {self._task.episode_id(item)}, "
             f"the second time alone on {place}: {_first_line(error)}"
         )
 
@@ -195,14 +200,14 @@ class Dispatch(Generic[Item, Result]):
         self._meters.set_queue(waiting, sum(len(each.chunk.items) for m in self._fleet.members for each in m.flights))
         if self._fleet.members:
             self._manned = now
-        elif now - self._manned > self._deadline_s:
+        elif now - self._manned > self._route.start_s:
             why = self._fleet.why_empty()
             self._meters.failed(Fault.NO_WORKER, self._batch.give_up(lambda _: self._task.unmeasured(why)))
 
     def _patience_s(self, member: Member) -> float:
         """How long a chunk may take: a worker begins no item after the first deadline, a part works off all of them."""
-        items = len(member.flights[0].chunk.items) if self._in_parts else 1
-        return 2 * self._deadline_s * math.ceil(items / max(1, member.threads)) + GRACE_S
+        items = len(member.flights[0].chunk.items) if self._route.in_parts else 1
+        return 2 * self._route.deadline_s * math.ceil(items / max(1, member.threads)) + GRACE_S
 
 
 def _first_line(error: Exception | None) -> str:

@@ -22,7 +22,7 @@ from clarify_rl.pool.meters import Meters
 from clarify_rl.pool.worker import Workers
 
 LOG = logging.getLogger("clarify_rl.pool")
-QUIET_S = 5.0  # once a worker has joined, the start waits no longer than this for the next one
+QUIET_S = 3.0  # once a worker has joined, the start waits no longer than this for the next one
 PATIENCE_S = 1.0  # items that wait so long are a backlog: a new worker takes about as long to start
 IDLE_BATCHES = 10  # a worker beyond `least` that so many batches did not need is released
 MOST_DEATHS = 3  # of workers while they start, before the start of the pool gives up
@@ -111,14 +111,14 @@ class Fleet:
         self.batches += 1
         alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
         for member in [each for each in self.members if each.place.node_id not in alive]:
-            self.remove(member, lost=True)
+            self.remove(member, lost="its node is gone")
         idle_since = self.batches - IDLE_BATCHES
         for ref in [ref for ref, newcomer in self._joining.items() if newcomer.batch < idle_since]:
             if self._size > self._workers.least:
                 ray.kill(self._joining.pop(ref).handle)
         for member in [each for each in self.members[::-1] if each.last_batch < idle_since]:
             if self._size > self._workers.least:
-                self.remove(member, lost=False)
+                self.remove(member)
         self.grow(backlog=False)
 
     def use(self, member: Member) -> None:
@@ -158,13 +158,14 @@ class Fleet:
         self.threads = sum(each.threads for each in self.members)
         self._meters.set_actors(sum(each.actors for each in self.members))
 
-    def remove(self, member: Member, *, lost: bool) -> None:
-        """Ends an actor. A lost one is counted, and replaced by `grow`."""
+    def remove(self, member: Member, *, lost: str = "") -> None:
+        """Ends an actor. `lost` says why when it was lost: that is counted, and `grow` replaces it."""
         self.members.remove(member)
         self.resize(member, 0, actors=0)
         member.leaving = True
         ray.kill(member.handle)
         if lost:
+            LOG.warning("Environment worker lost: %s: %s.", member.place, lost)
             self._meters.lost_actor()
 
     def why_empty(self) -> str:
@@ -234,4 +235,5 @@ class Fleet:
         self._deaths += 1
         self._last_death = str(error).strip().splitlines()[0]
         self._not_before = time.monotonic() + min(60.0, 2.0 ** (self._deaths - 1))
+        LOG.warning("An environment worker died while it started: %s.", self._last_death)
         self._meters.lost_actor()

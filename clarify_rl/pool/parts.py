@@ -52,7 +52,7 @@ def route_to_workers(plan: Plan) -> Route:
     def start(options: Mapping[str, Any]) -> Any:  # Any: Ray's options, and its handle
         return actor.options(**options).remote(plan.spec, plan.deadline_s)
 
-    return Route(plan.spec, Fleet(start, plan.workers, meters, plan.said), meters, plan.deadline_s)
+    return Route(plan.spec, Fleet(start, plan.workers, meters, plan.said), meters, plan.deadline_s, plan.start_s)
 
 
 def route_to_parts(plan: Plan) -> Route:
@@ -66,7 +66,7 @@ def route_to_parts(plan: Plan) -> Route:
         return actor.options(**options).remote(share, strict=not fleet.batches)
 
     fleet = Fleet(start, Workers(plan.parts, plan.parts, {"CPU": 1}), meters, plan.said)
-    return Route(plan.spec, fleet, meters, plan.deadline_s, in_parts=True)
+    return Route(plan.spec, fleet, meters, plan.deadline_s, plan.start_s, in_parts=True)
 
 
 class Part:

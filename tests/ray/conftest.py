@@ -10,7 +10,8 @@ from ray.cluster_utils import Cluster
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """A Ray of one node, to which a test may add more; those it added are gone after it."""
-    head = {"num_cpus": 2, "include_dashboard": False, "_system_config": {"metrics_report_interval_ms": 1000}}
+    quick = {"metrics_report_interval_ms": 1000, "health_check_period_ms": 500, "health_check_initial_delay_ms": 500}
+    head = {"num_cpus": 2, "include_dashboard": False, "_system_config": quick}
     started = Cluster(initialize_head=True, head_node_args=head)
     try:
         ray.init(address=started.address, log_to_driver=False)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import ray
 from ray.cluster_utils import Cluster
 
 from clarify_rl.errors import ClarifyError
@@ -32,7 +33,9 @@ def node(cluster: Cluster, **options: Any) -> Iterator[Any]:  # Any: Ray's own o
         yield added
     finally:
         if added in cluster.list_all_nodes():
-            cluster.remove_node(added, allow_graceful=False)
+            cluster.remove_node(added)
+        # Ray may take seconds to see it, and would start actors there until then.
+        wait_for(lambda: added.node_id not in [each["NodeID"] for each in ray.nodes() if each["Alive"]])
 
 
 def wait_for(condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
@@ -60,8 +63,9 @@ def test_a_node_lost_in_the_middle_of_a_batch_changes_no_episode(cluster: Cluste
         loser.join()
         numbers = pool.numbers()
     assert list(map(settled, found)) == list(map(settled, play(*dialogues)))
-    assert (numbers["pool/lost_actors"], numbers["pool/failed"]) == (1, 0)
-    assert numbers["pool/sent_again"] > 0
+    # The replacement may start on the node that is gone, until Ray has seen that, and is lost, too.
+    assert numbers["pool/lost_actors"] >= 1
+    assert (numbers["pool/sent_again"] > 0, numbers["pool/failed"]) == (True, 0)
 
 
 def test_a_pool_grows_with_its_cluster_refuses_an_odd_node_and_shrinks_when_idle(

@@ -52,7 +52,8 @@ def exchanges(*texts: str) -> list[Exchange]:
 
 def at_work(pool: RayPool) -> list[Member]:
     """Members that work on something for the first time."""
-    return [m for m in list(pool._route.fleet.members) if m.flights and not m.flights[0].chunk.again]
+    members = list(pool._route.fleet.members)
+    return [m for m in members if m.flights and not any(flight.chunk.again for flight in list(m.flights))]
 
 
 def meanwhile(act: Callable[[], None]) -> threading.Thread:
