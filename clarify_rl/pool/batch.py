@@ -79,9 +79,9 @@ class Batch(Generic[Result]):
 
 @dataclass
 class Pace:
-    """What sending a chunk costs the driver, and an item a worker, in seconds; running means."""
+    """What a chunk costs the driver (as benchmarks/env_scaling.py measures), and an item a worker: a running mean."""
 
-    chunk_s: float = 0.0005
+    chunk_s: float = 0.0003
     item_s: float | None = None
 
     def chunk_size(self, threads: int, all_threads: int, waiting: int) -> int:
@@ -99,6 +99,3 @@ class Pace:
     def saw_items(self, seconds: Sequence[float]) -> None:
         mean = sum(seconds) / len(seconds)
         self.item_s = mean if self.item_s is None else 0.9 * self.item_s + 0.1 * mean
-
-    def saw_chunk(self, seconds: float) -> None:
-        self.chunk_s = 0.95 * self.chunk_s + 0.05 * seconds
