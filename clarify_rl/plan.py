@@ -85,7 +85,8 @@ def print_plan(config: Config, console: Console) -> None:
     """What `clarify-rl run` would do. Raises ConfigError when something would stop it. Writes nothing."""
     state = "it holds a run already: add --resume" if (config.folder / "config.yaml").exists() else "new"
     console.print(
-        f"[bold]{config.folder}[/bold] ({state}), seed {config.seed}, {config.env.workers} environment workers"
+        f"[bold]{config.folder}[/bold] ({state}), seed {config.seed}, {config.env.workers} environment workers, "
+        f"{config.learners.count} learner{'s' if config.learners.count > 1 else ''}"
     )
     for step in steps(config):
         console.print(

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from clarify_rl.cli import main
-from clarify_rl.config import load_config
+from clarify_rl.config import load_config, to_yaml
 from clarify_rl.errors import ClarifyError
 from clarify_rl.launch.learners import train_on_learners
 from clarify_rl.store import Run
@@ -71,8 +71,8 @@ def begin(start: Path, name: str) -> Path:
     return start.parent / f"{start.name}-{name}"
 
 
-def train(folder: Path) -> subprocess.Popen[str]:
-    command = [*COMMAND, "rl", "tiny.yaml", "out=run"]
+def train(folder: Path, *overrides: str) -> subprocess.Popen[str]:
+    command = [*COMMAND, "rl", "tiny.yaml", "out=run", *overrides]
     log = (folder / "log").open("a")
     return subprocess.Popen(command, cwd=folder, env=ENV, stdout=log, stderr=log, text=True)
 
@@ -170,6 +170,25 @@ def test_a_killed_driver_takes_the_learners_along_and_the_resumed_run_gives_the_
     process.wait()
     finish(train(folder), folder)  # at once: the old learners may still be about to end
     assert result(folder) == result(calm)
+
+
+@pytest.mark.slow
+def test_ppo_with_several_learners_resumes_its_critic_too(start: Path) -> None:
+    ppo = ("rl.algorithm=ppo", "rl.evaluation.every=2", "rl.trainer.max_steps=4")
+    calm, killed = begin(start, "ppo-calm"), begin(start, "ppo-killed")
+    for folder in (calm, killed):  # data are those of the start, whatever the algorithm
+        saved = folder / "run" / "config.yaml"
+        saved.write_text(to_yaml(load_config(str(folder / "tiny.yaml"), ["out=run", *ppo])))
+    finish(train(calm, *ppo), calm)
+    process = train(killed, *ppo)
+    wait_for((killed / "run/checkpoints/rl/checkpoint-1/COMPLETE").exists, process, killed)
+    process.kill()
+    process.wait()
+    finish(train(killed, *ppo), killed)
+    assert result(killed) == result(calm)
+    for name in ("model.safetensors", "critic.safetensors"):  # of the last step, whichever was the best one
+        last = [(folder / "run/checkpoints/rl/checkpoint-4" / name).read_bytes() for folder in (killed, calm)]
+        assert last[0] == last[1]
 
 
 @pytest.mark.slow
