@@ -31,7 +31,7 @@ from clarify_rl.training.adapters import adapter_for, naming
 from clarify_rl.training.checkpoints import MarkComplete, check_saving, newest_checkpoint, save_model, train_from
 from clarify_rl.training.groups import Batch, Groups, Moment, check_groups, make_groups
 from clarify_rl.training.openings import compare_alike
-from clarify_rl.training.rollout_metrics import group_metrics, rollout_metrics
+from clarify_rl.training.rollout_metrics import group_metrics, rollout_metrics, why_unmeasured
 from clarify_rl.training.sft import trainer_config
 from clarify_rl.training.start import CHECKED, CheckStart
 from clarify_rl.training.stopwatch import Stopwatch
@@ -123,19 +123,12 @@ class Rollouts:
     def _stop_if_failing(self, episodes: Sequence[Episode]) -> None:
         failed = [episode for episode in episodes if not episode.measured or episode.reward is None]
         if len(failed) > self.max_failed_share * len(episodes):
-            first = _why_unmeasured(failed[0])
+            first = why_unmeasured(failed[0])
             raise ClarifyError(
                 f"{len(failed)} of {len(episodes)} episodes could not be measured, more than env.max_failed_share="
                 f"{self.max_failed_share}. The first: {first}. "
                 f"They are in episodes/rl.jsonl; mend the cause, then --resume."
             )
-
-
-def _why_unmeasured(episode: Episode) -> str:
-    if not episode.measured:
-        return episode.failure or (episode.execution.detail if episode.execution else "")
-    score = next(score for score in episode.scores if score.value is None)
-    return f"reward {score.name}: {score.why or 'it returned None'}"
 
 
 class EpochSampler(Sampler[int]):

@@ -28,7 +28,7 @@ from clarify_rl.seeds import derive_seed
 from clarify_rl.store import Run
 from clarify_rl.training.best import keep_only, keep_weights, restore_weights
 from clarify_rl.training.checkpoints import is_first
-from clarify_rl.training.rollout_metrics import rollout_metrics
+from clarify_rl.training.rollout_metrics import rollout_metrics, why_unmeasured
 from clarify_rl.types import Episode, Pool, Variant
 
 STAGE = "rl-dev"
@@ -160,7 +160,7 @@ class HeldOut(TrainerCallback):
     def _stop_if_failing(self, episodes: Sequence[Episode]) -> None:
         failed = [episode for episode in episodes if not episode.measured or episode.reward is None]
         if len(failed) > self.config.env.max_failed_share * len(episodes):
-            first = failed[0].failure or next((score.why for score in failed[0].scores if score.value is None), "")
+            first = why_unmeasured(failed[0])
             raise ClarifyError(
                 f"{len(failed)} of {len(episodes)} held-out episodes could not be measured, more than "
                 f"env.max_failed_share={self.config.env.max_failed_share}. The first: {first}. "

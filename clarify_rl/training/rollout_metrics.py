@@ -52,6 +52,14 @@ def _rewards(episodes: Sequence[Episode]) -> dict[str, float | None]:
     }
 
 
+def why_unmeasured(episode: Episode) -> str:
+    """What kept an episode, or one of its scores, from being measured."""
+    if not episode.measured:
+        return episode.failure or (episode.execution.detail if episode.execution else "")
+    score = next(score for score in episode.scores if score.value is None)
+    return f"reward {score.name}: {score.why or 'it returned None'}"
+
+
 def _mean(values: Iterable[float | None]) -> float | None:
     known = [float(value) for value in values if value is not None]
     return sum(known) / len(known) if known else None

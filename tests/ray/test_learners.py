@@ -221,9 +221,9 @@ def test_a_mistake_is_told_once_and_not_tried_again(
     folder = begin(start, "mistake")
     monkeypatch.chdir(folder)
     (folder / "rewards.py").write_text("def broken(episode):\n    return None\n")
-    rewards = "rewards=[{use: 'rewards.py:broken'}]"
-    assert main(["data", "tiny.yaml", "out=other", rewards]) == 0
-    assert main(["rl", "tiny.yaml", "out=other", rewards]) == 2
+    settings = ["rewards=[{use: 'rewards.py:broken'}]", "rl.evaluation.every=0"]
+    assert main(["data", "tiny.yaml", "out=other", *settings]) == 0
+    assert main(["rl", "tiny.yaml", "out=other", *settings]) == 2
     assert f"{EPISODES_A_STEP} of {EPISODES_A_STEP} episodes could not be measured" in capsys.readouterr().err
     assert len((folder / "other/episodes/rl.jsonl").read_text().splitlines()) == EPISODES_A_STEP
 
