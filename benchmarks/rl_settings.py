@@ -26,7 +26,7 @@ from queue import Queue
 from tqdm import tqdm
 
 from benchmarks.demo_table import difference, share
-from clarify_rl.config import load_config, to_yaml
+from clarify_rl.config_files import load_config, to_yaml
 from clarify_rl.store import Run, read_rows
 
 COMMAND = (sys.executable, "-m", "clarify_rl")

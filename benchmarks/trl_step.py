@@ -25,7 +25,8 @@ from typing import Any
 from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
-from clarify_rl.config import Config, GroupsSection, load_config
+from clarify_rl.config import Config, GroupsSection
+from clarify_rl.config_files import load_config
 from clarify_rl.dialogue.chat import Chat
 from clarify_rl.dialogue.replies import parse_reply
 from clarify_rl.pipeline import family_roles, open_pool

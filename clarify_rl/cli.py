@@ -106,7 +106,7 @@ def _eval(arguments: Arguments) -> None:
 
 
 def _eval_run(folder: Path, arguments: Arguments) -> None:
-    from clarify_rl.config import saved_config
+    from clarify_rl.config_files import saved_config
     from clarify_rl.store import Run
 
     config = saved_config(folder)
@@ -118,7 +118,7 @@ def _eval_run(folder: Path, arguments: Arguments) -> None:
 
 
 def _compare(arguments: Arguments) -> None:
-    from clarify_rl.config import saved_config
+    from clarify_rl.config_files import saved_config
     from clarify_rl.store import Run
 
     folders = [Path(folder) for folder in dict.fromkeys(arguments.folders)]
@@ -200,13 +200,13 @@ def _pretrain(arguments: Arguments) -> None:
 
 
 def _config_show(arguments: Arguments) -> None:
-    from clarify_rl.config import to_yaml
+    from clarify_rl.config_files import to_yaml
 
     print(to_yaml(_load(arguments)), end="")
 
 
 def _config_list(arguments: Arguments) -> None:
-    from clarify_rl.config import shipped_configs
+    from clarify_rl.config_files import shipped_configs
 
     print("\n".join(shipped_configs()))
 
@@ -251,14 +251,14 @@ _COMMANDS: Mapping[str, Callable[[Arguments], int | None]] = {
 
 
 def _load(arguments: Arguments) -> Config:
-    from clarify_rl.config import load_config
+    from clarify_rl.config_files import load_config
 
     return load_config(arguments.config, arguments.items)
 
 
 def _evaluation_config(arguments: Arguments, overrides: Sequence[str]) -> Config:
     """The shipped configuration of a suite, with the models and options of the command line."""
-    from clarify_rl.config import load_config
+    from clarify_rl.config_files import load_config
 
     suite = "bank" if arguments.suite == "bank" else "humaneval_comm"
     models = dict(_named_model(item) for item in arguments.model)
@@ -327,7 +327,7 @@ def _resuming(arguments: Arguments) -> str:
 def _open(config: Config, arguments: Arguments, *, must_exist: bool = False) -> Iterator[Run]:
     """The run folder of a configuration: a new one, after everything was checked, or the existing one."""
     from clarify_rl import plan
-    from clarify_rl.config import to_yaml
+    from clarify_rl.config_files import to_yaml
     from clarify_rl.store import Run
 
     if must_exist or _holds_run(config.folder):

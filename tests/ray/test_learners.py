@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from clarify_rl.cli import main
-from clarify_rl.config import load_config, to_yaml
+from clarify_rl.config_files import load_config, to_yaml
 from clarify_rl.errors import ClarifyError
 from clarify_rl.launch.learners import train_on_learners
 from clarify_rl.store import Run

@@ -18,7 +18,8 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel, PreTrainedModel
 
 from clarify_rl.cli import main
-from clarify_rl.config import CONTINUE, Config, EnvConfig, Lora, RewardConfig, RLSection, SFTSection, load_config
+from clarify_rl.config import CONTINUE, Config, EnvConfig, Lora, RewardConfig, RLSection, SFTSection
+from clarify_rl.config_files import load_config
 from clarify_rl.demonstrations import demonstrate
 from clarify_rl.dialogue.episodes import DialogueLimits
 from clarify_rl.errors import ClarifyError, ConfigError

@@ -11,7 +11,7 @@ import pytest
 
 from clarify_rl.arguments import make_parser, parse
 from clarify_rl.cli import main
-from clarify_rl.config import load_config, to_yaml
+from clarify_rl.config_files import load_config, to_yaml
 from clarify_rl.store import Run
 
 TINY = ["data.sft.count=4", "data.sft_dev.count=2", "data.rl.count=2"]

@@ -16,7 +16,7 @@ import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 from clarify_rl.arguments import parse
-from clarify_rl.config import load_config
+from clarify_rl.config_files import load_config
 
 FOLDER = Path(__file__).parents[2] / "configs" / "cluster"
 # What KubeRay's reference (ray.io/v1, KubeRay 1.7) lists for the parts that we use; an unknown key is dropped silently.

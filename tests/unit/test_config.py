@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from clarify_rl.config import Config, WorkersConfig, load_config, saved_config, shipped_configs, to_yaml
+from clarify_rl.config import Config, WorkersConfig
+from clarify_rl.config_files import load_config, saved_config, shipped_configs, to_yaml
 from clarify_rl.errors import ConfigError, RunFolderError
 
 

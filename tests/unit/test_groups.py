@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from trl import GRPOConfig
 
-from clarify_rl.config import Config, GroupsSection, PPOSection, RLSection, load_config
+from clarify_rl.config import Config, GroupsSection, PPOSection, RLSection
+from clarify_rl.config_files import load_config
 from clarify_rl.errors import ConfigError
 from clarify_rl.store import Outcome, Run
 from clarify_rl.training.groups import Groups, Moment, is_informative, make_groups

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from transformers import TrainerControl, TrainerState
 
-from clarify_rl.config import AlarmName, Config, load_config
+from clarify_rl.config import AlarmName, Config
+from clarify_rl.config_files import load_config
 from clarify_rl.errors import ConfigError
 from clarify_rl.store import Run
 from clarify_rl.training.grpo import grpo_config

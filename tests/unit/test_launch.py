@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import ray
 
-from clarify_rl.config import load_config
+from clarify_rl.config_files import load_config
 from clarify_rl.errors import ClarifyError, ConfigError
 from clarify_rl.launch.job import prepare, submit
 from clarify_rl.launch.on_cluster import unmet

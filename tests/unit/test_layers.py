@@ -26,6 +26,7 @@ MAY_IMPORT = {
         "executor": "types errors",
         "records": "types errors executor",
         "config": "types errors registry",
+        "config_files": "types errors config",
         "store": "types errors records config",
         "assets": "",
         "policies": "types errors seeds config assets",
@@ -48,7 +49,7 @@ MAY_IMPORT = {
         "play": "types errors config store policies players dialogue pipeline",
         "doctor": "clarify_rl errors executor",
         # training: the base model's pretraining is no stage of a run, so the command calls it itself.
-        "cli": "clarify_rl errors config store training launch pipeline plan play doctor arguments",
+        "cli": "clarify_rl errors config config_files store training launch pipeline plan play doctor arguments",
         "__main__": "cli",
     }.items()
 }

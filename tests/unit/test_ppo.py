@@ -24,7 +24,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from clarify_rl.config import Config, EnvConfig, PPOSection, RewardConfig, RLSection, load_config
+from clarify_rl.config import Config, EnvConfig, PPOSection, RewardConfig, RLSection
+from clarify_rl.config_files import load_config
 from clarify_rl.dialogue.episodes import DialogueLimits
 from clarify_rl.errors import ConfigError
 from clarify_rl.policies.models import load_model

@@ -14,7 +14,7 @@ from clarify_rl.envs.ask_or_code import AskOrCode
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.integrations import get_available_reporting_integrations
 
-from clarify_rl.config import load_config
+from clarify_rl.config_files import load_config
 from clarify_rl.dialogue.episodes import run_episodes
 from clarify_rl.errors import ConfigError
 from clarify_rl.pool import LocalPool

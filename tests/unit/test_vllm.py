@@ -14,7 +14,8 @@ import torch
 from trl import GRPOTrainer
 from trl.generation.vllm_generation import VLLMGeneration
 
-from clarify_rl.config import Config, EnvConfig, RewardConfig, RLSection, load_config
+from clarify_rl.config import Config, EnvConfig, RewardConfig, RLSection
+from clarify_rl.config_files import load_config
 from clarify_rl.dialogue.episodes import DialogueLimits
 from clarify_rl.errors import ConfigError
 from clarify_rl.plan import checks
