@@ -44,6 +44,11 @@ class Batch(Generic[Result]):
     def results(self) -> list[Result]:
         return [self._results[i] for i in range(self._size)]
 
+    @property
+    def tries_again(self) -> bool:
+        """Whether the next chunk is one that a worker was lost over."""
+        return bool(self._back) and self._back[0].again
+
     def take(self, size: int) -> Chunk:
         """Up to `size` items that wait. Only where `waiting` is above 0."""
         if self._back:

@@ -77,9 +77,14 @@ class Dispatch(Generic[Item, Result]):
         return self._batch.results
 
     def _send(self) -> None:
-        while self._batch.waiting and self._free:
+        for _ in range(len(self._free)):
+            if not self._batch.waiting:
+                return
             member = self._free.popleft()
             if member.leaving:
+                continue
+            if not self._suits(member):
+                self._free.append(member)
                 continue
             size = self._pace.chunk_size(member.threads, self._fleet.threads, self._batch.waiting)
             chunk = self._batch.take(size)
@@ -91,6 +96,14 @@ class Dispatch(Generic[Item, Result]):
             member.flights.append(Flight(chunk, ref))
             self._flights[ref] = member
             self._fleet.use(member)
+
+    def _suits(self, member: Member) -> bool:
+        """Whether a member may have the next chunk: what is tried again is the only one there.
+
+        A worker that dies over one item may take the result of the one before along, which is on its way only.
+        """
+        again = self._batch.tries_again or any(flight.chunk.again for flight in member.flights)
+        return self._route.in_parts or not (again and member.flights)
 
     def _ready(self) -> list[Any]:  # Any: Ray's object references
         """What has come in, after at most a tick."""

@@ -38,6 +38,7 @@ def test_results_stand_in_the_order_of_items_whoever_comes_first() -> None:
 def test_what_an_actor_was_lost_on_is_tried_once_more_alone() -> None:
     batch: Batch[str] = Batch(3)
     assert batch.try_again(batch.take(3), unmeasured) == 3
+    assert batch.tries_again
     again = [batch.take(3) for _ in range(3)]
     assert again == [Chunk((i,), again=True) for i in range(3)]
     batch.finish(again[0], ["0"])
