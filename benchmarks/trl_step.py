@@ -31,13 +31,12 @@ from clarify_rl.dialogue.chat import Chat
 from clarify_rl.dialogue.replies import parse_reply
 from clarify_rl.pipeline import family_roles, open_pool
 from clarify_rl.players import chat_for, dialogue_limits
-from clarify_rl.policies.hf import HFPolicy
 from clarify_rl.policies.models import load_model
 from clarify_rl.store import Run
 from clarify_rl.synthesis.mix import Mix, sample_variants
 from clarify_rl.training.groups import Groups
 from clarify_rl.training.grpo import DialogueGRPOTrainer, Rollouts, grpo_config, prompt_dataset, reward_function
-from clarify_rl.types import Defect, Episode, Exchange, Pool, Turn, Variant
+from clarify_rl.types import Defect, Episode, Exchange, Policy, Pool, Turn, Variant
 
 TRL, OURS = "trl.GRPOTrainer", "clarify-rl"
 PARTS = ("generation", "environment", "update")
@@ -201,7 +200,7 @@ def our_trainer(
     chat, limits = chat_for(config, loaded), dialogue_limits(config, loaded)
 
     class Timed(Rollouts):
-        def _policy(self, trainer: DialogueGRPOTrainer) -> HFPolicy:
+        def _policy(self, trainer: DialogueGRPOTrainer) -> Policy:
             policy = super()._policy(trainer)
             policy.generate = timed(policy.generate, clock)  # type: ignore[method-assign] # the same, timed
             return policy
