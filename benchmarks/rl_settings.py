@@ -72,7 +72,7 @@ def main() -> None:
     settings = [Setting.parse(text) for text in arguments.setting]
     starts = [Job(arguments.config, seed, Setting(START, ("rl=null",)), folder) for seed in seeds]
     jobs = [Job(arguments.config, seed, setting, folder) for setting in settings for seed in seeds]
-    in_parallel(starts, _run_start, arguments.jobs, "SFT")
+    in_parallel(starts, _run, arguments.jobs, "SFT")
     in_parallel(jobs, _run_setting, arguments.jobs, "RL")
     print("\n".join(table(jobs, arguments.suite, arguments.clear_suite)))
 
@@ -107,11 +107,6 @@ def in_parallel(jobs: Sequence[Job], run: Callable[[Job], None], at_a_time: int,
     with ThreadPoolExecutor(at_a_time) as threads, tqdm(total=len(jobs), desc=what, unit="run") as bar:
         for _ in threads.map(pinned, jobs):
             bar.update()
-
-
-def _run_start(job: Job) -> None:
-    """Data, the SFT checkpoint, and what it and its base model score."""
-    _run(job)
 
 
 def _run_setting(job: Job) -> None:

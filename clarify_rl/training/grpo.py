@@ -22,7 +22,7 @@ from trl import GRPOConfig, GRPOTrainer
 from clarify_rl.config import Config, RLSection
 from clarify_rl.dialogue.chat import Chat
 from clarify_rl.dialogue.episodes import DialogueLimits, run_episodes
-from clarify_rl.errors import ClarifyError, ConfigError
+from clarify_rl.errors import ConfigError
 from clarify_rl.policies.hf import HFPolicy
 from clarify_rl.policies.models import LoadedModel
 from clarify_rl.seeds import derive_seed
@@ -31,7 +31,7 @@ from clarify_rl.training.adapters import adapter_for, naming
 from clarify_rl.training.checkpoints import MarkComplete, check_saving, newest_checkpoint, save_model, train_from
 from clarify_rl.training.groups import Batch, Groups, Moment, check_groups, make_groups
 from clarify_rl.training.openings import compare_alike
-from clarify_rl.training.rollout_metrics import group_metrics, rollout_metrics, why_unmeasured
+from clarify_rl.training.rollout_metrics import group_metrics, rollout_metrics, stop_if_failing
 from clarify_rl.training.sft import trainer_config
 from clarify_rl.training.start import CHECKED, CheckStart
 from clarify_rl.training.stopwatch import Stopwatch
@@ -84,7 +84,7 @@ class Rollouts:
             **watch.spent(everyones),
             "time/rollout_s": time.monotonic() - started,
         }
-        self._stop_if_failing(everyones)
+        stop_if_failing(everyones, self.max_failed_share, "rl")
         return batch
 
     def _play(self, watch: Stopwatch, rows: Sequence[int], moment: Moment, first: int, lockstep: bool) -> list[Episode]:
@@ -119,16 +119,6 @@ class Rollouts:
             pad_id=trainer.processing_class.pad_token_id,
             temperature=trainer.args.temperature,
         )
-
-    def _stop_if_failing(self, episodes: Sequence[Episode]) -> None:
-        failed = [episode for episode in episodes if not episode.measured or episode.reward is None]
-        if len(failed) > self.max_failed_share * len(episodes):
-            first = why_unmeasured(failed[0])
-            raise ClarifyError(
-                f"{len(failed)} of {len(episodes)} episodes could not be measured, more than env.max_failed_share="
-                f"{self.max_failed_share}. The first: {first}. "
-                f"They are in episodes/rl.jsonl; mend the cause, then --resume."
-            )
 
 
 class EpochSampler(Sampler[int]):

@@ -22,13 +22,12 @@ from transformers import TrainerCallback, TrainerControl, TrainerState
 from clarify_rl.config import Config, RLSection
 from clarify_rl.dialogue.chat import Chat
 from clarify_rl.dialogue.episodes import DialogueLimits, run_episodes
-from clarify_rl.errors import ClarifyError
 from clarify_rl.policies.hf import HFPolicy
 from clarify_rl.seeds import derive_seed
 from clarify_rl.store import Run
 from clarify_rl.training.best import keep_only, keep_weights, restore_weights
 from clarify_rl.training.checkpoints import is_first
-from clarify_rl.training.rollout_metrics import rollout_metrics, why_unmeasured
+from clarify_rl.training.rollout_metrics import rollout_metrics, stop_if_failing
 from clarify_rl.types import Episode, Pool, Variant
 
 STAGE = "rl-dev"
@@ -124,7 +123,7 @@ class HeldOut(TrainerCallback):
         episodes = self._play(state.global_step, model, pad_id)
         if is_first():
             self.run.add_episodes(STAGE, episodes, step=state.global_step)
-        self._stop_if_failing(episodes)
+        stop_if_failing(episodes, self.config.env.max_failed_share, STAGE, "held-out episodes")
         self._log({**held_out_numbers(episodes), "eval_seconds": time.monotonic() - started}, control, model)
         now = agreed_standing(self.run, self.options.metric)
         if now and now.best_step == state.global_step and is_first():
@@ -156,16 +155,6 @@ class HeldOut(TrainerCallback):
         )
         order = {variant.id: i for i, variant in enumerate(self.variants)}
         return sorted(gather_object(episodes), key=lambda episode: order[episode.variant.id])
-
-    def _stop_if_failing(self, episodes: Sequence[Episode]) -> None:
-        failed = [episode for episode in episodes if not episode.measured or episode.reward is None]
-        if len(failed) > self.config.env.max_failed_share * len(episodes):
-            first = why_unmeasured(failed[0])
-            raise ClarifyError(
-                f"{len(failed)} of {len(episodes)} held-out episodes could not be measured, more than "
-                f"env.max_failed_share={self.config.env.max_failed_share}. The first: {first}. "
-                f"They are in episodes/{STAGE}.jsonl; mend the cause, then --resume."
-            )
 
     def _log(self, numbers: Mapping[str, float], control: TrainerControl, model: Model) -> None:
         """A log of its own, that leaves to the log of this step what belongs there."""

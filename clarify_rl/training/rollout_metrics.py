@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from clarify_rl.errors import ClarifyError
 from clarify_rl.training.groups import Batch, in_groups, is_informative
 from clarify_rl.types import Episode
 
@@ -63,3 +64,14 @@ def why_unmeasured(episode: Episode) -> str:
 def _mean(values: Iterable[float | None]) -> float | None:
     known = [float(value) for value in values if value is not None]
     return sum(known) / len(known) if known else None
+
+
+def stop_if_failing(episodes: Sequence[Episode], most: float, stage: str, what: str = "episodes") -> None:
+    """ClarifyError when more than the share `most` of the episodes of a stage could not be measured."""
+    failed = [episode for episode in episodes if not episode.measured or episode.reward is None]
+    if len(failed) > most * len(episodes):
+        raise ClarifyError(
+            f"{len(failed)} of {len(episodes)} {what} could not be measured, more than env.max_failed_share={most}. "
+            f"The first: {why_unmeasured(failed[0])}. "
+            f"They are in episodes/{stage}.jsonl; mend the cause, then --resume."
+        )
