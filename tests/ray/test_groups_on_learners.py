@@ -7,11 +7,10 @@ import shutil
 import subprocess
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.ray.test_learners import COMMAND, ENV, finish, train
+from tests.ray.test_learners import COMMAND, ENV, finish, result, train
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -48,20 +47,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def result(folder: Path) -> tuple[bytes, list[dict[str, Any]], list[dict[str, Any]]]:  # Any: JSON
-    """Weights, episodes and metrics, without what a clock decides."""
-    run, clock = folder / "run", ("time/", "rollout/tokens_per_s")
-    episodes = [json.loads(line) for line in (run / "episodes" / "rl.jsonl").read_text().splitlines()]
-    for row in episodes:
-        for name in ("cpu_s", "wall_s"):
-            (row["execution"] or {}).pop(name, None)
-    metrics = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    numbers = [{name: value for name, value in row.items() if not name.startswith(clock)} for row in metrics]
-    return (run / "models" / "rl" / "model.safetensors").read_bytes(), episodes, numbers
-
-
 def test_each_learner_plays_as_many_groups_as_it_needs(folder: Path) -> None:
-    _, episodes, metrics = result(folder)
+    _, episodes, metrics = result(folder, ["rl"])
     played = Counter(tuple(row["id"].split("/")[1:3]) for row in episodes)
     assert set(played) == {(str(step), str(rank)) for step in range(4) for rank in range(2)}
     assert any(played[str(step), "0"] != played[str(step), "1"] for step in range(4))
@@ -72,7 +59,7 @@ def test_each_learner_plays_as_many_groups_as_it_needs(folder: Path) -> None:
 
 def test_no_two_learners_play_the_same_variant_in_a_step(folder: Path) -> None:
     """By solve rate, each draws from its own share of the problems."""
-    _, episodes, _ = result(folder)
+    _, episodes, _ = result(folder, ["rl"])
     for step in range(4):
         mine, others = ({row["variant"] for row in episodes if row["id"].startswith(f"rl/{step}/{r}/")} for r in "01")
         assert mine
@@ -80,11 +67,11 @@ def test_no_two_learners_play_the_same_variant_in_a_step(folder: Path) -> None:
 
 
 def test_resumed_learners_go_on_exactly(folder: Path) -> None:
-    before, run = result(folder), folder / "run"
+    before, run = result(folder, ["rl"]), folder / "run"
     (run / "stages" / "rl.json").unlink()
     shutil.rmtree(run / "models" / "rl")
     for step in (3, 4):
         shutil.rmtree(run / "checkpoints" / "rl" / f"checkpoint-{step}")
     finish(train(folder), folder)
-    assert json.dumps(result(folder)[1:]) == json.dumps(before[1:])
-    assert result(folder)[0] == before[0]
+    assert json.dumps(result(folder, ["rl"])[1:]) == json.dumps(before[1:])
+    assert result(folder, ["rl"])[0] == before[0]

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,10 +90,12 @@ def calm(start: Path) -> Path:
     return folder
 
 
-def result(folder: Path) -> tuple[bytes, list[dict[str, Any]], list[dict[str, Any]]]:  # Any: JSON
-    """Weights, episodes and metrics, without what a clock decides."""
+def result(
+    folder: Path, stages: Sequence[str] = ("rl", "rl-dev")
+) -> tuple[bytes, list[dict[str, Any]], list[dict[str, Any]]]:  # Any: JSON
+    """Weights, episodes of the stages and metrics, without what a clock decides."""
     run, clock = folder / "run", ("time/", "rollout/tokens_per_s")
-    files = [run / "episodes" / name for name in ("rl.jsonl", "rl-dev.jsonl")]
+    files = [run / "episodes" / f"{stage}.jsonl" for stage in stages]
     episodes = [json.loads(line) for file in files for line in file.read_text().splitlines()]
     for row in episodes:
         for name in ("cpu_s", "wall_s"):
