@@ -6,6 +6,7 @@ import ast
 import re
 from dataclasses import dataclass, field
 
+from clarify_rl import syntax
 from clarify_rl.types import Reply, ReplyKind
 
 _FENCE_OPENS = re.compile(r"((?<!`)`{3,}+|(?<!~)~{3,}+)[^`~]*$")
@@ -80,7 +81,7 @@ def is_bare_code(text: str) -> bool:
     if not _DEFINITION.search(text):
         return False
     try:
-        tree = ast.parse(text)
+        tree = syntax.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     return any(isinstance(node, _DEFINES) for node in tree.body)

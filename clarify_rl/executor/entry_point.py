@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator
 
+from clarify_rl import syntax
+
 PLACEHOLDER = "candidate"
 
 
@@ -14,7 +16,7 @@ def resolve_entry_point(program: str, entry_point: str) -> str:
     Variants often rename the function in their prompt, so a program may rightly define another name than the problem's.
     """
     try:
-        body = ast.parse(program).body
+        body = syntax.parse(program).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         # A program that cannot be read fails when it is run; that is the executor's verdict to give.
         return entry_point

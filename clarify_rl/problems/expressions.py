@@ -7,6 +7,8 @@ import math
 import operator
 from collections.abc import Callable, Sequence
 
+from clarify_rl import syntax
+
 MAX_EXPONENT = 1000
 MAX_MAGNITUDE = 10**12
 MAX_LENGTH = 1_000_000
@@ -28,7 +30,7 @@ def parse_arguments(text: str) -> tuple[object, ...]:
     if not text.strip():
         return ()
     try:
-        tree = ast.parse(f"({text}\n,)", mode="eval").body
+        tree = syntax.parse(f"({text}\n,)", "eval").body
         value = _value(tree)
     except (SyntaxError, TypeError, ArithmeticError, RecursionError, MemoryError) as error:
         raise ValueError(f"{text!r} is not a list of plain values: {error}") from error

@@ -7,7 +7,6 @@ Left out, and reported in `Loaded.skipped`: problems with a test whose input can
 
 from __future__ import annotations
 
-import ast
 import gzip
 import json
 import zlib
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+from clarify_rl import syntax
 from clarify_rl.errors import DataError
 from clarify_rl.problems.expressions import parse_arguments
 from clarify_rl.problems.hidden_facts import hidden_facts
@@ -179,7 +179,7 @@ def _check(test: Mapping[str, object]) -> str:
 def _helpers(prompt: str) -> str:
     """The complete statement as code: imports and helper functions, and the function that is asked for, still empty."""
     try:
-        ast.parse(prompt)
+        syntax.parse(prompt)
     except SyntaxError:
         return ""
     return prompt
