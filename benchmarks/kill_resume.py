@@ -2,10 +2,12 @@
 
     python benchmarks/kill_resume.py demo --kills 20 --seconds 600 rl.trainer.save_steps=2
     python benchmarks/kill_resume.py demo --victim worker --kills 20 --seconds 600 env.workers=2
+    python benchmarks/kill_resume.py demo --victim node --kills 20 --seconds 900 env.workers=2
 
 Both runs start from the data and the SFT model of one run, so only the RL stage is repeated. The kill is SIGKILL: to
-the whole process group of the learner, as when a machine loses power, and the run is resumed; or to one environment
-worker, and the run has to go on by itself.
+the whole process group of the learner, as when a machine loses power, and the run is resumed; to one environment
+worker; or to all that belongs to a node of a local Ray cluster, for which another node comes. After the last two the
+run has to go on by itself.
 """
 
 from __future__ import annotations
@@ -21,7 +23,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+from clarify_rl.config_files import load_config
 
 COMMAND = (sys.executable, "-m", "clarify_rl")
 
@@ -31,7 +37,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config")
     parser.add_argument("overrides", nargs="*")
-    parser.add_argument("--victim", choices=("learner", "worker"), default="learner")
+    parser.add_argument("--victim", choices=("learner", "worker", "node"), default="learner")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=300.0, help="about how long an undisturbed RL stage takes")
     parser.add_argument("--seed", type=int, default=0)
@@ -39,13 +45,13 @@ def main() -> None:
     arguments = parser.parse_intermixed_args()
     calm, killed = arguments.folder / "calm", arguments.folder / "killed"
     wanted = [arguments.config, *arguments.overrides]
-    for stage in ("data", "sft"):
+    for stage in ("data", "sft") if load_config(arguments.config, arguments.overrides).sft else ("data",):
         run(stage, [*wanted, f"out={calm}"])
     copy_start(calm, killed)
     started = time.monotonic()
     run("rl", [*wanted, f"out={calm}"])
     print(f"undisturbed: {time.monotonic() - started:.0f} s", flush=True)
-    kill = {"learner": kill_learners, "worker": kill_workers}[arguments.victim]
+    kill = {"learner": kill_learners, "worker": kill_workers, "node": kill_nodes}[arguments.victim]
     kill([*wanted, f"out={killed}"], arguments.kills, arguments.seconds, random.Random(arguments.seed))
     run("rl", [*wanted, f"out={killed}"])
     different = differences(calm, killed)
@@ -88,7 +94,7 @@ START_S = 10.0  # about what importing and loading take
 
 def kill_workers(wanted: list[str], kills: int, seconds: float, chance: random.Random) -> None:
     """Runs the stage once, and kills one of its environment workers again and again."""
-    learner = subprocess.Popen([*COMMAND, "rl", *wanted], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    learner = start_learner(wanted, {})
     done = 0
     while done < kills and learner.poll() is None:
         time.sleep(chance.uniform(0.2, 1.6) * seconds / kills)
@@ -97,8 +103,51 @@ def kill_workers(wanted: list[str], kills: int, seconds: float, chance: random.R
             os.kill(victim, signal.SIGKILL)
             done += 1
             print(f"kill {done}: worker {victim}, one of {len(workers)}", flush=True)
+    end(learner, done, kills)
+
+
+def kill_nodes(wanted: list[str], kills: int, seconds: float, chance: random.Random) -> None:
+    """Runs the stage once on a cluster, and loses one of the nodes with environment workers again and again."""
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    nodes = [cluster.add_node(num_cpus=1) for _ in range(NODES)]
+    learner = start_learner(wanted, {"RAY_ADDRESS": cluster.address})
+    done = 0
+    while done < kills and learner.poll() is None:
+        time.sleep(chance.uniform(0.2, 1.6) * seconds / kills)
+        workers = {node: [pid for pid in descendants(raylet(node)) if is_worker(pid)] for node in nodes}
+        if at_work := [node for node in nodes if workers[node]]:
+            victim = chance.choice(at_work)
+            lost = [*descendants(raylet(victim)), raylet(victim)]
+            for pid in lost:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            cluster.remove_node(victim, allow_graceful=False)
+            nodes = [*(node for node in nodes if node is not victim), cluster.add_node(num_cpus=1)]
+            done += 1
+            count = f"{len(workers[victim])} of {sum(map(len, workers.values()))} workers"
+            print(f"kill {done}: node {victim.node_id[:8]}, {len(lost)} processes, {count}", flush=True)
+    end(learner, done, kills)
+    cluster.shutdown()
+
+
+NODES = 2
+
+
+def start_learner(wanted: list[str], more: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    silent = subprocess.DEVNULL
+    return subprocess.Popen([*COMMAND, "rl", *wanted], stdout=silent, stderr=silent, env={**os.environ, **more})
+
+
+def end(learner: subprocess.Popen[bytes], done: int, kills: int) -> None:
     if learner.wait() or done < kills:
         sys.exit(f"The learner ended with {learner.returncode} after {done} kills. Name fewer --seconds.")
+
+
+def raylet(node: Any) -> int:  # Any: a node of Ray, which has no types
+    """The process that stands for a node; Ray starts from it all that belongs to the node."""
+    return int(node.all_processes["raylet"][0].process.pid)
 
 
 def descendants(pid: int) -> list[int]:

@@ -11,6 +11,8 @@ import jinja2
 from clarify_rl.errors import ConfigError
 from clarify_rl.types import Variant
 
+DATE = "26 Jul 2024"  # what Llama 3.1 takes where it is told none; Llama 3.2 would take today
+
 _REMEDY = "Give the model a prefix-preserving template (for example ChatML) in its chat_template.jinja."
 
 
@@ -30,7 +32,8 @@ class Chat:
     """How dialogues become token ids for one tokenizer. Raises ConfigError if its template is not prefix-preserving.
 
     `instruction` stands before every problem ("" for models trained on this task); `last_call` follows the user's last
-    answer, after which only code is accepted. `end_ids` are the tokens that may end an assistant turn.
+    answer, after which only code is accepted. `end_ids` are the tokens that may end an assistant turn. A template that
+    takes a `date_string` (Llama's) gets the same on every day: with today's, a run resumed tomorrow would differ.
     """
 
     tokenizer: Tokenizer
@@ -107,7 +110,7 @@ class Chat:
 
     def _render(self, messages: Sequence[Mapping[str, str]], *, generate: bool = False) -> tuple[int, ...]:
         ids = self.tokenizer.apply_chat_template(
-            messages, tokenize=True, return_dict=False, add_generation_prompt=generate
+            messages, tokenize=True, return_dict=False, add_generation_prompt=generate, date_string=DATE
         )
         return tuple(ids)
 

@@ -92,6 +92,6 @@ def _connect(plan: Plan) -> bool:
         amounts = {name: math.ceil(amount * plan.workers.most) for name, amount in asked.items()}
         cpus = amounts.pop("CPU", 0) + (plan.parts if plan.parts > 1 else 0)
         custom = {name: amount for name, amount in amounts.items() if name not in ("GPU", "memory")}
-        own = {"num_cpus": max(1, cpus), "resources": custom, "include_dashboard": False}
+        own = {"address": "local", "num_cpus": max(1, cpus), "resources": custom, "include_dashboard": False}
     ray.init(log_to_driver=False, logging_level=logging.WARNING, **own)
     return True

@@ -55,6 +55,8 @@ class Rollouts:
     seed: int
     max_failed_share: float
     numbers: Mapping[str, float] = field(default_factory=dict)
+    _last: Moment | None = None
+    _played: int = 0  # episodes at that moment, by this learner: a step may take several batches
 
     def __call__(self, trainer: DialogueGRPOTrainer, rows: Sequence[int]) -> Batch:
         """One episode for each row, an index of a variant; equal rows stand beside each other and form a group.
@@ -63,13 +65,16 @@ class Rollouts:
         """
         step, ranks = trainer.state.global_step, trainer.accelerator.num_processes
         moment = Moment(self.seed, step, trainer.accelerator.process_index, ranks)
+        if moment != self._last:
+            self._last, self._played = moment, 0
         watch = Stopwatch(self._policy(trainer), self.pool)
         started = time.monotonic()
         played: list[Episode] = []
         lockstep = in_lockstep(trainer)
 
         def play(asked: Sequence[int]) -> list[Episode]:
-            played.extend(self._play(watch, asked, moment, first=len(played), lockstep=lockstep))
+            played.extend(self._play(watch, asked, moment, first=self._played, lockstep=lockstep))
+            self._played += len(asked)
             return played[-len(asked) :]
 
         batch = self.groups.fill(rows, play, moment)

@@ -76,8 +76,10 @@ def trainer_config(kind: type[Any], where: str, options: Options, out: Path, see
     # TRL takes bf16 for granted; without a GPU it must be told otherwise.
     machine = {"use_cpu": not gpu, "bf16": gpu, "dataloader_pin_memory": gpu}
     ours = {"output_dir": str(out), "seed": seed, "disable_tqdm": True, "report_to": "none", **machine}
+    # YAML reads a bare `no` as false, and the strategies have no other use for it.
+    meant = {name: "no" if value is False and name.endswith("_strategy") else value for name, value in options.items()}
     try:
-        made = kind(**{**ours, **options})
+        made = kind(**{**ours, **meant})
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{where}: {error}. These options are those of TRL's {kind.__name__}.") from error
     check_reporters(where, made.report_to)

@@ -66,6 +66,14 @@ def test_appended_ids_are_those_of_the_whole_dialogue(made: PreTrainedTokenizerF
         assert ids == made.apply_chat_template(messages, tokenize=True, return_dict=False, add_generation_prompt=True)
 
 
+def test_a_template_that_writes_the_date_gives_the_same_ids_on_every_day() -> None:
+    today = "{% if not date_string is defined %}{% set date_string = strftime_now('%d %b %Y') %}{% endif %}"
+    dated = today + "<|im_start|>system\nToday is {{ date_string }}.<|im_end|>\n" + QWEN2_5
+    made = tokenizer(dated, "<|im_end|>")
+    text = made.decode(Chat(made, end_ids=ids_of(made, "<|im_end|>")).prompt_ids(VARIANT))
+    assert "Today is 26 Jul 2024." in text
+
+
 @pytest.mark.parametrize(
     "template",
     [COUNTS_TURNS, STRIPS_THINKING, COUNTS_MESSAGES_FIRST, NEVER_ENDS, LAST_TURN_OPEN, OTHER_HEADER],

@@ -238,6 +238,21 @@ def test_an_option_that_trl_does_not_take_is_named(options: dict[str, Any], mess
         grpo_config(made, made.rl, tmp_path)
 
 
+def test_a_strategy_that_yaml_reads_as_false_is_trls_no(tmp_path: Path) -> None:
+    made = config(save_strategy=False)
+    assert made.rl is not None
+    assert grpo_config(made, made.rl, tmp_path).save_strategy == "no"
+
+
+def test_a_step_of_two_generation_batches_gives_each_episode_an_id_and_a_seed_of_its_own(
+    run: Run, seen: list[Seen]
+) -> None:
+    options = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2, "steps_per_generation": 1}
+    episodes = train(run, [UNCLEAR, UNCLEAR], config(**options))
+    assert [episode.id for episode in episodes] == [f"rl/0/0/{number}" for number in range(8)]
+    assert len({episode.seed for episode in episodes}) == 8
+
+
 def micro_batch(lengths: list[tuple[int, int]], prompt_width: int, completion_width: int, first: int) -> dict[str, Any]:
     """Rows of given (prompt, completion) lengths, padded as TRL pads them; each row's tokens all hold its number."""
     prompts = torch.tensor([[0] * (prompt_width - p) + [1] * p for p, _ in lengths])
