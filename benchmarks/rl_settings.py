@@ -4,7 +4,8 @@
 
 The first word of a setting is its name, the rest is key=value. For each seed the data, the SFT checkpoint and its
 evaluation are made once, and every setting goes on from there in a run folder of its own. Called again, it goes on
-where it was: a run that was cut short is resumed. Each job has processor cores of its own.
+where it was: a run that was cut short is resumed. Each job has processor cores of its own. With rl.evaluation.every a
+second table tells how often each policy asked about the same held-out problems as training went on.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ def main() -> None:
     jobs = [Job(arguments.config, seed, setting, folder) for setting in settings for seed in seeds]
     in_parallel(starts, _run, arguments.jobs, "SFT")
     in_parallel(jobs, _run_setting, arguments.jobs, "RL")
-    print("\n".join(table(jobs, arguments.suite, arguments.clear_suite)))
+    print("\n".join([*table(jobs, arguments.suite, arguments.clear_suite), "", *held_out_table(jobs)]))
 
 
 def _arguments() -> argparse.Namespace:
@@ -171,6 +172,28 @@ def row(job: Job, suite: str, clear_suite: str) -> str:
         f"{seconds:.0f}",
     ]
     return f"| {' | '.join(cells)} |"
+
+
+def held_out_table(jobs: Sequence[Job]) -> list[str]:
+    """One row for each run with held-out evaluations, in Markdown: ask-recall in percent, first SFT's.
+
+    All evaluations of a run play the same variants, greedily.
+    """
+    curves = {job: asked_held_out(list(read_rows(job.run_folder / "metrics.jsonl"))) for job in jobs}
+    steps = sorted({step for curve in curves.values() for step in curve if step})
+    head = ["setting", "seed", "SFT", *(f"step {step}" for step in steps)]
+    lines = [head, ["---"] * len(head)]
+    for job, curve in curves.items():
+        if curve:
+            values = [f"{100 * curve[step]:.0f}" if step in curve else "" for step in (0, *steps)]
+            lines.append([job.setting.name, str(job.seed), *values])
+    return [f"| {' | '.join(line)} |" for line in lines] if steps else []
+
+
+def asked_held_out(rows: Sequence[Mapping[str, object]]) -> dict[int, float]:
+    """By step, the share of unclear held-out variants that were asked about; before the first step it is SFT's."""
+    name = "eval/asked_unclear"
+    return {int(str(row["step"])): float(str(row[name])) for row in rows if row["stage"] == "rl" and name in row}
 
 
 def asked(rows: Sequence[Mapping[str, object]]) -> tuple[float, float, float]:
