@@ -336,7 +336,10 @@ class Config(_Section):
         names = [name for group in groups for name in group]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise ValueError(f"families {twice} stand twice in data.demonstrated, data.held_out and data.unseen")
+            raise ValueError(
+                f"families {twice} stand twice in data.demonstrated, data.tests_only, data.held_out and data.unseen. "
+                "Give each one role."
+            )
         return self
 
     @model_validator(mode="after")

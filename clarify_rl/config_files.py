@@ -25,12 +25,13 @@ def load_config(
     `options` are nested like a file and stand between the file and the overrides. Raises ConfigError: no such file,
     broken YAML, an unknown key (with the nearest known one), or a wrong value.
     """
-    layers = [_read("base")] + ([_read(spec)] if spec else []) + [options or {}, _overrides(overrides)]
+    merged = OmegaConf.merge(_read("base"), _read(spec) if spec else {}, options or {})
+    for item in overrides:
+        merged = _changed(merged, item)
     try:
-        data = OmegaConf.to_container(OmegaConf.merge(*layers), resolve=True)
+        return _validated(OmegaConf.to_container(merged, resolve=True))
     except OmegaConfBaseException as error:
         raise ConfigError(f"Cannot put the configuration together: {str(error).splitlines()[0]}.") from None
-    return _validated(data)
 
 
 def saved_config(folder: Path) -> Config:
@@ -44,6 +45,28 @@ def saved_config(folder: Path) -> Config:
 def to_yaml(config: Config) -> str:
     """The resolved configuration, as it is saved in the run folder and as `config show` prints it."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110)
+
+
+def differences(before: str, after: str) -> list[str]:
+    """The settings in which two resolved configurations differ, each as `key: BEFORE, now AFTER`."""
+    old, new = (dict(_leaves(yaml.safe_load(text))) for text in (before, after))
+    return [
+        f"{key}: {old.get(key, 'not set')}, now {new.get(key, 'not set')}"
+        for key in dict.fromkeys([*old, *new])
+        if old.get(key, _NOT_SET) != new.get(key, _NOT_SET)
+    ]
+
+
+_NOT_SET = object()
+
+
+def _leaves(tree: object, path: str = "") -> Iterator[tuple[str, object]]:
+    """Each value of nested mappings by its dotted key."""
+    if not isinstance(tree, Mapping) or not tree:
+        yield path, tree
+        return
+    for key, value in tree.items():
+        yield from _leaves(value, f"{path}.{key}" if path else str(key))
 
 
 def shipped_configs() -> list[str]:
@@ -65,7 +88,9 @@ def _read(spec: str) -> Any:  # Any: OmegaConf's DictConfig or ListConfig
             f"No configuration {spec!r}: neither a file here nor one that ships ({', '.join(shipped_configs())}).{hint}"
         )
     try:
-        return OmegaConf.create(yaml.safe_load(text) or {})
+        if not isinstance(yaml.safe_load(text) or {}, Mapping):
+            raise ConfigError(f"{spec}: a configuration is a mapping such as `seed: 1`, and this is none.")
+        return OmegaConf.create(text)  # it reads 1e-3 as a number, as on the command line; yaml alone reads a text
     except (yaml.YAMLError, OmegaConfBaseException) as error:
         raise ConfigError(f"{spec}: not valid YAML: {error}") from None
 
@@ -77,21 +102,31 @@ def _validated(data: object) -> Config:
         raise ConfigError("\n".join(_explain(item) for item in error.errors())) from None
 
 
-def _overrides(overrides: Sequence[str]) -> Any:  # Any: OmegaConf's DictConfig
-    for item in overrides:
-        if "=" not in item:
-            raise ConfigError(f"{item!r} is not key=value. For example: seed=1 rl.trainer.max_steps=20")
+def _changed(merged: Any, item: str) -> Any:  # Any: OmegaConf's DictConfig
+    """`merged` with one key=value."""
+    key = item.partition("=")[0]
+    if "=" not in item:
+        raise ConfigError(f"{item!r} is not key=value. For example: seed=1 rl.trainer.max_steps=20")
     try:
-        return OmegaConf.from_dotlist(list(overrides))
+        return OmegaConf.merge(merged, OmegaConf.from_dotlist([item]))
     except (OmegaConfBaseException, yaml.YAMLError) as error:
-        raise ConfigError(f"Cannot read {' '.join(overrides)}: {error}") from None
+        raise ConfigError(f"Cannot read {item}: {error}") from None
+    except TypeError:  # OmegaConf's word for a list where a mapping stands, or the other way round
+        raise ConfigError(
+            f"{key}: this puts a mapping where a list stands, or a list where a mapping stands. A list is changed as "
+            "a whole, e.g. 'rewards=[{use: pass_rate, weight: 1.0}]'."
+        ) from None
 
 
 def _explain(error: Any) -> str:  # Any: pydantic's ErrorDetails
     """One validation error in a sentence, with the nearest known key for an unknown one."""
-    path = ".".join(str(part) for part in error["loc"])
+    # Of a choice, pydantic names the alternatives as well, e.g. dict[str,any].
+    path = ".".join(str(part) for part in error["loc"] if "[" not in str(part))
+    if error["type"] == "value_error":
+        return f"{path}: {error['ctx']['error']}" if path else str(error["ctx"]["error"])
     if error["type"] != "extra_forbidden":
-        return f"{path or 'configuration'}: {error['msg']} (found {error['input']!r})."
+        said = "Input should be a list" if error["type"] == "tuple_type" else error["msg"]
+        return f"{path or 'configuration'}: {said} (found {error['input']!r})."
     known = sorted(_keys_beside(error["loc"]))
     near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""

@@ -27,11 +27,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO
 
+from clarify_rl.config_files import differences
 from clarify_rl.errors import DataError, RunFolderError
 from clarify_rl.records import from_record, to_record
 from clarify_rl.types import Episode, Execution, Stop, Variant
 
 Metrics = Mapping[str, float | int | str | None]
+
+_MOST_SHOWN = 5  # settings that a message names
 
 _PACKAGES = ("clarify-rl", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "ray", "numpy")
 
@@ -78,9 +81,14 @@ class Run:
         run = cls(folder)
         if saved.read_text() != config_yaml:
             run.close()
+            changed = differences(saved.read_text(), config_yaml)
+            shown = [
+                *changed[:_MOST_SHOWN],
+                *([f"and {len(changed) - _MOST_SHOWN} more"] * (len(changed) > _MOST_SHOWN)),
+            ]
             raise RunFolderError(
-                f"{folder} was started with another configuration. Compare {saved} with what `clarify-rl config show` "
-                "prints, or start a new run with name=..."
+                f"{folder} was started with another configuration ({'; '.join(shown)}). Take it back, or start a new "
+                f"run with name=... (or out=...). The whole of it is {saved}."
             )
         return run
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from clarify_rl.config import Config, WorkersConfig
-from clarify_rl.config_files import load_config, saved_config, shipped_configs, to_yaml
+from clarify_rl.config_files import differences, load_config, saved_config, shipped_configs, to_yaml
 from clarify_rl.errors import ConfigError, RunFolderError
 
 
@@ -46,6 +46,9 @@ def test_options_may_hold_dots_and_colons(tmp_path: Path) -> None:
         ("seed=-1", "seed: Input should be greater than or equal to 0 (found -1)."),
         ("seed", "'seed' is not key=value"),
         ("name=${nothing}", "Cannot put the configuration together"),
+        ("rewards.0.weight=2", "A list is changed as a whole, e.g. 'rewards=[{use: pass_rate, weight: 1.0}]'"),
+        ("rl.health.stop_on=kl", "rl.health.stop_on: Input should be a list (found 'kl')."),
+        ("rl.lora=continu", "rl.lora: Input should be 'continue' (found 'continu')."),
     ],
 )
 def test_a_wrong_override_says_what_to_type(override: str, message: str) -> None:
@@ -63,6 +66,39 @@ def test_broken_yaml_names_the_file(tmp_path: Path) -> None:
     file = written(tmp_path, "seed: [1")
     with pytest.raises(ConfigError, match="not valid YAML"):
         load_config(file)
+
+
+def test_a_file_that_holds_no_mapping_is_refused(tmp_path: Path) -> None:
+    for text in ("- seed", "5", "seed"):
+        with pytest.raises(ConfigError, match="a configuration is a mapping such as"):
+            load_config(written(tmp_path, text))
+    assert load_config(written(tmp_path, "# only a comment\n")) == load_config(None)
+
+
+def test_a_file_and_the_command_line_read_numbers_alike(tmp_path: Path) -> None:
+    file = written(tmp_path, "rl: {trainer: {learning_rate: 1e-3}}\n")
+    config = load_config(file)
+    assert config.rl is not None
+    assert config.rl.trainer["learning_rate"] == 0.001
+    assert config == load_config(None, ["rl.trainer.learning_rate=1e-3"])
+
+
+def test_settings_that_do_not_fit_each_other_are_named_without_the_whole_configuration() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config("demo", ["rl.lora=continue"])
+    assert str(caught.value) == (
+        "rl.lora=continue needs an adapter of SFT to go on with. Set sft.lora, e.g. sft.lora.r=16"
+    )
+
+
+def test_differences_name_each_setting_with_both_values() -> None:
+    before = load_config("demo", ["rl.trainer.max_steps=3"])
+    after = load_config("demo", ["seed=2", "sft=null"])
+    found = differences(to_yaml(before), to_yaml(after))
+    assert "seed: 0, now 2" in found
+    assert "rl.trainer.max_steps: 3, now 50" in found
+    assert "sft: not set, now None" in found
+    assert differences(to_yaml(before), to_yaml(before)) == []
 
 
 def test_a_family_has_one_role(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ MAY_IMPORT = {
         "records": "types errors executor",
         "config": "types errors registry",
         "config_files": "types errors config",
-        "store": "types errors records config",
+        "store": "types errors records config config_files",
         "assets": "",
         "policies": "types errors seeds config assets",
         "problems": "types errors syntax seeds wording records config",
@@ -46,7 +46,7 @@ MAY_IMPORT = {
         "launch": "clarify_rl types errors config store pool training evaluation",
         "pipeline": "types errors seeds registry records config store executor policies problems synthesis dialogue "
         "players pool demonstrations training evaluation report launch",
-        "plan": "types errors config policies training pipeline",
+        "plan": "types errors config policies problems training pipeline",
         "play": "types errors config store policies players dialogue pipeline",
         "doctor": "clarify_rl errors executor",
         # training: the base model's pretraining is no stage of a run, so the command calls it itself.

@@ -167,7 +167,7 @@ def test_a_run_is_never_overwritten(run: Run) -> None:
 
 def test_resuming_with_another_configuration_is_refused_and_frees_the_folder(run: Run) -> None:
     run.close()
-    with pytest.raises(RunFolderError, match="another configuration"):
+    with pytest.raises(RunFolderError, match=r"another configuration \(seed: 0, now 1\)"):
         Run.resume(run.folder, "seed: 1\n")
     Run.resume(run.folder, "seed: 0\n").close()
 
