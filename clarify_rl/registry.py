@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import pkgutil
 import sys
+import traceback
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -77,6 +78,8 @@ def _build(kind: str, spec: str, plugin: Callable[..., Any], options: Mapping[st
 def _find(kind: str, spec: str) -> Callable[..., Any]:
     if ":" in spec:
         return _from_location(kind, spec)
+    if spec.endswith(".py"):
+        raise ConfigError(f"{spec!r} lacks the name of the {kind} in that file: {spec}:NAME")
     _import_plugins(_PACKAGES[kind])
     if (kind, spec) not in _REGISTRY:
         for point in entry_points(group=f"clarify_rl.{kind}s", name=spec):
@@ -121,10 +124,20 @@ def _load_file(path: Path) -> object:
         sys.modules[name] = module
         try:
             found.loader.exec_module(module)
-        except BaseException:
+        except BaseException as error:
             del sys.modules[name]
-            raise
+            if not isinstance(error, Exception):
+                raise
+            raise ConfigError(f"{path} cannot be imported.\n{_traceback_from(path, error)}") from error
     return sys.modules[name]
+
+
+def _traceback_from(path: Path, error: Exception) -> str:
+    """What went wrong in a user's file, without the frames that led there."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [Path(frame.filename).resolve() == path.resolve() for frame in frames]
+    shown = frames[own.index(True) :] if any(own) else []
+    return "".join([*traceback.format_list(shown), *traceback.format_exception_only(error)]).rstrip()
 
 
 def _import_plugins(package: str) -> None:

@@ -83,8 +83,28 @@ def test_an_unchanged_file_is_loaded_once(tmp_path: Path) -> None:
 def test_a_file_that_fails_leaves_no_half_loaded_module(tmp_path: Path) -> None:
     file = _write(tmp_path / "broken.py", "half = 1\nraise RuntimeError('a bug in the plugin')\n")
     for _ in range(2):
-        with pytest.raises(RuntimeError, match="a bug in the plugin"):
+        with pytest.raises(ConfigError, match="a bug in the plugin"):
             load_reward(f"{file}:half", {})
+
+
+def test_a_file_that_cannot_be_imported_is_a_mistake_shown_by_its_own_lines(tmp_path: Path) -> None:
+    file = _write(tmp_path / "typo.py", "from clarify_rl import reward\n\ndef constant(episode)\n    return 1\n")
+    with pytest.raises(ConfigError, match=r"typo.py cannot be imported") as caught:
+        load_reward(f"{file}:constant", {})
+    assert 'typo.py", line 3' in str(caught.value)
+    file = _write(tmp_path / "lacks.py", "def load():\n    import no_such_package\n\nload()\n")
+    with pytest.raises(ConfigError, match="No module named 'no_such_package'") as caught:
+        load_reward(f"{file}:constant", {})
+    lines = str(caught.value).splitlines()
+    assert [line.partition(",")[2].strip() for line in lines if "File " in line] == [
+        "line 4, in <module>",
+        "line 2, in load",
+    ]
+
+
+def test_a_file_without_a_name_in_it_says_what_to_add(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"mine\.py:NAME"):
+        load_reward("mine.py", {})
 
 
 def test_options_become_the_fields_of_a_class(tmp_path: Path, episode: Episode) -> None:
