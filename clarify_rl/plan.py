@@ -12,8 +12,16 @@ from rich.markup import escape
 from clarify_rl.config import CONTINUE, Config
 from clarify_rl.errors import ClarifyError, ConfigError
 from clarify_rl.pipeline import checkpoints, family_roles, open_pool, rl_start
-from clarify_rl.policies.models import EMBEDDED, device_named, embedded_folder, quantized, verify_digests
+from clarify_rl.policies.models import (
+    EMBEDDED,
+    device_named,
+    embedded_folder,
+    may_be_hub_name,
+    quantized,
+    verify_digests,
+)
 from clarify_rl.policies.openai import served
+from clarify_rl.problems.humaneval_comm import HUB_NAME, may_be_on_hub
 
 
 @dataclass(frozen=True)
@@ -122,8 +130,11 @@ def _check_data(config: Config) -> None:
     for name, suite in config.eval.suites.items():
         if suite.source == "bank" and not getattr(roles, suite.families):
             raise ConfigError(f"eval.suites.{name}: data.{suite.families} names no family.")
-        if suite.source.endswith((".json", ".jsonl", ".gz")) and not Path(suite.source).is_file():
-            raise ConfigError(f"eval.suites.{name}.source: no file {suite.source}. Check the path.")
+        if suite.source != "bank" and not Path(suite.source).is_file() and not may_be_on_hub(suite.source):
+            raise ConfigError(
+                f"eval.suites.{name}.source: no file {suite.source}. Take bank, the path of HumanEvalComm.jsonl, or "
+                f"the hub's data set {HUB_NAME}."
+            )
 
 
 def _check_plugins(config: Config) -> None:
@@ -175,9 +186,23 @@ def _model_check(spec: str) -> Callable[[Config], None]:
             )
         if spec == EMBEDDED:
             verify_digests(embedded_folder())
-        elif path.suffix == ".gguf" or path.is_absolute() or spec.count("/") > 1:
+        elif path.suffix == ".gguf" or path.exists() or not may_be_hub_name(spec):
             names = ("config.json", "adapter_config.json")
             if not (path.is_file() if path.suffix == ".gguf" else any((path / name).is_file() for name in names)):
                 raise ConfigError(f"No model {spec!r}: looked for that file, or a folder with a config.json.")
+        if spec == config.model.base:
+            _check_continued(config)
 
     return check
+
+
+def _check_continued(config: Config) -> None:
+    """An adapter that the first stage shall go on with is looked for where `model.base` is here, not on the hub."""
+    name = "sft" if config.sft else "rl"
+    first, base = config.sft or config.rl, Path(config.model.base)
+    here = config.model.base == EMBEDDED or base.exists()
+    if first and first.lora == CONTINUE and here and not (base / "adapter_config.json").is_file():
+        raise ConfigError(
+            f"{name}.lora=continue needs an adapter to go on with, and model.base={config.model.base} is none. Name an "
+            f"adapter's folder, or make a fresh one, e.g. {name}.lora.r=16 {name}.lora.target_modules=all-linear"
+        )

@@ -170,13 +170,18 @@ def _nearby(folder: Path) -> str:
 
 def _load_hub(name: str, how: How) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     looked = f"No model {name!r}: looked for a folder of that name, a .gguf file, the name {EMBEDDED!r}"
-    if not _HUB_NAME.fullmatch(name):
+    if not may_be_hub_name(name):
         raise ClarifyError(f"{looked}. Check the path.")
     try:
         return _load_pretrained(name, **how), _load_tokenizer(name)
     except OSError as error:
         reason = (str(error).splitlines() or ["no reason given"])[0]
         raise ClarifyError(f"{looked}, and the hub: {reason} Check the name, or give the folder's path.") from error
+
+
+def may_be_hub_name(spec: str) -> bool:
+    """Whether `spec` looks like the name of a model on the hub, rather than like a path."""
+    return _HUB_NAME.fullmatch(spec) is not None
 
 
 def _load_pretrained(source: str, **options: Any) -> PreTrainedModel:  # Any: transformers takes any keyword here

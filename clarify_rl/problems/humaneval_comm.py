@@ -80,9 +80,15 @@ def _rows(source: str) -> list[Row]:
     path = Path(source)
     if path.is_file():
         return _file_rows(path)
-    if source.endswith((".jsonl", ".gz", ".json")) or source.count("/") != 1 or source.startswith((".", "/", "~")):
+    if not may_be_on_hub(source):
         raise DataError(f"No file {source}. Give the path of HumanEvalComm.jsonl, or the hub's data set: {HUB_NAME}.")
     return _hub_rows(source)
+
+
+def may_be_on_hub(source: str) -> bool:
+    """Whether `source` looks like the name of a data set on the hub, rather than like a path."""
+    path = source.endswith((".jsonl", ".gz", ".json")) or source.startswith((".", "/", "~"))
+    return source.count("/") == 1 and not path
 
 
 def _file_rows(path: Path) -> list[Row]:

@@ -31,8 +31,8 @@ from clarify_rl.training.adapters import adapter_for, naming
 from clarify_rl.training.checkpoints import MarkComplete, check_saving, newest_checkpoint, save_model, train_from
 from clarify_rl.training.groups import Batch, Groups, Moment, check_groups, make_groups
 from clarify_rl.training.openings import compare_alike
+from clarify_rl.training.options import trainer_config
 from clarify_rl.training.rollout_metrics import group_metrics, rollout_metrics, stop_if_failing
-from clarify_rl.training.sft import trainer_config
 from clarify_rl.training.start import CHECKED, CheckStart
 from clarify_rl.training.stopwatch import Stopwatch
 from clarify_rl.training.vllm import VLLMPolicy, check_model, check_vllm, in_lockstep, within

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import torch
 from datasets import Dataset
 from transformers import EarlyStoppingCallback, PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
-from clarify_rl.config import Options, SFTSection
-from clarify_rl.errors import ConfigError
+from clarify_rl.config import SFTSection
 from clarify_rl.policies.models import LoadedModel
 from clarify_rl.store import Run
 from clarify_rl.training.adapters import adapter_for, naming
 from clarify_rl.training.checkpoints import MarkComplete, check_saving, newest_checkpoint, save_model, train_from
-from clarify_rl.training.progress import RecordProgress, check_reporters, no_extra
+from clarify_rl.training.options import trainer_config
+from clarify_rl.training.progress import RecordProgress, no_extra
 from clarify_rl.training.start import CheckStart
 from clarify_rl.types import Episode
 
@@ -68,19 +66,3 @@ def to_dataset(episodes: Sequence[Episode]) -> Dataset:
             "assistant_masks": [[0] * len(episode.prompt_ids) + list(episode.policy_mask) for episode in episodes],
         }
     )
-
-
-def trainer_config(kind: type[Any], where: str, options: Options, out: Path, seed: int) -> Any:  # Any: TRL's classes
-    """A trainer's own configuration. Raises ConfigError for an option that TRL does not know or does not take."""
-    gpu = torch.cuda.is_available()
-    # TRL takes bf16 for granted; without a GPU it must be told otherwise.
-    machine = {"use_cpu": not gpu, "bf16": gpu, "dataloader_pin_memory": gpu}
-    ours = {"output_dir": str(out), "seed": seed, "disable_tqdm": True, "report_to": "none", **machine}
-    # YAML reads a bare `no` as false, and the strategies have no other use for it.
-    meant = {name: "no" if value is False and name.endswith("_strategy") else value for name, value in options.items()}
-    try:
-        made = kind(**{**ours, **meant})
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{where}: {error}. These options are those of TRL's {kind.__name__}.") from error
-    check_reporters(where, made.report_to)
-    return made

@@ -98,7 +98,8 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(
 def test_a_dry_run_says_what_is_evaluated_on_the_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "demo", "--dry-run", "rl.evaluation.every=5"]) == 0
     out = " ".join(capsys.readouterr().out.split())
-    assert "data/rl.jsonl (1200), data/rl_dev.jsonl (100)" in out
+    data = load_config("demo").data
+    assert f"data/rl.jsonl ({data.rl.count}), data/rl_dev.jsonl ({data.rl_dev.count})" in out
     assert "models/rl: the best of 50 steps of GRPO, evaluated every 5" in out
 
 
@@ -108,10 +109,19 @@ def test_a_dry_run_says_what_is_evaluated_on_the_way(tmp_path: Path, capsys: pyt
         ("data.held_out=[pionts_beyond]", "No family named 'pionts_beyond'. Did you mean 'points_beyond'?"),
         ("env.user=rule_base", "No user named 'rule_base'. Did you mean 'rule_based'?"),
         ("rewards=[{use: pas_rate}]", "No reward named 'pas_rate'. Did you mean 'pass_rate'?"),
-        ("rl.trainer.max_step=3", "rl.trainer:"),
-        ("sft.trainer.learning_rat=3", "sft.trainer:"),
+        ("rl.trainer.max_step=3", "rl.trainer.max_step: TRL's GRPOConfig has no such option. Did you mean max_steps"),
+        ("sft.trainer.learning_rat=3", "sft.trainer.learning_rat: TRL's SFTConfig has no such option."),
+        ("rl.trainer.learning_rate=fast", "rl.trainer.learning_rate: TRL's GRPOConfig takes a number (found 'fast')."),
+        (
+            "rl.trainer.num_generations=7",
+            "rl.trainer: generation_batch_size (128) must be divisible by num_generations",
+        ),
+        ("sft.trainer.max_steps=1e3", "sft.trainer.max_steps: TRL's SFTConfig takes a whole number (found 1000.0)."),
         ("model.base=/no/such/model", "No model '/no/such/model'"),
+        ("model.base=./no_such_model", "No model './no_such_model'"),
+        ("sft.lora=continue", "sft.lora=continue needs an adapter to go on with, and model.base=embedded is none."),
         ("eval.suites.new_families.source=no.jsonl", "no file no.jsonl"),
+        ("eval.suites.new_families.source=bnk", "no file bnk. Take bank, the path of HumanEvalComm.jsonl"),
     ],
 )
 @pytest.mark.parametrize("dry", [True, False], ids=["dry-run", "run"])

@@ -1,0 +1,62 @@
+"""TRL's own options: made into its configuration, with the mistakes found before any work starts."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import torch
+
+from clarify_rl.config import Options
+from clarify_rl.errors import ConfigError
+from clarify_rl.training.progress import check_reporters
+
+
+def trainer_config(kind: type[Any], where: str, options: Options, out: Path, seed: int) -> Any:  # Any: TRL's classes
+    """A trainer's own configuration. Raises ConfigError for an option that TRL does not know or does not take."""
+    _check_names(kind, where, options)
+    _check_types(kind, where, options)
+    gpu = torch.cuda.is_available()
+    # TRL takes bf16 for granted; without a GPU it must be told otherwise.
+    machine = {"use_cpu": not gpu, "bf16": gpu, "dataloader_pin_memory": gpu}
+    ours = {"output_dir": str(out), "seed": seed, "disable_tqdm": True, "report_to": "none", **machine}
+    # YAML reads a bare `no` as false, and the strategies have no other use for it.
+    meant = {name: "no" if value is False and name.endswith("_strategy") else value for name, value in options.items()}
+    try:
+        made = kind(**{**ours, **meant})
+    except (TypeError, ValueError) as error:
+        said = str(error).rstrip(".")
+        raise ConfigError(f"{where}: {said}. These options are those of TRL's {kind.__name__}.") from error
+    check_reporters(where, made.report_to)
+    return made
+
+
+def _check_names(kind: type[Any], where: str, options: Options) -> None:  # Any: as above
+    known = [field.name for field in fields(kind) if field.init]
+    for name in options:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=3)
+            hint = f" Did you mean {' or '.join(near)}?" if near else ""
+            raise ConfigError(f"{where}.{name}: TRL's {kind.__name__} has no such option.{hint}")
+
+
+_NUMBERS: Mapping[object, tuple[str, tuple[type, ...]]] = {
+    bool: ("true or false", (bool,)),
+    int: ("a whole number", (int,)),
+    float: ("a number", (int, float)),
+}
+
+
+def _check_types(kind: type[Any], where: str, options: Options) -> None:  # Any: as above
+    """TRL looks at no type, so a text where a number belongs would stop a run when training begins, or later."""
+    hints = get_type_hints(kind)
+    for name, value in options.items():
+        wanted = {*(get_args(hints[name]) or (hints[name],))} - {type(None)}
+        if value is None or len(wanted) != 1 or not wanted & _NUMBERS.keys():
+            continue
+        words, types = _NUMBERS[wanted.pop()]
+        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+            raise ConfigError(f"{where}.{name}: TRL's {kind.__name__} takes {words} (found {value!r}).")
