@@ -189,8 +189,9 @@ def restore_best(model: Model, config: Config, run: Run) -> None:
     if now is None:
         return
     restore_weights(model, best_folder(run), now.best_step)
+    last = f", {now.last:.3f} at step {now.last_step}, the last" if now.since_best else ", which is the last"
     run.note(
         "models/rl",
         f"the policy of step {now.best_step}, the best of {now.number} held-out evaluations: {options.metric} "
-        f"{now.best:.3f}, {now.last:.3f} at step {now.last_step}, the last",
+        f"{now.best:.3f}{last}",
     )

@@ -247,8 +247,8 @@ def test_a_strategy_that_yaml_reads_as_false_is_trls_no(tmp_path: Path) -> None:
 def test_a_step_of_two_generation_batches_gives_each_episode_an_id_and_a_seed_of_its_own(
     run: Run, seen: list[Seen]
 ) -> None:
-    options = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2, "steps_per_generation": 1}
-    episodes = train(run, [UNCLEAR, UNCLEAR], config(**options))
+    options: dict[str, Any] = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}
+    episodes = train(run, [UNCLEAR, UNCLEAR], config(**options, steps_per_generation=1))
     assert [episode.id for episode in episodes] == [f"rl/0/0/{number}" for number in range(8)]
     assert len({episode.seed for episode in episodes}) == 8
 
