@@ -153,12 +153,14 @@ def _check_trainers(config: Config) -> None:
         lora_config("sft.lora", config.sft.lora)
     if config.rl:
         from clarify_rl.training.adapters import lora_config
+        from clarify_rl.training.groups import check_enough
         from clarify_rl.training.grpo import grpo_config
         from clarify_rl.training.ppo import ppo_config
         from clarify_rl.training.vllm import check_model
 
         check = {"grpo": grpo_config, "ppo": ppo_config}[config.rl.algorithm]
         args = check(config, config.rl, config.folder)
+        check_enough(config.data.rl.count, args, config.learners.count)
         check_model("models/sft" if config.sft and config.rl.lora != CONTINUE else config.model.base, args)
         lora_config("rl.lora", config.rl.lora)
 

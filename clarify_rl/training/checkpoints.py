@@ -47,17 +47,35 @@ def flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def check_saving(where: str, args: TrainingArguments, steps_per_batch: int = 1) -> None:
-    """ConfigError for options under which a crash could leave no checkpoint, or one that does not continue exactly."""
+def check_saving(where: str, args: TrainingArguments, micro_batches: int = 1) -> None:
+    """ConfigError for options under which a crash could leave no checkpoint, or one that does not continue exactly.
+
+    `micro_batches`: how many of them one batch of episodes lasts.
+    """
     if args.save_total_limit == 1:
         raise ConfigError(
             f"{where}.save_total_limit=1 deletes the old checkpoint before the new one is complete. Take 2 or more."
         )
-    if args.save_strategy == "steps" and args.save_steps % max(1, steps_per_batch):
+    for name, lost in _KEPT.items():
+        if getattr(args, name):
+            raise ConfigError(f"{where}.{name}: a resumed run would start {lost} anew, and differ. Leave it out.")
+    if args.save_strategy != "steps":
+        return
+    steps, rest = divmod(micro_batches, args.gradient_accumulation_steps)
+    if steps and rest:
+        raise ConfigError(
+            f"{where}.gradient_accumulation_steps={args.gradient_accumulation_steps}: a batch of episodes lasts "
+            f"{micro_batches} micro-batches (steps_per_generation times num_iterations), so a checkpoint could fall in "
+            f"the middle of one. Let gradient_accumulation_steps divide {micro_batches}, or be a multiple of it."
+        )
+    if steps > 1 and args.save_steps % steps:
         raise ConfigError(
             f"{where}.save_steps={args.save_steps:g} would save in the middle of a batch of episodes, which lasts "
-            f"{steps_per_batch} steps. Take a multiple of {steps_per_batch}."
+            f"{steps} steps. Take a multiple of {steps}."
         )
+
+
+_KEPT = {"save_only_model": "the optimizer", "ignore_data_skip": "the order of the data"}
 
 
 def newest_checkpoint(folder: Path) -> str | None:

@@ -191,3 +191,17 @@ def check_groups(section: RLSection, trainer: GRPOConfig) -> None:
             f"rl.groups.ask_share and code_share leave none of {size} rollouts to choose for itself, and only those "
             f"learn whether to ask. Take less, for example 0.25 each."
         )
+
+
+def check_enough(variants: int, trainer: GRPOConfig, learners: int = 1) -> None:
+    """ConfigError where there are fewer variants than a batch has groups: TRL would end before the first step.
+
+    `learners`: how many times the options are for, where these processes are not started yet.
+    """
+    needed = learners * trainer.generation_batch_size // trainer.num_generations
+    if variants < needed:
+        raise ConfigError(
+            f"data.rl.count={variants}: a batch of episodes has {needed} groups, each on a problem of its own, so no "
+            f"step could be taken. Take {needed} variants or more, or a smaller batch: rl.trainer's "
+            "per_device_train_batch_size times steps_per_generation."
+        )

@@ -29,7 +29,7 @@ from clarify_rl.seeds import derive_seed
 from clarify_rl.store import Outcome, Run
 from clarify_rl.training.adapters import adapter_for, naming
 from clarify_rl.training.checkpoints import MarkComplete, check_saving, newest_checkpoint, save_model, train_from
-from clarify_rl.training.groups import Batch, Groups, Moment, check_groups, make_groups
+from clarify_rl.training.groups import Batch, Groups, Moment, check_enough, check_groups, make_groups
 from clarify_rl.training.openings import compare_alike
 from clarify_rl.training.options import trainer_config
 from clarify_rl.training.rollout_metrics import group_metrics, rollout_metrics, stop_if_failing
@@ -280,6 +280,7 @@ def train_grpo(
     run.drop_episodes("rl", from_step=step)
     run.drop_metrics("rl", from_step=step + 1)
     args = grpo_config(config, section, checkpoints)
+    check_enough(len(variants), args)
     check_model(loaded.model.name_or_path, args)
     record = run.read_outcomes("rl", variants, before=step)
     groups = make_groups(section.groups, args, variants, loaded.tokenizer, record)
@@ -324,11 +325,10 @@ def grpo_config(config: Config, section: RLSection, out: Path) -> GRPOConfig:
     }
     made = trainer_config(GRPOConfig, "rl.trainer", {**ours, **section.trainer}, out, config.seed)
     _check_sampling(made)
+    _check_data(made)
     check_vllm(section, made)
     check_groups(section, made)
-    check_saving(
-        "rl.trainer", made, made.steps_per_generation * made.num_iterations // made.gradient_accumulation_steps
-    )
+    check_saving("rl.trainer", made, made.steps_per_generation * made.num_iterations)
     return made
 
 
@@ -351,6 +351,20 @@ def _check_sampling(args: GRPOConfig) -> None:
             )
     if args.generation_kwargs and not args.use_vllm:
         raise ConfigError("rl.trainer.generation_kwargs: they are vLLM's (rl.trainer.use_vllm). Leave them out.")
+
+
+def _check_data(args: GRPOConfig) -> None:
+    """ConfigError for options of TRL's own data, where ours are the variants of the run."""
+    if args.eval_strategy != "no":
+        raise ConfigError(
+            f"rl.trainer.eval_strategy={args.eval_strategy.value}: TRL has no held-out data here. Leave it out; "
+            "rl.evaluation.every=5 plays held-out variants every 5 steps."
+        )
+    if args.remove_unused_columns:
+        raise ConfigError(
+            "rl.trainer.remove_unused_columns: a prompt's variant is told by a column that TRL does not use. Leave it "
+            "out."
+        )
 
 
 def prompt_dataset(variants: Sequence[Variant], chat: Chat) -> Dataset:

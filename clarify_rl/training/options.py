@@ -35,6 +35,11 @@ def trainer_config(kind: type[Any], where: str, options: Options, out: Path, see
 
 
 def _check_names(kind: type[Any], where: str, options: Options) -> None:  # Any: as above
+    if "output_dir" in options:
+        raise ConfigError(
+            f"{where}.output_dir: checkpoints belong into the run's folder, where --resume looks for them. Choose that "
+            "folder by out=FOLDER, and leave output_dir out."
+        )
     known = [field.name for field in fields(kind) if field.init]
     for name in options:
         if name not in known:

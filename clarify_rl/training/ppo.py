@@ -27,7 +27,7 @@ from clarify_rl.training.adapters import adapter_for, naming
 from clarify_rl.training.checkpoints import MarkComplete, is_first, newest_checkpoint, save_model, train_from
 from clarify_rl.training.critic import SaveCritic, attach, make_critic
 from clarify_rl.training.gae import at_last_token, clipped_squares, explained_variance, gae, mean_and_std
-from clarify_rl.training.groups import make_groups
+from clarify_rl.training.groups import check_enough, make_groups
 from clarify_rl.training.grpo import (
     SHOWN,
     DialogueGRPOTrainer,
@@ -185,6 +185,7 @@ def train_ppo(
     run.drop_episodes("rl", from_step=step)
     run.drop_metrics("rl", from_step=step + 1)
     args = ppo_config(config, section, checkpoints)
+    check_enough(len(variants), args)
     record = run.read_outcomes("rl", variants, before=step)
     groups = make_groups(section.groups, args, variants, loaded.tokenizer, record)
     rollouts = Rollouts(groups, pool, chat, limits, run, config.seed, config.env.max_failed_share)

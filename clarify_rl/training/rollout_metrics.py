@@ -18,7 +18,7 @@ def rollout_metrics(episodes: Sequence[Episode]) -> dict[str, float]:
     facts = sum(len(episode.variant.facts) for episode in unclear)
     numbers = {
         "rollout/episodes": float(len(episodes)),
-        "rollout/failed": float(sum(not episode.measured for episode in episodes)),
+        "rollout/failed": float(sum(map(is_masked, episodes))),
         "episode/solved": _mean(episode.solved for episode in measured),
         "episode/solved_clear": _mean(episode.solved for episode in clear),
         "episode/solved_unclear": _mean(episode.solved for episode in unclear),
@@ -53,6 +53,11 @@ def _rewards(episodes: Sequence[Episode]) -> dict[str, float | None]:
     }
 
 
+def is_masked(episode: Episode) -> bool:
+    """Whether nothing learns from an episode, because it, or one of its scores, could not be measured."""
+    return not episode.measured or episode.reward is None
+
+
 def why_unmeasured(episode: Episode) -> str:
     """What kept an episode, or one of its scores, from being measured."""
     if not episode.measured:
@@ -68,7 +73,7 @@ def _mean(values: Iterable[float | None]) -> float | None:
 
 def stop_if_failing(episodes: Sequence[Episode], most: float, stage: str, what: str = "episodes") -> None:
     """ClarifyError when more than the share `most` of the episodes of a stage could not be measured."""
-    failed = [episode for episode in episodes if not episode.measured or episode.reward is None]
+    failed = [episode for episode in episodes if is_masked(episode)]
     if len(failed) > most * len(episodes):
         raise ClarifyError(
             f"{len(failed)} of {len(episodes)} {what} could not be measured, more than env.max_failed_share={most}. "

@@ -14,7 +14,7 @@ from clarify_rl.cli import main
 from clarify_rl.config_files import load_config, to_yaml
 from clarify_rl.store import Run
 
-TINY = ["data.sft.count=4", "data.sft_dev.count=2", "data.rl.count=2"]
+TINY = ["data.sft.count=4", "data.sft_dev.count=2", "data.rl.count=16"]
 
 
 @pytest.fixture(autouse=True)
@@ -111,6 +111,7 @@ def test_a_dry_run_says_what_is_evaluated_on_the_way(tmp_path: Path, capsys: pyt
         ("rewards=[{use: pas_rate}]", "No reward named 'pas_rate'. Did you mean 'pass_rate'?"),
         ("rl.trainer.max_step=3", "rl.trainer.max_step: TRL's GRPOConfig has no such option. Did you mean max_steps"),
         ("sft.trainer.learning_rat=3", "sft.trainer.learning_rat: TRL's SFTConfig has no such option."),
+        ("data.rl.count=9", "data.rl.count=9: a batch of episodes has 16 groups"),
         ("rl.trainer.learning_rate=fast", "rl.trainer.learning_rate: TRL's GRPOConfig takes a number (found 'fast')."),
         (
             "rl.trainer.num_generations=7",

@@ -15,6 +15,7 @@ from clarify_rl.errors import ClarifyError, ConfigError
 from clarify_rl.policies.models import load_model
 from clarify_rl.pool import LocalPool, RewardSpec
 from clarify_rl.store import Run
+from clarify_rl.training.groups import check_enough
 from clarify_rl.training.grpo import (
     DialogueGRPOTrainer,
     Rollouts,
@@ -23,6 +24,7 @@ from clarify_rl.training.grpo import (
     reward_function,
     train_grpo,
 )
+from clarify_rl.training.ppo import train_ppo
 from clarify_rl.types import Episode, Policy, Request, Sample, Score, Stop, Variant
 from tests.dialogues import ASC, ASK, CLEAR, DESC, SPEC, UNCLEAR, chat, encode
 
@@ -229,6 +231,8 @@ def test_reward_functions_read_the_scores_and_nothing_else() -> None:
         ({"learning_rat": 1e-4}, "learning_rat"),
         ({"num_generations": 1}, "num_generations|generations"),
         ({"num_generations": 3}, "num_generations|generations"),
+        ({"eval_strategy": "steps", "eval_steps": 5}, r"eval_strategy=steps: .*rl\.evaluation\.every=5"),
+        ({"remove_unused_columns": True}, r"remove_unused_columns: .*Leave it out"),
     ],
 )
 def test_an_option_that_trl_does_not_take_is_named(options: dict[str, Any], message: str, tmp_path: Path) -> None:
@@ -236,6 +240,23 @@ def test_an_option_that_trl_does_not_take_is_named(options: dict[str, Any], mess
     assert made.rl is not None
     with pytest.raises(ConfigError, match=rf"rl\.trainer.*({message})"):
         grpo_config(made, made.rl, tmp_path)
+
+
+@pytest.mark.parametrize("algorithm", ["grpo", "ppo"])
+def test_fewer_variants_than_a_batch_has_groups_are_an_error_and_no_untrained_model(run: Run, algorithm: str) -> None:
+    begin = {"grpo": train_grpo, "ppo": train_ppo}[algorithm]
+    with closing(LocalPool(SPEC)) as pool, pytest.raises(ConfigError, match=r"data\.rl\.count=1: .* 2 groups"):
+        begin(load_model("embedded", device="cpu"), [CLEAR], pool, chat(), LIMITS, config(), run)
+    assert not run.model_folder("rl").exists()
+
+
+def test_a_plan_knows_how_many_variants_all_learners_need(tmp_path: Path) -> None:
+    made = config()
+    assert made.rl is not None
+    args = grpo_config(made, made.rl, tmp_path)
+    check_enough(6, args, learners=3)
+    with pytest.raises(ConfigError, match=r"data\.rl\.count=5: .* 6 groups.* Take 6 variants or more"):
+        check_enough(5, args, learners=3)
 
 
 def test_a_strategy_that_yaml_reads_as_false_is_trls_no(tmp_path: Path) -> None:

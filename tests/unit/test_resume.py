@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from transformers import TrainerControl, TrainerState, TrainingArguments
@@ -15,7 +16,7 @@ from clarify_rl.policies.models import load_model
 from clarify_rl.store import Run
 from clarify_rl.training.checkpoints import COMPLETE, MarkComplete, check_saving, newest_checkpoint
 from clarify_rl.training.grpo import EpochSampler
-from clarify_rl.training.sft import train_sft
+from clarify_rl.training.sft import sft_config, train_sft
 from tests.dialogues import ASK, CLEAR, DESC, UNCLEAR, play
 
 
@@ -71,15 +72,40 @@ def test_a_checkpoint_is_marked_once_it_is_written(tmp_path: Path) -> None:
     ("options", "message"),
     [
         ({"save_total_limit": 1}, "rl.trainer.save_total_limit=1 deletes the old checkpoint"),
-        ({"save_steps": 3}, "rl.trainer.save_steps=3 would save in the middle.*Take a multiple of 2"),
+        ({"save_steps": 3}, "rl.trainer.save_steps=3 would save in the middle.*Take a multiple of 6"),
+        ({"save_steps": 0.5}, "rl.trainer.save_steps=0.5 would save in the middle.*Take a multiple of 6"),
+        ({"gradient_accumulation_steps": 4}, "rl.trainer.gradient_accumulation_steps=4: .* divide 6, or be a multiple"),
+        ({"save_only_model": True}, "rl.trainer.save_only_model: .* start the optimizer anew"),
+        ({"ignore_data_skip": True}, "rl.trainer.ignore_data_skip: .* start the order of the data anew"),
     ],
 )
 def test_a_way_of_saving_that_cannot_be_resumed_exactly_is_refused(
-    tmp_path: Path, options: dict[str, int], message: str
-) -> None:
+    tmp_path: Path, options: dict[str, Any], message: str
+) -> None:  # Any: options of transformers
     arguments = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, save_strategy="steps", **options)
     with pytest.raises(ConfigError, match=message):
-        check_saving("rl.trainer", arguments, steps_per_batch=2)
+        check_saving("rl.trainer", arguments, micro_batches=6)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"save_steps": 6},
+        {"save_steps": 2, "gradient_accumulation_steps": 3},
+        {"save_steps": 1, "gradient_accumulation_steps": 6},
+        {"save_steps": 0.5, "gradient_accumulation_steps": 12},
+        {"save_steps": 5, "save_strategy": "epoch"},
+    ],
+)
+def test_a_checkpoint_at_the_end_of_a_batch_of_episodes_is_taken(tmp_path: Path, options: dict[str, Any]) -> None:
+    arguments = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, **{"save_strategy": "steps", **options})
+    check_saving("rl.trainer", arguments, micro_batches=6)
+
+
+def test_checkpoints_stay_where_a_resumed_run_looks_for_them(tmp_path: Path) -> None:
+    section = SFTSection(trainer={"output_dir": str(tmp_path / "elsewhere")})
+    with pytest.raises(ConfigError, match=r"sft\.trainer\.output_dir: .* leave output_dir out"):
+        sft_config(section, tmp_path, 0)
 
 
 SFT = {

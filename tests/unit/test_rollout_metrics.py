@@ -37,6 +37,15 @@ def test_lost_episodes_are_counted_and_change_no_other_number(episodes: list[Epi
     assert "reward/pool" not in after
 
 
+def test_an_episode_whose_reward_could_not_be_measured_counts_as_failed(episodes: list[Episode]) -> None:
+    """The run stops where there are too many of them, so the number that warns before must hold them."""
+    unscored = replace(episodes[0], scores=(*episodes[0].scores, Score("judge", None)))
+    assert unscored.measured
+    numbers = rollout_metrics([unscored, *episodes[1:], LOST])
+    assert (numbers["rollout/episodes"], numbers["rollout/failed"]) == (5, 2)
+    assert numbers["episode/solved"] == 0.5
+
+
 def test_what_nothing_tells_is_left_out() -> None:
     numbers = rollout_metrics(play((CLEAR, [DESC])))
     assert not [name for name in numbers if name.endswith("unclear")]
