@@ -15,6 +15,9 @@ Parsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 def parse(argv: Sequence[str]) -> Arguments:
     """The arguments of one command; key=value pairs may stand anywhere behind CONFIG."""
     parser = make_parser()
+    if not argv:
+        parser.print_help()
+        parser.exit(2)
     arguments, rest = parser.parse_known_args(argv)
     # argparse fills a list of positionals at the first option, and calls those behind it unknown.
     late = [item for item in rest if not item.startswith("-")]
@@ -70,7 +73,7 @@ def _takes_config(parser: argparse.ArgumentParser) -> None:
 
 def _takes_overrides(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "items", nargs="*", metavar="key=value", help="a setting to change, e.g. rl.trainer.max_steps=20"
+        "items", nargs="*", default=[], metavar="key=value", help="a setting to change, e.g. rl.trainer.max_steps=20"
     )
 
 

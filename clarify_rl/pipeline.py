@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 
 from clarify_rl.config import CONTINUE, Config, EnvConfig, MixConfig, RLSection, SuiteConfig
 from clarify_rl.demonstrations import demonstrate
-from clarify_rl.errors import ClarifyError, ConfigError, DataError, RunFolderError, unknown_name
+from clarify_rl.errors import ConfigError, DataError, RunFolderError, unknown_name
 from clarify_rl.evaluation.compare import Comparison, compare, to_json
 from clarify_rl.evaluation.evaluate import evaluate
 from clarify_rl.executor import ExecutorSpec, Limits, Profile
@@ -62,10 +62,8 @@ def evaluate_run(config: Config, run: Run) -> Comparison:
     """Evaluates every checkpoint that exists and is not evaluated yet, then compares all of them."""
     if not run.is_done("data"):
         raise RunFolderError(f"{run.folder} has no data yet. Run `clarify-rl data CONFIG` first.")
-    for name in checkpoints(config):
-        if name in ("sft", "rl") and not config.eval.models and not run.is_done(name):
-            say(f"[yellow]{name} is not trained yet, so it is left out[/yellow]")
-        else:
+    for name, spec in checkpoints(config).items():
+        if spec or run.is_done(name):
             _unless_done(run, f"eval-{name}", evaluate_checkpoint, config, name)
     return compare_run(config, run)
 
@@ -271,11 +269,14 @@ def read_results(config: Config, run: Run) -> list[Results]:
 
 def compare_run(config: Config, run: Run) -> Comparison:
     """Compares what a run evaluated: a table here, comparison.json and report.html in its folder."""
+    _tell_what_is_left_out(config, run)
     return _write_comparison(run.folder, read_results(config, run), run.read_metrics(), run.info())
 
 
 def compare_runs(runs: Mapping[str, tuple[Config, Run]], out: Path) -> Comparison:
     """Compares the checkpoints of several runs, named RUN/CHECKPOINT, and writes to `out`. They need equal suites."""
+    for config, run in runs.values():
+        _tell_what_is_left_out(config, run)
     results = [
         replace(result, checkpoint=f"{name}/{result.checkpoint}")
         for name, (config, run) in runs.items()
@@ -290,6 +291,16 @@ def compare_runs(runs: Mapping[str, tuple[Config, Run]], out: Path) -> Compariso
     out.mkdir(parents=True, exist_ok=True)
     # Suite by suite, so that the checkpoints of all runs stand beside each other.
     return _write_comparison(out, sorted(results, key=lambda result: suites.index(result.suite)), metrics, info)
+
+
+def _tell_what_is_left_out(config: Config, run: Run) -> None:
+    """Names the checkpoints that a comparison cannot show. Raises RunFolderError when that is all of them."""
+    missing = [name for name in checkpoints(config) if not run.is_done(f"eval-{name}")]
+    if len(missing) == len(checkpoints(config)):
+        raise RunFolderError(f"{run.folder} has no finished evaluation. First: clarify-rl eval {run.folder}")
+    for name in missing:
+        state = "evaluated" if checkpoints(config)[name] or run.is_done(name) else "trained"
+        say(f"[yellow]{run.folder}: {name} is not {state} yet, so it is left out[/yellow]")
 
 
 def _check_same_suites(results: Sequence[Results]) -> None:
@@ -310,8 +321,6 @@ def _check_same_suites(results: Sequence[Results]) -> None:
 def _write_comparison(
     folder: Path, results: list[Results], metrics: Sequence[Mapping[str, float | int | str]], info: Mapping[str, str]
 ) -> Comparison:
-    if not results:
-        raise ClarifyError(f"There is no finished evaluation to compare for {folder}. Run `clarify-rl eval` first.")
     comparison = compare(results)
     write_atomically(folder / "comparison.json", to_json(comparison))
     write_report(folder / "report.html", comparison, results, metrics, info)

@@ -25,8 +25,10 @@ _COLUMNS = (
     "failed",
 )
 
-# The rest stands in comparison.json and in the HTML page.
+# The rest stands in comparison.json and in the HTML page. Six checkpoints make fifteen pairs, so of more than three one
+# sentence a pair is told.
 _IN_WORDS = {("solved", "all"), ("solved", "clear"), ("solved", "unclear"), ("asked", "clear")}
+_IN_A_WORD = {("solved", "all")}
 
 
 def print_comparison(comparison: Comparison, console: Console | None = None) -> None:
@@ -36,11 +38,13 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
         summaries = [summary for summary in comparison.summaries if summary.suite == suite]
         console.print(f"\n[bold]{escape(suite)}[/bold]  {_size(summaries[0])}, shares in percent")
         console.print(_checkpoints(summaries))
+        told = _IN_WORDS if len(summaries) <= 3 else _IN_A_WORD
         for difference in comparison.differences:
-            if difference.suite == suite and (difference.metric, difference.group) in _IN_WORDS and difference.pairs:
+            if difference.suite == suite and (difference.metric, difference.group) in told and difference.pairs:
                 console.print(Padding(escape(difference_sentence(difference)), (0, 0, 0, 2)), highlight=False)
-        console.print()
-        console.print(_kinds(summaries))
+        for part in _beside_each_other(summaries, console):
+            console.print()
+            console.print(_kinds(part))
         console.print()
 
 
@@ -69,6 +73,16 @@ def _cells(everything: GroupSummary, clear: GroupSummary, unclear: GroupSummary)
         percent(everything.malformed),
         str(everything.failed),
     )
+
+
+def _beside_each_other(summaries: list[Summary], console: Console) -> list[list[Summary]]:
+    """The checkpoints in parts for whose kinds the terminal has room: a table that is too wide loses columns."""
+    unbounded = console.options.update(max_width=10_000)  # otherwise no table measures more than the terminal has
+    for size in range(len(summaries), 1, -1):
+        parts = [summaries[start : start + size] for start in range(0, len(summaries), size)]
+        if all(console.measure(_kinds(part), options=unbounded).minimum <= console.width for part in parts):
+            return parts
+    return [[summary] for summary in summaries]
 
 
 def _kinds(summaries: list[Summary]) -> Table:

@@ -163,6 +163,16 @@ def test_several_runs_are_compared_side_by_side(folder: Path, second: Path) -> N
     assert (folder / "both" / "report.html").is_file()
 
 
+def test_what_a_comparison_cannot_show_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "tiny.yaml", "name=begun"]) == 0
+    assert main(["compare", "runs/first", "runs/begun", "--out", "with_begun"]) == 2
+    assert "runs/begun has no finished evaluation. First: clarify-rl eval runs/begun" in capsys.readouterr().err
+    assert main(["eval", "runs/begun"]) == 0
+    assert main(["compare", "runs/first", "runs/begun", "--out", "with_begun"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "runs/begun: sft is not trained yet, so it is left out" in said
+
+
 def test_runs_with_other_suites_are_not_compared(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     models = ["--model", "embedded", "--model", "rl=runs/first/models/rl"]
     dialogue = ["--instruction", "", "--turn-tokens", "96", "--max-questions", "2"]

@@ -59,6 +59,18 @@ def test_a_wrong_command_line_exits_with_2(argv: list[str]) -> None:
     assert caught.value.code == 2
 
 
+def test_the_bare_command_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([])
+    assert "evaluate the checkpoints of a run" in capsys.readouterr().out
+
+
+def test_a_missing_argument_is_the_only_one_that_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["run"])
+    assert "required: CONFIG\n" in capsys.readouterr().err
+
+
 def test_a_mistake_is_one_message_without_a_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "demo", "sed=1"]) == 2
     out, err = capsys.readouterr()

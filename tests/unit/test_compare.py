@@ -49,8 +49,8 @@ def three_checkpoints() -> Comparison:
     return compare([*near, *far], resamples=200)
 
 
-def printed(comparison: Comparison) -> str:
-    console = Console(file=StringIO(), width=110, color_system=None)
+def printed(comparison: Comparison, width: int = 110) -> str:
+    console = Console(file=StringIO(), width=width, color_system=None)
     print_comparison(comparison, console)
     assert isinstance(console.file, StringIO)
     return console.file.getvalue()
@@ -126,3 +126,19 @@ def test_the_table_shows_a_dash_where_nothing_could_be_measured() -> None:
 
 def test_names_that_look_like_markup_are_printed_as_they_are() -> None:
     assert "[red]" in printed(compare([results("[red]", "[/x]", "01")]))
+
+
+def test_six_checkpoints_keep_every_number_and_every_kind_in_a_narrow_terminal() -> None:
+    names = [f"{run}/{checkpoint}" for run in ("demo", "longer") for checkpoint in ("base", "sft", "rl")]
+    solved = ("0000000000", "1000000000", "1100000000", "1110000000", "1111000000", "1111100000")
+    comparison = compare([results(*each) for each in zip(names, ["s"] * 6, solved, strict=True)], resamples=50)
+    text = printed(comparison, width=80)
+    kinds = text[text.index("variants") + len("variants") :]
+    assert [line.split()[0] for line in kinds.splitlines() if line.startswith("incomplete")] == ["incomplete"] * 2
+    shown = [cell for line in kinds.splitlines() if line.startswith("clear") for cell in line.split()[2::2]]
+    assert shown == ["0.0", "20.0", "20.0", "40.0", "40.0", "60.0"]
+    assert text.count("95% interval") == 15
+
+
+def test_three_checkpoints_stand_beside_each_other() -> None:
+    assert printed(three_checkpoints()).count("\nincomplete") == 2  # one table a suite
