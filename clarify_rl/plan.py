@@ -156,12 +156,15 @@ def _check_trainers(config: Config) -> None:
         from clarify_rl.training.groups import check_enough
         from clarify_rl.training.grpo import grpo_config
         from clarify_rl.training.ppo import ppo_config
+        from clarify_rl.training.reference import check_reference
         from clarify_rl.training.vllm import check_model
 
         check = {"grpo": grpo_config, "ppo": ppo_config}[config.rl.algorithm]
         args = check(config, config.rl, config.folder)
         check_enough(config.data.rl.count, args, config.learners.count)
-        check_model("models/sft" if config.sft and config.rl.lora != CONTINUE else config.model.base, args)
+        start = "models/sft" if config.sft and config.rl.lora != CONTINUE else config.model.base
+        check_model(start, args)
+        check_reference(start, config.rl.lora, args)
         lora_config("rl.lora", config.rl.lora)
 
 

@@ -32,6 +32,7 @@ from clarify_rl.training.checkpoints import MarkComplete, check_saving, newest_c
 from clarify_rl.training.groups import Batch, Groups, Moment, check_enough, check_groups, make_groups
 from clarify_rl.training.openings import compare_alike
 from clarify_rl.training.options import trainer_config
+from clarify_rl.training.reference import check_reference, move_reference
 from clarify_rl.training.rollout_metrics import group_metrics, rollout_metrics, stop_if_failing
 from clarify_rl.training.start import CHECKED, CheckStart
 from clarify_rl.training.stopwatch import Stopwatch
@@ -282,6 +283,7 @@ def train_grpo(
     args = grpo_config(config, section, checkpoints)
     check_enough(len(variants), args)
     check_model(loaded.model.name_or_path, args)
+    check_reference(loaded.model.name_or_path, section.lora, args)
     record = run.read_outcomes("rl", variants, before=step)
     groups = make_groups(section.groups, args, variants, loaded.tokenizer, record)
     rollouts = Rollouts(groups, pool, chat, within(limits, args), run, config.seed, config.env.max_failed_share)
@@ -294,10 +296,11 @@ def train_grpo(
             train_dataset=prompt_dataset(variants, chat),
             processing_class=loaded.tokenizer,
             peft_config=adapter_for("rl.lora", section.lora, loaded.model),
-            callbacks=[MarkComplete()],
         )
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(CheckStart(trainer, [chat.prompt_ids(variant) for variant in variants[:CHECKED]]))
+    move_reference(trainer, newest)
+    trainer.add_callback(MarkComplete())
     watch_training(trainer, rollouts, config, run, SHOWN)
     train_from(trainer, newest)
     take_best(trainer, config, run)

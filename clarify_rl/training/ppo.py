@@ -37,6 +37,7 @@ from clarify_rl.training.grpo import (
     reward_function,
     trim,
 )
+from clarify_rl.training.reference import check_reference, move_reference
 from clarify_rl.training.start import CHECKED, CheckStart
 from clarify_rl.training.watch import take_best, watch_training
 from clarify_rl.types import Episode, Pool, Variant
@@ -186,6 +187,7 @@ def train_ppo(
     run.drop_metrics("rl", from_step=step + 1)
     args = ppo_config(config, section, checkpoints)
     check_enough(len(variants), args)
+    check_reference(loaded.model.name_or_path, section.lora, args)
     record = run.read_outcomes("rl", variants, before=step)
     groups = make_groups(section.groups, args, variants, loaded.tokenizer, record)
     rollouts = Rollouts(groups, pool, chat, limits, run, config.seed, config.env.max_failed_share)
@@ -202,6 +204,7 @@ def train_ppo(
         )
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(CheckStart(trainer, [chat.prompt_ids(variant) for variant in variants[:CHECKED]]))
+    move_reference(trainer, newest)
     for callback in (SaveCritic(trainer.critic), MarkComplete()):  # a checkpoint is complete when it has its critic
         trainer.add_callback(callback)
     watch_training(trainer, rollouts, config, run, _SHOWN)

@@ -84,6 +84,7 @@ def test_the_reference_of_an_adapter_is_what_we_check() -> None:
     assert 'model.add_adapter("ref", default_config)' in making
     assert 'ref_name = name.replace(".default.", ".ref.")' in making
     assert "self.ref_model = create_model_from_path(get_config_model_id(self.model.config)" in making
+    assert "self.add_callback(SyncRefModelCallback(" in making  # in whose place stands one of ours
     scoring = source(GRPOTrainer._generate_and_score_completions)
     assert 'use_adapter(model, adapter_name="ref" if "ref" in model.peft_config else None)' in scoring
     signature = inspect.signature(inspect.unwrap(GRPOTrainer._get_per_token_logps_and_entropies))
