@@ -15,6 +15,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, get_last_checkpoin
 
 from clarify_rl.errors import ConfigError
 from clarify_rl.training.adapters import ADAPTER, merged
+from clarify_rl.training.progress import reporting
 
 COMPLETE = "COMPLETE"
 
@@ -117,7 +118,8 @@ def train_from(trainer: Any, checkpoint: str | None) -> None:  # Any: a trainer 
     """
     state = TrainerState.load_from_json(str(Path(checkpoint) / TRAINER_STATE_NAME)) if checkpoint else None
     if state is None or not _ended(state):
-        trainer.train(resume_from_checkpoint=checkpoint)
+        with reporting(trainer.args.report_to):
+            trainer.train(resume_from_checkpoint=checkpoint)
         return
     best = state.best_model_checkpoint if trainer.args.load_best_model_at_end else None
     trainer._load_from_checkpoint(str(Path(str(checkpoint)).with_name(Path(best).name)) if best else checkpoint)

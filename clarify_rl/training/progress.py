@@ -6,7 +6,9 @@ first of all. `put_first` moves ours before them, so that what ours add to the l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import importlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from tqdm.auto import tqdm
@@ -102,6 +104,16 @@ class RecordProgress(TrainerCallback):
 def put_first(trainer: Any, *callbacks: TrainerCallback) -> None:  # Any: a trainer of transformers
     """Adds callbacks, in this order, before all others of a trainer."""
     trainer.callback_handler.callbacks[:0] = callbacks
+
+
+@contextmanager
+def reporting(names: Sequence[str]) -> Iterator[None]:
+    """Around a stage: ends the run that it began at W&B, where the next stage would draw its steps over this one's."""
+    wandb = importlib.import_module("wandb") if "wandb" in names else None
+    begins = wandb is not None and wandb.run is None  # a user's own run is left to the user
+    yield
+    if wandb is not None and begins and wandb.run is not None:
+        wandb.finish()
 
 
 def check_reporters(where: str, names: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -20,7 +21,7 @@ from clarify_rl.errors import ConfigError
 from clarify_rl.pool import LocalPool
 from clarify_rl.store import Run
 from clarify_rl.training.grpo import grpo_config
-from clarify_rl.training.progress import RecordProgress, check_reporters, put_first
+from clarify_rl.training.progress import RecordProgress, check_reporters, put_first, reporting
 from clarify_rl.training.stopwatch import Stopwatch
 from clarify_rl.types import Exchange, Policy, Request, Response, Sample
 from tests.dialogues import ASK, DESC, LIMITS, SPEC, UNCLEAR, chat, scripted
@@ -78,6 +79,37 @@ def test_callbacks_that_are_put_first_keep_their_order() -> None:
     trainer = SimpleNamespace(callback_handler=SimpleNamespace(callbacks=[reporter]))
     put_first(trainer, first, second)
     assert trainer.callback_handler.callbacks == [first, second, reporter]
+
+
+@dataclass
+class Wandb:
+    """The part of W&B's module that counts here: one run for a process, until somebody ends it."""
+
+    run: object = None
+    ended: int = 0
+
+    def finish(self) -> None:
+        self.run, self.ended = None, self.ended + 1
+
+
+def test_each_stage_has_a_run_of_its_own_at_wandb(monkeypatch: pytest.MonkeyPatch) -> None:
+    wandb = Wandb()
+    monkeypatch.setitem(sys.modules, "wandb", wandb)
+    for ended in (1, 2):
+        with reporting(["tensorboard", "wandb"]):
+            wandb.run = f"the run that transformers began in stage {ended}"
+        assert (wandb.run, wandb.ended) == (None, ended)
+    with reporting(["tensorboard"]):
+        wandb.run = "somebody else's"
+    assert wandb.run
+
+
+def test_a_run_at_wandb_that_the_user_began_is_left_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    wandb = Wandb("the user's")
+    monkeypatch.setitem(sys.modules, "wandb", wandb)
+    with reporting(["wandb"]):
+        pass
+    assert wandb.run == "the user's"
 
 
 def test_a_reporter_that_is_not_there_is_named_before_work_starts() -> None:
