@@ -88,6 +88,9 @@ class Wandb:
     run: object = None
     ended: int = 0
 
+    def init(self, name: str) -> None:
+        self.run = name
+
     def finish(self) -> None:
         self.run, self.ended = None, self.ended + 1
 
@@ -97,10 +100,10 @@ def test_each_stage_has_a_run_of_its_own_at_wandb(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "wandb", wandb)
     for ended in (1, 2):
         with reporting(["tensorboard", "wandb"]):
-            wandb.run = f"the run that transformers began in stage {ended}"
+            wandb.init(f"the run that transformers began in stage {ended}")
         assert (wandb.run, wandb.ended) == (None, ended)
     with reporting(["tensorboard"]):
-        wandb.run = "somebody else's"
+        wandb.init("somebody else's")
     assert wandb.run
 
 
