@@ -40,10 +40,12 @@ def demonstrate(
         limits=replace(limits, max_questions=max(limits.max_questions, longest - 1)),
     )
     for episode in episodes:
+        if episode.failure:
+            raise DataError(f"The demonstration for {episode.variant.id} could not be played: {episode.failure}.")
         if not episode.solved:
             raise DataError(
                 f"The demonstration for {episode.variant.id} ended with {episode.stop} "
-                f"({episode.failure or episode.execution}). Raise dialogue.turn_tokens or dialogue.total_tokens, or "
+                f"({episode.execution}). Raise dialogue.turn_tokens or dialogue.total_tokens, or "
                 "report this problem."
             )
     return episodes

@@ -188,6 +188,11 @@ def sft(config: Config, run: Run) -> None:
             )
             for part in (variants, held_out)
         )
+    if untold := sum(len(episode.revealed) < len(episode.variant.facts) for episode in train):
+        say(
+            f"[yellow]In {untold} of {len(train)} demonstrations the user {escape(config.env.user)} keeps facts to "
+            "itself that the code then uses, so SFT learns to guess there[/yellow]"
+        )
     train_sft(loaded, train, dev, config.sft, run, config.seed)
 
 

@@ -19,6 +19,11 @@ from clarify_rl.types import Env, Reward, User
 Plugin = TypeVar("Plugin", bound=Callable[..., Any])  # Any: a plugin's own options decide its signature
 
 _PACKAGES = {"reward": "clarify_rl.rewards", "env": "clarify_rl.envs", "user": "clarify_rl.envs"}
+_METHODS = {
+    "reward": "__call__(episode)",
+    "env": "respond(exchange)",
+    "user": "answer(variant, questions, turns, seed)",
+}
 _REGISTRY: dict[tuple[str, str], Callable[..., Any]] = {}  # Any: as above
 
 
@@ -47,13 +52,17 @@ def user(name: str) -> Callable[[Plugin], Plugin]:
 
 def load_reward(spec: str, options: Mapping[str, object]) -> Reward:
     """The reward that `spec` names, ready to call. Options make sense only for a class."""
-    plugin = _find("reward", spec)
+    plugin: object = _find("reward", spec)
     if isinstance(plugin, type):
         return cast(Reward, _build("reward", spec, plugin, options))
     if options:
         raise ConfigError(
             f"Reward {spec!r} is a plain function and takes no options, but got {sorted(options)}. "
             "Remove them, or make it a frozen dataclass with those fields and __call__(episode)."
+        )
+    if not callable(plugin):
+        raise ConfigError(
+            f"Reward {spec!r} is of type {type(plugin).__name__}. Name a function of an episode, or a class."
         )
     return cast(Reward, plugin)
 
@@ -70,9 +79,15 @@ def load_user(spec: str, options: Mapping[str, object]) -> User:
 
 def _build(kind: str, spec: str, plugin: Callable[..., Any], options: Mapping[str, object]) -> object:
     try:
-        return plugin(**options)
+        built = plugin(**options)
     except TypeError as error:
         raise ConfigError(f"The {kind} {spec!r} does not take these options: {error}.") from error
+    method = _METHODS[kind]
+    if not callable(getattr(built, method.partition("(")[0], None)):
+        raise ConfigError(
+            f"The {kind} {spec!r} has no method {method}. See {kind.capitalize()} in clarify_rl/types.py."
+        )
+    return built
 
 
 def _find(kind: str, spec: str) -> Callable[..., Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from typing import cast
 
 from clarify_rl.envs.ask_or_code import AskOrCode
 from transformers import PreTrainedTokenizerFast
@@ -128,7 +129,7 @@ def play(
 
 
 class Fragile(AskOrCode):
-    """ask_or_code that raises, answers nothing, or keeps talking, when a reply says so."""
+    """ask_or_code that raises, answers nothing or with a wrong type, or keeps talking, when a reply says so."""
 
     def respond(self, exchange: Exchange) -> Response:
         if "boom" in exchange.reply.text:
@@ -139,4 +140,8 @@ class Fragile(AskOrCode):
             return Response(stop=Stop.FAILED)
         if "talk on" in exchange.reply.text:
             return Response(answer=Answer("Go on."))
+        if "plainly" in exchange.reply.text:
+            return Response(answer=cast(Answer, "Descending."))  # what a user does who was told of no type
+        if "nothing" in exchange.reply.text:
+            return cast(Response, None)
         return super().respond(exchange)

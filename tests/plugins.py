@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from clarify_rl.envs.ask_or_code import AskOrCode
 from clarify_rl.envs.rule_based_user import RuleBasedUser
@@ -128,3 +128,10 @@ class Chatty:
 
     def close(self) -> None:
         pass
+
+
+class Silent(AskOrCode):
+    """ask_or_code that forgets to return anything."""
+
+    def respond(self, exchange: Exchange) -> Response:
+        return cast(Response, None)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
 from clarify_rl.registry import load_env, load_reward
-from clarify_rl.types import Episode, Exchange, Response, Reward, Score, Stop
+from clarify_rl.types import Answer, Episode, Exchange, Response, Reward, Score, Stop
 
 TaskName = Literal["respond", "score"]
 Item = TypeVar("Item")
@@ -62,6 +62,8 @@ class Worker:
             response = self._env.respond(exchange)
         except (Exception, SystemExit) as error:  # recorded: it must not take its neighbours down
             return _failed(f"environment raised {type(error).__name__}: {error}")
+        if wrong := _wrong_type(response):
+            return _failed(wrong)
         if response.answer is None and response.stop is None:
             return _failed("the environment returned neither an answer nor a stop")
         if response.stop is Stop.FAILED and not response.failure:
@@ -93,6 +95,16 @@ class Task(Generic[Item, Result]):
 
 def _failed(why: str) -> Response:
     return Response(stop=Stop.FAILED, failure=why)
+
+
+def _wrong_type(response: object) -> str:
+    """What is wrong with the type of a plugin's response, which no type checker may have seen; "" if nothing is."""
+    if not isinstance(response, Response):
+        return f"the environment returned a {type(response).__name__}, not a Response"
+    answer: object = response.answer
+    return (
+        "" if isinstance(answer, Answer | None) else f"the user answered with a {type(answer).__name__}, not an Answer"
+    )
 
 
 def _unscored(why: str) -> tuple[Score, ...]:

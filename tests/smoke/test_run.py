@@ -163,6 +163,20 @@ def test_several_runs_are_compared_side_by_side(folder: Path, second: Path) -> N
     assert (folder / "both" / "report.html").is_file()
 
 
+def test_sft_says_where_a_user_keeps_what_its_demonstrations_need(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "quiet.py").write_text(
+        "from clarify_rl import Answer\n\n\nclass Quiet:\n    def answer(self, variant, questions, turns, seed):\n"
+        "        return Answer('I do not know.', useless=len(questions))\n",
+        encoding="utf-8",
+    )
+    wanted = ["tiny.yaml", "name=quiet", "env.user=quiet.py:Quiet"]
+    assert main(["data", *wanted]) == main(["sft", *wanted]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "In 8 of 24 demonstrations the user quiet.py:Quiet keeps facts to itself" in said
+
+
 def test_what_a_comparison_cannot_show_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "tiny.yaml", "name=begun"]) == 0
     assert main(["compare", "runs/first", "runs/begun", "--out", "with_begun"]) == 2

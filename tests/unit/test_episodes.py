@@ -228,6 +228,8 @@ FRAGILE = replace(SPEC, env="tests.dialogues:Fragile")
         ("boom?", "environment raised RuntimeError: the user hung up"),
         ("silence?", "the environment returned neither an answer nor a stop"),
         ("give up?", "the environment gave no reason"),
+        ("plainly?", "the user answered with a str, not an Answer"),
+        ("nothing?", "the environment returned a NoneType, not a Response"),
     ],
 )
 def test_an_environment_that_fails_masks_its_episode_and_no_other(reply: str, failure: str) -> None:

@@ -124,6 +124,15 @@ def test_options_to_a_plain_function_are_refused(tmp_path: Path) -> None:
         load_reward(f"{file}:constant", {"scale": 2})
 
 
+def test_a_plugin_without_the_method_that_it_needs_is_refused(tmp_path: Path) -> None:
+    file = _write(tmp_path / "reply.py", "class Wrong:\n    def reply(self):\n        pass\n\nMOST = 3\n")
+    for load, method in ((load_user, "answer"), (load_env, "respond"), (load_reward, "__call__")):
+        with pytest.raises(ConfigError, match=rf"has no method {method}\(.*See \w+ in clarify_rl/types.py"):
+            load(f"{file}:Wrong", {})
+    with pytest.raises(ConfigError, match="is of type int"):
+        load_reward(f"{file}:MOST", {})
+
+
 def test_an_unknown_name_suggests_the_nearest() -> None:
     with pytest.raises(ConfigError, match=r"'pas_rate'.*Did you mean 'pass_rate'\?"):
         load_reward("pas_rate", {})

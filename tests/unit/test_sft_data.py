@@ -1,6 +1,7 @@
 """SFT rows: the ids of episodes, and a loss on the policy's own tokens only, as TRL's trainer makes it."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -114,6 +115,14 @@ def test_a_demonstration_that_does_not_fit_says_which_budget_to_raise(pool: Loca
     short = replace(LIMITS, turn_tokens=8)
     with pytest.raises(DataError, match=r"p/desc/clear ended with malformed.*dialogue.turn_tokens"):
         demonstrate([CLEAR], pool=pool, chat=chat(), encode=encode, limits=short, seed=0)
+
+
+def test_a_demonstration_whose_user_fails_says_so_and_advises_no_budget() -> None:
+    with (
+        closing(LocalPool(replace(SPEC, env="tests.plugins:Silent"))) as pool,
+        pytest.raises(DataError, match=r"p/desc/clear could not be played: .* not a Response\.$"),
+    ):
+        demonstrate([CLEAR], pool=pool, chat=chat(), encode=encode, limits=LIMITS, seed=0)
 
 
 def test_a_reference_that_fails_its_own_tests_is_reported(pool: LocalPool) -> None:
