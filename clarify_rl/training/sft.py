@@ -28,19 +28,24 @@ def train_sft(
     run: Run,
     seed: int,
 ) -> Path:
-    """Trains until the held-out loss stops falling, and writes the best checkpoint to the run's models/sft."""
+    """Trains until the held-out loss stops falling, and writes the best checkpoint to the run's models/sft.
+
+    Options without evaluation (`eval_strategy: no`, no best model) train to the last step.
+    """
     checkpoints = run.folder / "checkpoints" / "sft"
+    args = sft_config(section, checkpoints, seed)
+    stops = args.eval_strategy != "no" and args.metric_for_best_model is not None
     with naming("sft.lora"):
         trainer = SFTTrainer(
             model=loaded.model,
-            args=sft_config(section, checkpoints, seed),
+            args=args,
             train_dataset=to_dataset(demonstrations),
             eval_dataset=to_dataset(held_out),
             processing_class=loaded.tokenizer,
             peft_config=adapter_for("sft.lora", section.lora, loaded.model),
             callbacks=[
                 RecordProgress(run, "sft", {"loss": "train/loss", "held-out loss": "eval/loss"}, no_extra),
-                EarlyStoppingCallback(section.patience),
+                *([EarlyStoppingCallback(section.patience)] if stops else []),
                 MarkComplete(),
             ],
         )
@@ -53,7 +58,8 @@ def train_sft(
 
 
 def sft_config(section: SFTSection, out: Path, seed: int) -> SFTConfig:
-    made: SFTConfig = trainer_config(SFTConfig, "sft.trainer", section.trainer, out, seed)
+    patience = {"restore_callback_states_from_checkpoint": True}  # how many evaluations brought no progress so far
+    made: SFTConfig = trainer_config(SFTConfig, "sft.trainer", {**patience, **section.trainer}, out, seed)
     check_saving("sft.trainer", made)
     return made
 

@@ -140,3 +140,48 @@ def test_sft_that_ended_takes_no_further_step_when_its_model_was_not_written(
         train_sft(load_model("embedded", device="cpu"), episodes, episodes, section, run, 0)
         assert run.read_metrics() == seen
         assert weights.read_bytes() == before
+
+
+class PowerCutError(Exception):
+    pass
+
+
+def test_a_resumed_sft_has_no_more_patience_than_one_that_was_not_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It only gets worse: three evaluations without progress, of which the first was before the crash."""
+    episodes = play((UNCLEAR, [ASK, DESC]), (CLEAR, [DESC]))
+    section = SFTSection(trainer={**SFT, "max_steps": 9, "learning_rate": 1.0}, patience=3)
+
+    def train(run: Run) -> list[tuple[float, float]]:
+        train_sft(load_model("embedded", device="cpu"), episodes, episodes, section, run, 0)
+        return [(float(row["step"]), float(row["eval/loss"])) for row in run.read_metrics() if "eval/loss" in row]
+
+    mark = MarkComplete.on_save
+
+    def die_at_2(self: MarkComplete, args: Any, state: TrainerState, control: Any) -> None:  # Any: transformers'
+        mark(self, args, state, control)
+        if state.global_step == 2:
+            raise PowerCutError
+
+    with Run.create(tmp_path / "whole", "seed: 0\n", ["pytest"]) as run:
+        whole = train(run)
+    with Run.create(tmp_path / "cut", "seed: 0\n", ["pytest"]) as run:
+        with monkeypatch.context() as patched:
+            patched.setattr(MarkComplete, "on_save", lambda *args, **_: die_at_2(*args))
+            with pytest.raises(PowerCutError):
+                train(run)
+        assert train(run) == whole
+    assert [step for step, _ in whole] == [1, 2, 3, 4]
+    assert (tmp_path / "whole/models/sft/model.safetensors").read_bytes() == (
+        tmp_path / "cut/models/sft/model.safetensors"
+    ).read_bytes()
+
+
+def test_sft_without_evaluation_trains_to_its_last_step(tmp_path: Path) -> None:
+    episodes = play((UNCLEAR, [ASK, DESC]), (CLEAR, [DESC]))
+    never = {"eval_strategy": "no", "save_strategy": "no", "load_best_model_at_end": False, "logging_steps": 1}
+    section = SFTSection(trainer={**SFT, **never, "max_steps": 3})
+    with Run.create(tmp_path / "run", "seed: 0\n", ["pytest"]) as run:
+        train_sft(load_model("embedded", device="cpu"), episodes, episodes, section, run, 0)
+        assert [row["step"] for row in run.read_metrics()] == [1, 2, 3]
