@@ -19,7 +19,7 @@ from torch.utils.data import Sampler
 from transformers import PrinterCallback
 from trl import GRPOConfig, GRPOTrainer
 
-from clarify_rl.config import Config, RLSection
+from clarify_rl.config import Config, Options, RLSection
 from clarify_rl.dialogue.chat import Chat
 from clarify_rl.dialogue.episodes import DialogueLimits, run_episodes
 from clarify_rl.errors import ConfigError
@@ -327,8 +327,8 @@ def grpo_config(config: Config, section: RLSection, out: Path) -> GRPOConfig:
         "logging_steps": 1,
     }
     made = trainer_config(GRPOConfig, "rl.trainer", {**ours, **section.trainer}, out, config.seed)
+    _check_elsewhere(section.trainer)
     _check_sampling(made)
-    _check_data(made)
     check_vllm(section, made)
     check_groups(section, made)
     check_saving("rl.trainer", made, made.steps_per_generation * made.num_iterations)
@@ -356,18 +356,20 @@ def _check_sampling(args: GRPOConfig) -> None:
         raise ConfigError("rl.trainer.generation_kwargs: they are vLLM's (rl.trainer.use_vllm). Leave them out.")
 
 
-def _check_data(args: GRPOConfig) -> None:
-    """ConfigError for options of TRL's own data, where ours are the variants of the run."""
-    if args.eval_strategy != "no":
-        raise ConfigError(
-            f"rl.trainer.eval_strategy={args.eval_strategy.value}: TRL has no held-out data here. Leave it out; "
-            "rl.evaluation.every=5 plays held-out variants every 5 steps."
-        )
-    if args.remove_unused_columns:
-        raise ConfigError(
-            "rl.trainer.remove_unused_columns: a prompt's variant is told by a column that TRL does not use. Leave it "
-            "out."
-        )
+_ELSEWHERE: Mapping[str, str] = {
+    "eval_strategy": "TRL has no held-out data here; rl.evaluation.every=5 plays held-out variants every 5 steps",
+    "remove_unused_columns": "a prompt's variant is told by a column that TRL does not use",
+    "reward_weights": "each of `rewards` has its weight beside it, which held-out evaluation and rl.groups go by too",
+    "max_completion_length": "dialogue.total_tokens bounds what follows the prompt, dialogue.turn_tokens each reply",
+    "chat_template_kwargs": "dialogues are rendered without them; change the template itself, chat_template.jinja",
+}
+
+
+def _check_elsewhere(options: Options) -> None:
+    """ConfigError for options of TRL's that would do nothing, or half of what they say, as ours stand for them."""
+    for name, instead in _ELSEWHERE.items():
+        if options.get(name, "no") not in ("no", False, None):
+            raise ConfigError(f"rl.trainer.{name}: {instead}. Leave it out.")
 
 
 def prompt_dataset(variants: Sequence[Variant], chat: Chat) -> Dataset:

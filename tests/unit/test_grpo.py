@@ -231,11 +231,16 @@ def test_reward_functions_read_the_scores_and_nothing_else() -> None:
         ({"learning_rat": 1e-4}, "learning_rat"),
         ({"num_generations": 1}, "num_generations|generations"),
         ({"num_generations": 3}, "num_generations|generations"),
-        ({"eval_strategy": "steps", "eval_steps": 5}, r"eval_strategy=steps: .*rl\.evaluation\.every=5"),
+        ({"eval_strategy": "steps", "eval_steps": 5}, r"eval_strategy: .*rl\.evaluation\.every=5"),
         ({"remove_unused_columns": True}, r"remove_unused_columns: .*Leave it out"),
+        ({"reward_weights": [1.0, 0.0, 0.0]}, r"reward_weights: each of `rewards` has its weight"),
+        ({"max_completion_length": 512}, r"max_completion_length: dialogue\.total_tokens"),
+        ({"chat_template_kwargs": {"enable_thinking": False}}, r"chat_template_kwargs: .*chat_template\.jinja"),
     ],
 )
-def test_an_option_that_trl_does_not_take_is_named(options: dict[str, Any], message: str, tmp_path: Path) -> None:
+def test_an_option_that_trl_or_its_trainer_here_does_not_take_is_named(
+    options: dict[str, Any], message: str, tmp_path: Path
+) -> None:
     made = config(**options)
     assert made.rl is not None
     with pytest.raises(ConfigError, match=rf"rl\.trainer.*({message})"):
@@ -260,9 +265,10 @@ def test_a_plan_knows_how_many_variants_all_learners_need(tmp_path: Path) -> Non
 
 
 def test_a_strategy_that_yaml_reads_as_false_is_trls_no(tmp_path: Path) -> None:
-    made = config(save_strategy=False)
+    made = config(save_strategy=False, eval_strategy=False)
     assert made.rl is not None
-    assert grpo_config(made, made.rl, tmp_path).save_strategy == "no"
+    args = grpo_config(made, made.rl, tmp_path)
+    assert (args.save_strategy, args.eval_strategy) == ("no", "no")
 
 
 def test_a_step_of_two_generation_batches_gives_each_episode_an_id_and_a_seed_of_its_own(
