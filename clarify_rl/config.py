@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
 Options = dict[str, Any]  # Any: passed through untouched to the library or plugin that owns these names
 CONTINUE: Literal["continue"] = "continue"
 Lora = Literal["continue"] | Options | None
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Weight = Annotated[float, Field(ge=0.0)]
 
 
 class _Section(BaseModel):
@@ -39,12 +40,19 @@ class MixConfig(_Section):
 
     count: int = Field(100, ge=1)
     clear_share: Share = 0.5
-    missing: dict[int, float] = {1: 1.0}
-    defects: dict[Literal["ambiguous", "incomplete", "inconsistent"], float] = {
+    missing: dict[Annotated[int, Field(ge=1)], Weight] = {1: 1.0}
+    defects: dict[Literal["ambiguous", "incomplete", "inconsistent"], Weight] = {
         "ambiguous": 1.0,
         "incomplete": 1.0,
         "inconsistent": 1.0,
     }
+
+    @field_validator("missing", "defects")
+    @classmethod
+    def _some_weight(cls, weights: Mapping[object, float]) -> Mapping[object, float]:
+        if not any(weights.values()):
+            raise ValueError("give one of these a weight above 0")
+        return weights
 
 
 class DataConfig(_Section):
@@ -329,6 +337,15 @@ class Config(_Section):
     learners: LearnersConfig = LearnersConfig()
     eval: EvalConfig = EvalConfig()
     pretrain: PretrainConfig = PretrainConfig()
+
+    @field_validator("out")
+    @classmethod
+    def _holds_only_the_name(cls, out: str) -> str:
+        try:
+            out.format(name="")
+        except (LookupError, ValueError) as error:
+            raise ValueError("the only placeholder is {name}, e.g. runs/{name}; write {{ for a brace") from error
+        return out
 
     @model_validator(mode="after")
     def _families_do_not_overlap(self) -> Config:

@@ -30,6 +30,7 @@ from clarify_rl.store import Outcome, Run
 from clarify_rl.training.adapters import adapter_for, naming
 from clarify_rl.training.checkpoints import MarkComplete, check_saving, newest_checkpoint, save_model, train_from
 from clarify_rl.training.groups import Batch, Groups, Moment, check_enough, check_groups, make_groups
+from clarify_rl.training.health import check_alarms
 from clarify_rl.training.openings import compare_alike
 from clarify_rl.training.options import trainer_config
 from clarify_rl.training.reference import check_reference, move_reference
@@ -331,6 +332,7 @@ def grpo_config(config: Config, section: RLSection, out: Path) -> GRPOConfig:
     _check_sampling(made)
     check_vllm(section, made)
     check_groups(section, made)
+    check_alarms(section, made)
     check_saving("rl.trainer", made, made.steps_per_generation * made.num_iterations)
     return made
 

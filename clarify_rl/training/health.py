@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState
 
 from clarify_rl.config import AlarmName, Config, HealthSection, RLSection
+from clarify_rl.errors import ConfigError
 from clarify_rl.store import Run
 from clarify_rl.training.checkpoints import is_first
 from clarify_rl.training.progress import RecordProgress
@@ -128,6 +129,17 @@ class WatchHealth(TrainerCallback):
         if reasons:
             tqdm.write(f"Training ends at step {state.global_step}: {', '.join(reasons)} is in rl.health.stop_on.")
         control.should_training_stop |= bool(told[0])
+
+
+def check_alarms(section: RLSection, args: Any) -> None:  # Any: TRL's options, which have no types
+    """ConfigError for an alarm that training shall end at, and that could not be given: its number is not measured."""
+    never = {
+        "kl": "rl.trainer.beta=0 measures no KL. Set it above 0" if not args.beta else "",
+        "zero_variance": "PPO compares no groups. Leave it out" if section.algorithm == "ppo" else "",
+    }
+    for name in section.health.stop_on:
+        if never.get(name):
+            raise ConfigError(f"rl.health.stop_on: {name} would never come, as {never[name]}.")
 
 
 def rules(config: Config, args: Any) -> list[Rule]:  # Any: TRL's options, which have no types

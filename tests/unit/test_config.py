@@ -48,6 +48,12 @@ def test_options_may_hold_dots_and_colons(tmp_path: Path) -> None:
         ("name=${nothing}", "Cannot put the configuration together"),
         ("rewards.0.weight=2", "A list is changed as a whole, e.g. 'rewards=[{use: pass_rate, weight: 1.0}]'"),
         ("rl.health.stop_on=kl", "rl.health.stop_on: Input should be a list (found 'kl')."),
+        ("out=runs/{nam}", "out: the only placeholder is {name}"),
+        ("data.rl.missing.0=1", "data.rl.missing.0: Input should be greater than or equal to 1"),
+        (
+            "eval.suites.mine.defects={ambiguous: 0, incomplete: 0, inconsistent: 0}",
+            "eval.suites.mine.defects: give one of these a weight above 0",
+        ),
         ("rl.lora=continu", "rl.lora: Input should be 'continue' (found 'continu')."),
     ],
 )

@@ -201,3 +201,23 @@ def test_a_resumed_run_warns_where_it_would_have(run: Run, tmp_path: Path, at: i
 def test_an_alarm_that_does_not_exist_is_an_error() -> None:
     with pytest.raises(ConfigError, match=r"rl\.health\.stop_on.*'ask_collapse'"):
         load_config("demo", ["rl.health.stop_on=[ask_colapse]"])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["rl.health.stop_on=[kl]", "rl.trainer.beta=0"], "rl.trainer.beta=0 measures no KL. Set it above 0"),
+        (["rl.health.stop_on=[zero_variance]", "rl.algorithm=ppo"], "PPO compares no groups. Leave it out"),
+    ],
+)
+def test_an_alarm_that_could_never_end_training_is_refused(overrides: list[str], message: str, tmp_path: Path) -> None:
+    config = load_config("demo", overrides)
+    assert config.rl is not None
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        grpo_config(config, config.rl, tmp_path)
+
+
+def test_an_alarm_whose_number_is_measured_may_end_training(tmp_path: Path) -> None:
+    config = load_config("demo", ["rl.health.stop_on=[kl,zero_variance]", "rl.trainer.beta=0.02"])
+    assert config.rl is not None
+    assert grpo_config(config, config.rl, tmp_path).beta == 0.02
