@@ -7,8 +7,6 @@ them again when one is lost: they go on from the newest complete checkpoint in t
 
 from __future__ import annotations
 
-import logging
-import math
 import os
 import signal
 import threading
@@ -30,6 +28,7 @@ from tqdm.auto import tqdm
 
 from clarify_rl.config import Config
 from clarify_rl.errors import ClarifyError
+from clarify_rl.pool.connection import join_ray, leave_ray
 from clarify_rl.store import Run, read_rows
 
 Train = Callable[[Config, Run], None]
@@ -52,7 +51,7 @@ def train_on_learners(train: Train, config: Config, say: Callable[[str], object]
     """
     wanted = config.learners
     task = _Task(train, config, config.folder.resolve(), Path.cwd())
-    with _connected(wanted.count * (wanted.cpus + max(1, config.env.most_workers))), _progress(task):
+    with _connected(config), _progress(task):
         resources: dict[str, float] = ray.cluster_resources()
         gpus = _gpus(wanted.gpus, wanted.count, resources)
         _warn_of_waiting(config, gpus, resources, say)
@@ -167,22 +166,26 @@ def _newest(run_folder: Path) -> str:
 
 
 @contextmanager
-def _connected(cpus: float) -> Iterator[None]:
+def _connected(config: Config) -> Iterator[None]:
     """A Ray to run on: the one that is connected, the cluster that RAY_ADDRESS names, or a local one for this stage."""
-    if ray.is_initialized():
-        yield
-        return
-    # What a local Ray counts as its CPUs is how many processes it starts, not how fast they are.
-    local: dict[str, Any] = {
-        "address": "local",
-        "num_cpus": max(math.ceil(cpus), os.cpu_count() or 1),
-    }  # Any: Ray's own
-    own = {} if "RAY_ADDRESS" in os.environ else {**local, "include_dashboard": False}
-    ray.init(log_to_driver=False, logging_level=logging.WARNING, **own)
+    joined = join_ray(_wanted(config))
     try:
         yield
     finally:
-        ray.shutdown()
+        if joined:
+            leave_ray()
+
+
+def _wanted(config: Config) -> dict[str, float]:
+    """What the learners and their environment workers ask for together.
+
+    What a local Ray counts as its CPUs is how many processes it starts, not how fast they are.
+    """
+    env, learners = config.env, config.learners
+    workers = learners.count * env.most_workers
+    wanted = {name: amount * workers for name, amount in env.worker_resources.items()}
+    cpus = learners.count * (learners.cpus + 1) + wanted.get("CPU", 0.0)
+    return {**wanted, "CPU": max(cpus, os.cpu_count() or 1)}
 
 
 @contextmanager

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import logging
-import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
-import ray
-
+from clarify_rl.pool.connection import join_ray, leave_ray
 from clarify_rl.pool.dispatch import Dispatch, Route
 from clarify_rl.pool.parts import Plan, parts_for, route_to_parts, route_to_workers
 from clarify_rl.pool.worker import RESPOND, SCORE, PoolSpec, Workers
@@ -21,8 +16,9 @@ class RayPool:
     """Environments on Ray actors, as many as there is room and work for; the same results as in one process.
 
     A lost actor or node costs only what it was working on, which is done once more elsewhere. Starts a local Ray unless
-    one is connected or RAY_ADDRESS names one; `close` stops only what it started. The first worker may take `start_s`
-    to join: a machine may have to be started for it. A large pool is driven in `parts`, by default by its size.
+    one is connected or RAY_ADDRESS names one; `close` stops only what was started, once no other pool uses it. The
+    first worker may take `start_s` to join: a machine may have to be started for it. A large pool is driven in `parts`,
+    by default by its size.
     """
 
     def __init__(
@@ -36,7 +32,7 @@ class RayPool:
     ) -> None:
         wanted = Workers(workers, workers) if isinstance(workers, int) else workers
         plan = Plan(spec, wanted, deadline_s, start_s, parts or parts_for(wanted.most))
-        self._started_ray = _connect(plan)
+        self._connected = join_ray(_wanted(plan))
         try:
             self._route = _open(plan)
         except BaseException:
@@ -60,8 +56,8 @@ class RayPool:
         self._leave_ray()
 
     def _leave_ray(self) -> None:
-        if self._started_ray:
-            ray.shutdown()
+        if self._connected:
+            leave_ray()
 
 
 def _open(plan: Plan) -> Route:
@@ -82,16 +78,7 @@ def _opened(route: Route, start_s: float) -> Route:
     return route
 
 
-def _connect(plan: Plan) -> bool:
-    """Joins the Ray that is connected or that RAY_ADDRESS names; otherwise starts a local one and returns True."""
-    if ray.is_initialized():
-        return False
-    own: dict[str, Any] = {}  # Any: Ray's own options
-    if "RAY_ADDRESS" not in os.environ:
-        asked = plan.workers.resources
-        amounts = {name: math.ceil(amount * plan.workers.most) for name, amount in asked.items()}
-        cpus = amounts.pop("CPU", 0) + (plan.parts if plan.parts > 1 else 0)
-        custom = {name: amount for name, amount in amounts.items() if name not in ("GPU", "memory")}
-        own = {"address": "local", "num_cpus": max(1, cpus), "resources": custom, "include_dashboard": False}
-    ray.init(log_to_driver=False, logging_level=logging.WARNING, **own)
-    return True
+def _wanted(plan: Plan) -> dict[str, float]:
+    """What the workers ask for together, and the parts that drive them."""
+    wanted = {name: amount * plan.workers.most for name, amount in plan.workers.resources.items()}
+    return {**wanted, "CPU": wanted.get("CPU", 0.0) + (plan.parts if plan.parts > 1 else 0)}
