@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import json
 import os
 import platform
@@ -22,9 +23,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import ray
 import yaml
-from ray.job_submission import JobSubmissionClient
+from ray.job_submission import JobStatus, JobSubmissionClient
 
 from clarify_rl.config import Config
 from clarify_rl.errors import ClarifyError, ConfigError
@@ -32,7 +34,10 @@ from clarify_rl.launch.wheel import pack_wheel
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 _ASK_EVERY_S = 2.0
+_ANSWER_S = 10.0  # after so long without an answer, the head is not there
+_SILENT_S = 60.0  # a log without a new line for so long is asked for anew: nothing tells that the other end vanished
 _MISSES = 30  # how often in a row the head may not answer
+_UNANSWERED = (RuntimeError, OSError, ValueError, aiohttp.ClientError, http.client.HTTPException)
 
 
 @dataclass(frozen=True)
@@ -77,34 +82,61 @@ def submit(config: Config, address: str = DEFAULT_ADDRESS, *, resume: bool = Fal
 
 
 def follow(job: Job, write: Callable[[str], object]) -> int:
-    """Hands on the job's log as it grows, also over a lost connection. 0 when the job succeeded, else its exit code."""
-    client = _client(job.address)
-    asyncio.run(_tail(client, job, write))
-    details = client.get_job_info(job.id)
-    if details.status == "SUCCEEDED":
+    """Hands on the job's log as it grows, also over a lost connection. 0 when the job succeeded, else its exit code.
+
+    As in a shell, that of a job that a signal ended is 128 and the signal's number.
+    """
+    ended = asyncio.run(_tail(_client(job.address), job, write))
+    if ended["status"] == "SUCCEEDED":
         return 0
-    write(f"Job {job.id} {str(details.status).lower()}: {(details.message or '').strip()}\n")
-    return details.driver_exit_code or 1
+    write(f"Job {job.id} {ended['status'].lower()}: {(ended.get('message') or '').strip()}\n")
+    code = int(ended.get("driver_exit_code") or 1)
+    return code if code > 0 else 128 - code
 
 
-async def _tail(client: JobSubmissionClient, job: Job, write: Callable[[str], object]) -> None:
-    shown = missed = 0
+async def _tail(
+    client: JobSubmissionClient, job: Job, write: Callable[[str], object]
+) -> dict[str, Any]:  # Any: JSON, what Ray says about the job once it has ended
+    log, missed = _Log(client, job, write), 0
     while True:
-        read = 0
+        before = log.shown
         try:
-            async for text in client.tail_job_logs(job.id):
-                write(text[max(0, shown - read) :])  # after a lost connection the log comes from its start again
-                read += len(text)
-                shown, missed = max(shown, read), 0
-            if client.get_job_status(job.id).is_terminal():
-                return
-        except (RuntimeError, OSError) as error:
-            missed += 1
+            is_whole = await log.show()
+            stands: dict[str, Any] = _ask(job.address, f"/api/jobs/{job.id}")
+            if JobStatus(stands["status"]).is_terminal() and is_whole:
+                return stands
+            missed = 0
+        except _UNANSWERED as error:
+            missed = 1 if log.shown > before else missed + 1
             if missed > _MISSES:
                 raise ClarifyError(
                     f"{job.address} does not answer any more ({error}); the job may go on. Follow it: {job.to_follow}"
                 ) from None
         await asyncio.sleep(_ASK_EVERY_S)
+
+
+@dataclass
+class _Log:
+    """A job's log, and how many of its characters were shown: Ray always sends it from its start."""
+
+    client: JobSubmissionClient
+    job: Job
+    write: Callable[[str], object]
+    shown: int = 0
+
+    async def show(self) -> bool:
+        """Shows what is new, until the log ends (True) or falls silent (False)."""
+        clock, read = asyncio.get_running_loop().time, 0
+        try:
+            async with asyncio.timeout(_SILENT_S) as patience:
+                async for text in self.client.tail_job_logs(self.job.id):
+                    patience.reschedule(clock() + _SILENT_S)
+                    self.write(text[max(0, self.shown - read) :])
+                    read += len(text)
+                    self.shown = max(self.shown, read)
+        except TimeoutError:
+            return False
+        return True
 
 
 # ---- what the job needs
@@ -170,17 +202,17 @@ def _checked(address: str) -> str:
     if address.startswith("ray://"):
         raise ConfigError(f"{address} is for Ray Client. Jobs go to the dashboard: --address http://HEAD:8265")
     address = (address if "://" in address else f"http://{address}").rstrip("/")
-    request = urllib.request.Request(f"{address}/api/version", headers=_headers())
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            theirs = str(json.load(answer)["ray_version"])
+        theirs = str(_ask(address, "/api/version")["ray_version"])
     except urllib.error.HTTPError as error:
         raise ClarifyError(_refusal(address, error.code)) from None
-    except (OSError, ValueError, KeyError) as error:
+    except (*_UNANSWERED, KeyError) as error:
+        why = "what answers is no web server" if isinstance(error, http.client.BadStatusLine) else error
         raise ClarifyError(
-            f"No Ray dashboard answers at {address} ({getattr(error, 'reason', error)}). Is the head running, with "
-            "`--dashboard-host 0.0.0.0` if it is another machine? From outside a cluster, forward the port: "
-            "ssh -L 8265:127.0.0.1:8265 HEAD, then --address http://127.0.0.1:8265"
+            f"No Ray dashboard answers at {address} ({getattr(error, 'reason', why)}). Its port is 8265, if the head "
+            "was not told another one. Is the head running, with `--dashboard-host 0.0.0.0` if it is another machine? "
+            "From outside a cluster, forward the port: ssh -L 8265:127.0.0.1:8265 HEAD, then "
+            "--address http://127.0.0.1:8265"
         ) from None
     if theirs.split(".")[:2] != ray.__version__.split(".")[:2]:
         raise ClarifyError(
@@ -188,6 +220,13 @@ def _checked(address: str) -> str:
             f"on both sides, here: pip install 'ray[default]=={theirs}'"
         )
     return address
+
+
+def _ask(address: str, path: str) -> Any:  # Any: JSON
+    """What the dashboard answers; Ray's own client would wait for it forever."""
+    request = urllib.request.Request(address + path, headers=_headers())
+    with urllib.request.urlopen(request, timeout=_ANSWER_S) as answer:
+        return json.load(answer)
 
 
 def _refusal(address: str, code: int) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shlex
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,10 +14,13 @@ from pathlib import Path
 
 import pytest
 import ray
+from aiohttp import web
 
 from clarify_rl.config_files import load_config
 from clarify_rl.errors import ClarifyError, ConfigError
-from clarify_rl.launch.job import prepare, submit
+from clarify_rl.launch import job as launch_job
+from clarify_rl.launch.job import Job, follow, prepare, submit
+from clarify_rl.launch.learners import _wanted
 from clarify_rl.launch.on_cluster import unmet
 
 
@@ -108,3 +113,115 @@ def test_who_does_not_answer_as_a_ray_of_our_version_is_told_apart(code: int, an
 def test_the_address_of_ray_client_is_told_apart() -> None:
     with pytest.raises(ConfigError, match=r"is for Ray Client.*--address http://HEAD:8265"):
         submit(load_config("demo"), "ray://head:10001")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:six", "http://[::1", "http://"])
+def test_what_is_no_address_is_said_without_a_traceback(address: str) -> None:
+    with pytest.raises(ClarifyError, match="No Ray dashboard answers"):
+        submit(load_config("demo"), address)
+
+
+def test_a_port_where_no_web_server_listens_is_told_apart_from_the_dashboards() -> None:
+    """As that of RAY_ADDRESS, which speaks gRPC."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            connection.recv(4096)
+            connection.sendall(b"\0\0\6\4\0\0\0\0\0\0\5\0\0@\0")
+            connection.close()
+
+        threading.Thread(target=answer, daemon=True).start()
+        with pytest.raises(ClarifyError, match=r"what answers is no web server.*Its port is 8265"):
+            submit(load_config("demo"), f"127.0.0.1:{server.getsockname()[1]}")
+
+
+class Troubled:
+    """A head whose job prints four lines and is killed; its log is whole only at the fifth connection."""
+
+    lines = ("one\n", "two\n", "three\n", "four\n")
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def log(self, request: web.Request) -> web.StreamResponse:
+        self.asked += 1
+        if self.asked == 2:  # a proxy whose backend is away
+            raise web.HTTPBadGateway
+        if self.asked == 3:  # a forwarded port whose other end is away
+            assert request.transport
+            request.transport.close()
+        stream = web.WebSocketResponse()
+        await stream.prepare(request)
+        if self.asked == 4:  # a machine that went away without a word
+            await stream.send_str("".join(self.lines[:3]))
+            await asyncio.sleep(60)
+        for line in self.lines[: 2 if self.asked == 1 else 4]:
+            await stream.send_str(line)
+        if self.asked == 1:
+            assert request.transport
+            request.transport.close()
+        return stream
+
+    async def job(self, _: web.Request) -> web.Response:
+        return web.json_response({"status": "FAILED", "message": "killed", "driver_exit_code": -9})
+
+    async def version(self, _: web.Request) -> web.Response:
+        return web.json_response({"ray_version": ray.__version__})
+
+    @contextmanager
+    def running(self) -> Iterator[str]:
+        app, loop, at = web.Application(), asyncio.new_event_loop(), threading.Event()
+        app.router.add_get("/api/version", self.version)
+        app.router.add_get("/api/jobs/{id}", self.job)
+        app.router.add_get("/api/jobs/{id}/logs/tail", self.log)
+        runner, ports = web.AppRunner(app, access_log=None, shutdown_timeout=0.1), list[int]()
+
+        async def start() -> None:
+            await runner.setup()
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            ports.append(runner.addresses[0][1])
+            at.set()
+
+        loop.create_task(start())
+        thread = threading.Thread(target=loop.run_forever, daemon=True)
+        thread.start()
+        assert at.wait(10)
+        try:
+            yield f"http://127.0.0.1:{ports[0]}"
+        finally:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+
+
+def test_a_log_that_was_cut_off_or_fell_silent_is_shown_whole_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch_job, "_SILENT_S", 0.5)
+    monkeypatch.setattr(launch_job, "_ASK_EVERY_S", 0.01)
+    said: list[str] = []
+    head = Troubled()
+    with head.running() as address:
+        code = follow(Job("x", address), said.append)
+    assert head.asked == 5
+    assert "".join(said) == "".join(Troubled.lines) + "Job x failed: killed\n"
+    assert code == 137  # as a shell has it for a program that was killed with signal 9
+
+
+def test_a_head_that_stays_away_ends_the_waiting_and_says_how_to_follow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch_job, "_ASK_EVERY_S", 0.01)
+    monkeypatch.setattr(launch_job, "_MISSES", 3)
+    head = Troubled()
+    head.asked = 1
+
+    async def away(_: web.Request) -> web.Response:
+        raise web.HTTPServiceUnavailable
+
+    monkeypatch.setattr(head, "log", away)
+    with head.running() as address, pytest.raises(ClarifyError, match=r"does not answer any more.*ray job logs x"):
+        follow(Job("x", address), print)
+
+
+def test_a_local_ray_of_learners_has_what_their_environment_workers_ask_for() -> None:
+    resources = ["env.worker_resources={CPU: 2, sandbox: 1}", "env.workers={min: 1, max: 3}"]
+    wanted = _wanted(load_config("demo", ["learners.count=2", *resources]))
+    assert wanted["sandbox"] == 6
+    assert wanted["CPU"] >= 2 * (1 + 3 * 2)
