@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -72,12 +73,18 @@ class Dies:
 
 @dataclass
 class Naps:
-    """An environment that takes as many seconds as the reply says, e.g. "0.2", and for "hang" forever."""
+    """An environment that takes as many seconds as the reply says, e.g. "0.2", and for "hang" forever.
+
+    For "freeze" the whole process stands still.
+    """
 
     threads: int = 1
 
     def respond(self, exchange: Exchange) -> Response:
         text = exchange.reply.text
+        if text == "freeze":
+            os.kill(os.getpid(), signal.SIGSTOP)
+            return Response(stop=Stop.NO_CODE)
         time.sleep(3600.0 if text == "hang" else float(text))
         return Response(stop=Stop.NO_CODE)
 
@@ -86,6 +93,19 @@ class Naps:
 
     def close(self) -> None:
         pass
+
+
+@dataclass
+class Shy(Naps):
+    """One that cannot be built while the file `trouble` exists, and takes `build_s` to be built."""
+
+    trouble: str = ""
+    build_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        time.sleep(self.build_s)
+        if Path(self.trouble).is_file():
+            raise OSError("no memory just now")
 
 
 @dataclass

@@ -43,6 +43,10 @@ class EnvActor:
         self._worker: Worker | None = None
         self._place: Place | None = None
 
+    def where(self) -> Place:
+        """Tells that the process has started, before anything is built."""
+        return replace(here(), problem="what it builds (the environment and the rewards) has not returned")
+
     def join(self) -> Place:
         """Builds the worker; what goes wrong is told with the node on which it went wrong."""
         self._place = here()

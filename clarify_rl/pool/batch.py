@@ -102,5 +102,7 @@ class Pace:
         return threads * max(1, min(rounds, fair, MOST_ROUNDS))
 
     def saw_items(self, seconds: Sequence[float]) -> None:
+        if not seconds:  # of a process that stood still for a whole deadline before it began
+            return
         mean = sum(seconds) / len(seconds)
         self.item_s = mean if self.item_s is None else 0.9 * self.item_s + 0.1 * mean

@@ -16,7 +16,7 @@ from ray.exceptions import RayActorError, RayError
 from clarify_rl.pool.actor import Place, no_answer
 from clarify_rl.pool.batch import Batch, Chunk, Pace
 from clarify_rl.pool.deadlines import Worked
-from clarify_rl.pool.fleet import PATIENCE_S, Fleet, Flight, Member
+from clarify_rl.pool.fleet import PATIENCE_S, Fleet, Flight, Member, reason
 from clarify_rl.pool.meters import Fault, Meters
 from clarify_rl.pool.worker import Item, PoolSpec, Result, Task
 
@@ -178,7 +178,7 @@ class Dispatch(Generic[Item, Result]):
                 else:
                     self._batch.put_back(flight.chunk)
                 begun = False
-        self._replace(member, "it stood still" if error is None else _first_line(error))
+        self._replace(member, "it stood still" if error is None else reason(error))
 
     def _replace(self, member: Member, why: str) -> None:
         self._fleet.remove(member, lost=why)
@@ -196,7 +196,7 @@ class Dispatch(Generic[Item, Result]):
             return no_answer(self._task, self._route.spec, item, self._route.deadline_s, place)
         return (
             f"{self._task.plugins(self._route.spec)} lost its worker twice for episode {self._task.episode_id(item)}, "
-            f"the second time alone on {place}: {_first_line(error)}"
+            f"the second time alone on {place}: {reason(error)}"
         )
 
     def _look(self) -> None:
@@ -218,11 +218,12 @@ class Dispatch(Generic[Item, Result]):
             self._meters.failed(Fault.NO_WORKER, self._batch.give_up(lambda _: self._task.unmeasured(why)))
 
     def _patience_s(self, member: Member) -> float:
-        """How long a chunk may take: a worker begins no item after the first deadline, a part works off all of them."""
-        items = len(member.flights[0].chunk.items) if self._route.in_parts else 1
-        return 2 * self._route.deadline_s * math.ceil(items / max(1, member.threads)) + GRACE_S
+        """How long a chunk may take: a worker begins no item after the first deadline, a part works off all of them.
 
-
-def _first_line(error: Exception | None) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}"
+        A part may find one of its own workers late, replace it, and find the next one late over the same item.
+        """
+        once = 2 * self._route.deadline_s + GRACE_S
+        if not self._route.in_parts:
+            return once
+        rounds = math.ceil(len(member.flights[0].chunk.items) / max(1, member.threads))
+        return once * (rounds + 2) + self._route.start_s

@@ -9,6 +9,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,6 +55,7 @@ class Member:
 class _Newcomer:
     handle: Any  # Any: as above
     batch: int
+    where: Any  # Any: Ray's reference to its Place, which is there once its process has started
 
 
 class Fleet:
@@ -71,6 +73,7 @@ class Fleet:
         self.threads = 0  # of all members together
         self._joining: dict[Any, _Newcomer] = {}  # Any: Ray's object references
         self._refused: dict[str, str] = {}  # node id -> why
+        self._fit: set[str] = set()  # ids of nodes on which a worker has joined
         self.batches = 0  # that it has begun
         self._last_death = ""
         self._deaths = 0  # one after another, of workers that had not joined yet
@@ -139,7 +142,11 @@ class Fleet:
         try:
             place: Place = ray.get(ref)
         except RayError as error:
-            self._count_death(error)
+            self._count_death(reason(error))
+            return None
+        if place.problem and place.node_id in self._fit:  # it is not the node's fault, and may pass
+            ray.kill(newcomer.handle)
+            self._count_death(place.problem)
             return None
         self._deaths = 0
         if why := self._objection(place):
@@ -149,6 +156,7 @@ class Fleet:
             self.said = place.said
         member = Member(newcomer.handle, place, place.threads, last_batch=self.batches)
         self.members.append(member)
+        self._fit.add(place.node_id)
         self.resize(member, place.threads, actors=1)
         return member
 
@@ -169,7 +177,7 @@ class Fleet:
             self._meters.lost_actor()
 
     def why_empty(self) -> str:
-        """Why there is no member: refused nodes, workers that died, or no room."""
+        """Why there is no member: refused nodes, workers that died or do not get ready, or no room."""
         if self._refused:
             return self._why_refused()
         if self._deaths:
@@ -177,6 +185,12 @@ class Fleet:
         wanted, has = self._workers.resources, ray.available_resources()
         asks = ", ".join(f"{name}: {amount:g}" for name, amount in wanted.items())
         free = ", ".join(f"{name}: {has.get(name, 0.0):g}" for name in wanted)
+        if started := self._started():
+            first = started[0]
+            return (
+                f"{len(started)} environment workers have started, but none is ready: {first.problem}, e.g. in "
+                f"{first}. Ray has {{{free}}} free."
+            )
         return (
             f"No environment worker found room: each asks for {{{asks}}} (env.worker_resources), and Ray has "
             f"{{{free}}} free. Add nodes, or ask for less."
@@ -197,10 +211,20 @@ class Fleet:
     def _size(self) -> int:
         return len(self.members) + len(self._joining)
 
+    def _started(self) -> list[Place]:
+        """Where newcomers are that have a process and have not joined."""
+        refs = [newcomer.where for newcomer in self._joining.values()]
+        places = []
+        for ref in ray.wait(refs, num_returns=len(refs), timeout=0)[0] if refs else ():
+            with suppress(RayError):  # it has died since
+                places.append(ray.get(ref))
+        return places
+
     def _start(self, count: int) -> None:
         for _ in range(count):
             handle = self._start_actor(self._options())
-            self._joining[handle.join.remote()] = _Newcomer(handle, self.batches)
+            where = handle.where.remote()
+            self._joining[handle.join.remote()] = _Newcomer(handle, self.batches, where)
 
     def _options(self) -> dict[str, Any]:  # Any: Ray's own options
         """Ray's options of an actor. It is not restarted by Ray: a new one has to join like any other."""
@@ -231,9 +255,16 @@ class Fleet:
     def _why_refused(self) -> str:
         return f"Nodes that cannot have environment workers: {'; '.join(self._refused.values())}."
 
-    def _count_death(self, error: RayError) -> None:
+    def _count_death(self, why: str) -> None:
         self._deaths += 1
-        self._last_death = str(error).strip().splitlines()[0]
+        self._last_death = why
         self._not_before = time.monotonic() + min(60.0, 2.0 ** (self._deaths - 1))
         LOG.warning("An environment worker died while it started: %s.", self._last_death)
         self._meters.lost_actor()
+
+
+def reason(error: Exception | None) -> str:
+    """One line of what Ray says at length: the exception that was raised there, or else what befell the process."""
+    lines = str(error).strip().splitlines() or ["no reason given"]
+    raised = "ray::" in lines[0]  # a traceback from the other process follows
+    return lines[-1].strip() if raised else f"{type(error).__name__}: {lines[0]}"

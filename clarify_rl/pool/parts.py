@@ -76,6 +76,10 @@ class Part:
         self._plan, self._strict = plan, strict
         self._route = route_to_workers(plan)
 
+    def where(self) -> Place:
+        """Tells that the process has started, before it has workers."""
+        return replace(here(), problem="the workers of its own have found no room, or are not ready")
+
     def join(self) -> Place:
         """Joins once it has a worker, however long that takes: the pool goes on with the other parts."""
         fleet = self._route.fleet

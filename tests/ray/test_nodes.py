@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -140,3 +141,16 @@ def test_a_pool_in_parts_outlives_a_lost_part_and_counts_what_its_parts_did(clus
         killer.join()
         numbers = pool.numbers()
         assert (numbers["pool/failed"], numbers["pool/lost_actors"]) == (0, 1)
+
+
+def test_an_item_that_freezes_every_worker_costs_a_pool_in_parts_only_itself(cluster: Cluster) -> None:
+    make = partial(RayPool, NAPS, workers=Workers(4, 4), deadline_s=0.5, parts=2)
+    with pytest.raises(
+        ClarifyError, match=r"2 environment workers have started.*workers of its own have found no room"
+    ):
+        make(start_s=2.0)  # the parts themselves take all processors
+    with node(cluster, num_cpus=2), closing(make()) as pool:
+        responses = pool.respond(exchanges(*["0"] * 3, "freeze", *["0"] * 12))
+        assert [i for i, response in enumerate(responses) if response.stop is Stop.FAILED] == [3]
+        assert "gave no answer in 0.5 s for episode e3" in responses[3].failure
+        assert pool.numbers()["pool/failed"] == 1

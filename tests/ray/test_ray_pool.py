@@ -2,8 +2,11 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
+import types
 import urllib.request
 from collections.abc import Callable
 from contextlib import closing
@@ -153,12 +156,59 @@ def test_a_response_that_cannot_be_sent_costs_only_itself() -> None:
         responses = pool.respond(exchanges("a", "lock", "b"))
         assert [response.stop for response in responses] == [Stop.NO_CODE, Stop.FAILED, Stop.NO_CODE]
         assert "episode e1" in responses[1].failure
+        assert "cannot pickle '_thread.lock' object" in responses[1].failure
         assert pool.numbers()["pool/lost_actors"] == 0
 
 
 def test_a_wrong_option_stops_before_any_episode_and_keeps_its_message() -> None:
     with pytest.raises(ClarifyError, match="Did you mean 'pass_rate'"):
         RayPool(PoolSpec(rewards=(RewardSpec("pas_rate"),)), workers=1)
+
+
+def test_an_environment_that_is_never_built_is_not_taken_for_a_lack_of_room() -> None:
+    spec = PoolSpec(f"{PLUGINS}:Shy", {"build_s": 3600.0})
+    with pytest.raises(
+        ClarifyError, match=r"1 environment workers have started, but none is ready.*in actor \w+ \(pid"
+    ):
+        RayPool(spec, workers=1, start_s=8.0)
+
+
+def test_what_cannot_reach_a_worker_is_named_by_its_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the package of an option is installed here only."""
+    module = types.ModuleType("only_here")
+    thing = module.Thing = type("Thing", (), {"__module__": "only_here"})  # type: ignore[attr-defined] # made here
+    monkeypatch.setitem(sys.modules, "only_here", module)
+    with pytest.raises(ClarifyError, match=r"died 3 times.*ModuleNotFoundError: No module named 'only_here'"):
+        RayPool(PoolSpec(f"{PLUGINS}:Shy", {"trouble": thing()}), workers=1)
+
+
+def test_a_node_that_had_a_worker_is_not_refused_for_a_trouble_that_passes(tmp_path: Path) -> None:
+    trouble = tmp_path / "trouble"
+    with closing(RayPool(PoolSpec(f"{PLUGINS}:Shy", {"trouble": str(trouble)}), workers=1)) as pool:
+        trouble.touch()
+        os.kill(pool._route.fleet.members[0].place.pid, signal.SIGKILL)
+        passes = threading.Timer(4.0, trouble.unlink)
+        passes.start()
+        assert {response.stop for response in pool.respond(exchanges("0", "0"))} == {Stop.NO_CODE}
+        assert (pool.numbers()["pool/refused_nodes"], trouble.exists()) == (0, False)
+
+
+def test_two_pools_of_one_process_share_a_local_ray_until_the_last_is_closed() -> None:
+    program = (
+        "import ray\n"
+        "from clarify_rl.pool import PoolSpec, Workers\n"
+        "from clarify_rl.pool.ray_pool import RayPool\n"
+        f"spec = PoolSpec({f'{PLUGINS}:Naps'!r})\n"
+        "first = RayPool(spec, workers=Workers(1, 3, {'sandbox': 1}))\n"
+        "second = RayPool(spec, workers=Workers(1, 1, {'sandbox': 1}))\n"
+        "first.close()\n"
+        "print(second.respond([]), len(ray.nodes()), ray.cluster_resources()['sandbox'])\n"
+        "second.close()\n"
+        "print(ray.is_initialized())\n"
+    )
+    env = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, timeout=120)
+    assert done.stdout == "[] 1 3.0\nFalse\n", done.stderr
 
 
 def test_a_pool_leaves_a_ray_that_it_did_not_start() -> None:

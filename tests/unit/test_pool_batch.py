@@ -107,3 +107,10 @@ def test_no_item_is_begun_after_a_whole_deadline() -> None:
     worked = work_on([0.3] * 10, nap, late, threads=1, deadline_s=0.8)
     assert set(worked.results) == {"done"}
     assert 3 <= len(worked.results) < 10
+
+
+def test_a_chunk_of_which_nothing_was_begun_tells_nothing_about_the_pace() -> None:
+    """As where a whole process stood still for its deadline."""
+    pace = Pace()
+    pace.saw_items(())
+    assert pace == Pace()
