@@ -71,9 +71,9 @@ def _takes_config(parser: argparse.ArgumentParser) -> None:
     _takes_overrides(parser)
 
 
-def _takes_overrides(parser: argparse.ArgumentParser) -> None:
+def _takes_overrides(parser: argparse.ArgumentParser, example: str = "rl.trainer.max_steps=20") -> None:
     parser.add_argument(
-        "items", nargs="*", default=[], metavar="key=value", help="a setting to change, e.g. rl.trainer.max_steps=20"
+        "items", nargs="*", default=[], metavar="key=value", help=f"a setting to change, e.g. {example}"
     )
 
 
@@ -150,7 +150,7 @@ def _add_compare(commands: Parsers) -> None:
 
 def _add_play(commands: Parsers) -> None:
     parser = _command(commands, "play", "be the user of a model", "clarify-rl play --kind incomplete --seed 3")
-    _takes_overrides(parser)
+    _takes_overrides(parser, "dialogue.max_questions=1")
     parser.add_argument("--model", metavar="SPEC", help="default: the newest checkpoint of the configured run")
     parser.add_argument("--config", default="demo", help="dialogue settings, families and run folder (default: demo)")
     which = parser.add_mutually_exclusive_group()
@@ -176,7 +176,13 @@ def _add_export(commands: Parsers) -> None:
 
 def _add_pretrain(commands: Parsers) -> None:
     parser = _command(commands, "pretrain", "make the embedded base model again", "clarify-rl pretrain --out runs/base")
-    _takes_overrides(parser)
+    parser.add_argument(
+        "items",
+        nargs="*",
+        default=[],
+        metavar="CONFIG | key=value",
+        help="a configuration (default: pretrain), or a setting to change, e.g. pretrain.steps=100",
+    )
     parser.add_argument("--out", required=True, metavar="FOLDER", help="a new folder for the model")
 
 
