@@ -33,11 +33,14 @@ def rollout_metrics(episodes: Sequence[Episode]) -> dict[str, float]:
 
 
 def group_metrics(batches: Sequence[Batch], size: int) -> dict[str, float]:
-    """Of the groups trained on: the shares in which rewards differ, and that replaced others; the mean solve rate."""
+    """Of the groups trained on: the shares in which rewards are equal, differ, and that replaced others; solve rate."""
     if any(len(batch.episodes) % size for batch in batches):
         return {}
     groups = [group for batch in batches for group in in_groups(batch.episodes, size)]
+    told = [group for group in groups if any(episode.reward is not None for episode in group)]
     numbers = {
+        # TRL's own takes rounding for variance (eight times 1/3), or the batch's where rewards are scaled by that.
+        "group/zero_variance": _mean(not is_informative(group) for group in told),
         "group/informative": _mean(is_informative(group) for group in groups),
         "group/replaced": sum(batch.replaced for batch in batches) / len(groups),
         "group/solve_rate": _mean(_mean(episode.solved for episode in group) for group in groups),

@@ -14,7 +14,7 @@ from clarify_rl.config import Config, GroupsSection, PPOSection, RLSection
 from clarify_rl.config_files import load_config
 from clarify_rl.errors import ConfigError
 from clarify_rl.store import Outcome, Run
-from clarify_rl.training.groups import Groups, Moment, is_informative, make_groups
+from clarify_rl.training.groups import Batch, Groups, Moment, is_informative, make_groups
 from clarify_rl.training.grpo import grpo_config
 from clarify_rl.training.ppo import ppo_config
 from clarify_rl.training.rollout_metrics import group_metrics
@@ -79,7 +79,12 @@ def test_dull_groups_are_exchanged_until_all_can_teach() -> None:
     assert batch.rows[SIZE : 2 * SIZE] == (1,) * SIZE
     assert batch.rows[3 * SIZE :] == (3,) * SIZE
     assert batch.replaced == 2
-    assert group_metrics([batch], SIZE) == {"group/informative": 1.0, "group/replaced": 0.5, "group/solve_rate": 0.5}
+    assert group_metrics([batch], SIZE) == {
+        "group/zero_variance": 0.0,
+        "group/informative": 1.0,
+        "group/replaced": 0.5,
+        "group/solve_rate": 0.5,
+    }
 
 
 def test_each_row_of_a_batch_belongs_to_its_episode() -> None:
@@ -137,6 +142,13 @@ def test_processes_never_take_the_same_replacement(options: dict[str, object]) -
         taken.append({row for call in player.calls[1:] for row in call})
         assert len(taken[-1]) >= 16
     assert not taken[0] & taken[1]
+
+
+def test_a_group_of_which_nothing_could_be_measured_is_no_group_of_equal_rewards() -> None:
+    rewards = ((1.0, None, 1.0, 1.0), (0.0, 1.0, None, None), (None,) * 4)
+    made = tuple(episode(CLEAR, reward) for group in rewards for reward in group)
+    told = group_metrics([Batch((0,) * len(made), made)], SIZE)
+    assert (told["group/zero_variance"], told["group/informative"]) == (1 / 2, 1 / 3)
 
 
 def test_unmeasured_episodes_do_not_make_a_group_informative() -> None:

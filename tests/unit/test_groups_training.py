@@ -237,6 +237,17 @@ def test_without_options_nothing_is_exchanged_forced_or_compared_otherwise(run: 
     assert not any(episode.opening for episode in episodes)
 
 
+@pytest.mark.parametrize("scaling", ["group", "batch"])
+def test_groups_of_equal_rewards_are_counted_however_rewards_are_scaled(run: Run, scaling: str) -> None:
+    """Two of four have eight times 1/3, in which TRL sees variance, by rounding or because groups differ."""
+    made = config({}, scale_rewards=scaling, max_steps=1)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Rollouts, "_policy", lambda self, trainer: Staged(mixed_if_odd))
+        train(run, TOYS[:4], made)
+    (row,) = logged(run)
+    assert (row["group/zero_variance"], row["group/informative"]) == (0.5, 0.5)
+
+
 FORCED = {"ask_share": 0.25, "code_share": 0.25}
 
 
