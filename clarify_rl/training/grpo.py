@@ -354,6 +354,10 @@ def _check_sampling(args: GRPOConfig) -> None:
             raise ConfigError(
                 f"rl.trainer.{name}: the policy is sampled as it is, at rl.trainer.temperature. Leave it out."
             )
+    if args.temperature <= 0:
+        raise ConfigError(
+            f"rl.trainer.temperature={args.temperature:g}: all episodes of a group would be the same. Take more than 0."
+        )
     if args.generation_kwargs and not args.use_vllm:
         raise ConfigError("rl.trainer.generation_kwargs: they are vLLM's (rl.trainer.use_vllm). Leave them out.")
 

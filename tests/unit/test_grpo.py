@@ -232,6 +232,7 @@ def test_reward_functions_read_the_scores_and_nothing_else() -> None:
         ({"num_generations": 1}, "num_generations|generations"),
         ({"num_generations": 3}, "num_generations|generations"),
         ({"eval_strategy": "steps", "eval_steps": 5}, r"eval_strategy: .*rl\.evaluation\.every=5"),
+        ({"temperature": 0.0}, r"temperature=0: all episodes of a group would be the same"),
         ({"remove_unused_columns": True}, r"remove_unused_columns: .*Leave it out"),
         ({"reward_weights": [1.0, 0.0, 0.0]}, r"reward_weights: each of `rewards` has its weight"),
         ({"max_completion_length": 512}, r"max_completion_length: dialogue\.total_tokens"),
