@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import math
 import os
+import signal
 import socket
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -50,7 +52,14 @@ def leave_ray() -> None:
 
 
 def _init(**options: Any) -> None:  # Any: Ray's own
+    """Starts or joins Ray. From then on SIGTERM ends this process in order, as Ctrl-C does, or as it did before.
+
+    Ray's own handler would abort it with a stack trace of C++.
+    """
+    before = signal.getsignal(signal.SIGTERM)
     ray.init(log_to_driver=False, logging_level=logging.WARNING, **options)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before if callable(before) else signal.default_int_handler)
 
 
 def _join(address: str) -> None:

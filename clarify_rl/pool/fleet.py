@@ -110,11 +110,13 @@ class Fleet:
             )  # fmt: skip
 
     def begin_batch(self) -> None:
-        """Drops members whose node is gone, and releases those that nobody needed for long."""
+        """Drops members whose node is gone or who work on what nobody waits for, and those not needed for long."""
         self.batches += 1
         alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
         for member in [each for each in self.members if each.place.node_id not in alive]:
             self.remove(member, lost="its node is gone")
+        for member in [each for each in self.members if each.flights]:
+            self.remove(member, lost="its batch was interrupted")
         idle_since = self.batches - IDLE_BATCHES
         for ref in [ref for ref, newcomer in self._joining.items() if newcomer.batch < idle_since]:
             if self._size > self._workers.least:

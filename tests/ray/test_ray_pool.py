@@ -8,6 +8,7 @@ import threading
 import time
 import types
 import urllib.request
+from _thread import interrupt_main
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -173,6 +174,16 @@ def test_an_environment_that_is_never_built_is_not_taken_for_a_lack_of_room() ->
         RayPool(spec, workers=1, start_s=8.0)
 
 
+def test_after_an_interrupted_batch_the_next_one_does_not_wait_for_its_items() -> None:
+    with closing(RayPool(NAPS, workers=1, deadline_s=60.0)) as pool:
+        threading.Timer(1.0, interrupt_main).start()
+        with pytest.raises(KeyboardInterrupt):
+            pool.respond(exchanges("30"))
+        started = time.monotonic()
+        assert {response.stop for response in pool.respond(exchanges("0", "0"))} == {Stop.NO_CODE}
+        assert time.monotonic() - started < 20.0
+
+
 def test_what_cannot_reach_a_worker_is_named_by_its_cause(monkeypatch: pytest.MonkeyPatch) -> None:
     """As where the package of an option is installed here only."""
     module = types.ModuleType("only_here")
@@ -191,6 +202,29 @@ def test_a_node_that_had_a_worker_is_not_refused_for_a_trouble_that_passes(tmp_p
         passes.start()
         assert {response.stop for response in pool.respond(exchanges("0", "0"))} == {Stop.NO_CODE}
         assert (pool.numbers()["pool/refused_nodes"], trouble.exists()) == (0, False)
+
+
+def test_a_sigterm_ends_the_driver_in_order() -> None:
+    program = (
+        "from clarify_rl.pool import PoolSpec\n"
+        "from clarify_rl.pool.ray_pool import RayPool\n"
+        "from tests.ray.test_ray_pool import exchanges\n"
+        f"pool = RayPool(PoolSpec({f'{PLUGINS}:Naps'!r}), workers=1)\n"
+        "print('open', flush=True)\n"
+        "try:\n"
+        "    pool.respond(exchanges('60'))\n"
+        "except KeyboardInterrupt:\n"
+        "    pool.close()\n"
+        "    print('closed')\n"
+    )
+    env = {**os.environ, "RAY_ADDRESS": ray.get_runtime_context().gcs_address}
+    with subprocess.Popen([sys.executable, "-c", program], env=env, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "open\n"
+        time.sleep(1.0)
+        process.terminate()
+        assert process.communicate(timeout=30)[0] == "closed\n"
+        assert process.returncode == 0
 
 
 def test_two_pools_of_one_process_share_a_local_ray_until_the_last_is_closed() -> None:
