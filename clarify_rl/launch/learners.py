@@ -52,9 +52,9 @@ def train_on_learners(train: Train, config: Config, say: Callable[[str], object]
     wanted = config.learners
     task = _Task(train, config, config.folder.resolve(), Path.cwd())
     with _connected(config), _progress(task):
-        resources: dict[str, float] = ray.cluster_resources()
-        gpus = _gpus(wanted.gpus, wanted.count, resources)
-        _warn_of_waiting(config, gpus, resources, say)
+        machines: list[dict[str, float]] = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        gpus = _gpus(wanted.gpus, wanted.count, ray.cluster_resources())
+        _warn_of_waiting(config, gpus, machines, say)
         lost, newest = 0, _newest(task.run_folder)
         while why := _attempt(task, gpus):
             before, newest = newest, _newest(task.run_folder)
@@ -145,17 +145,19 @@ def _gpus(wanted: int | None, count: int, resources: Mapping[str, float]) -> int
     return int(resources.get("GPU", 0) >= count) if wanted is None else wanted
 
 
-def _warn_of_waiting(config: Config, gpus: int, resources: Mapping[str, float], say: Callable[[str], object]) -> None:
+def _warn_of_waiting(
+    config: Config, gpus: int, machines: Sequence[Mapping[str, float]], say: Callable[[str], object]
+) -> None:
     """Says so when the cluster must grow before the learners can start; Ray Train waits without a word."""
     wanted = config.learners
-    needed = {"CPU": wanted.count * wanted.cpus, "GPU": wanted.count * gpus}
-    short = [
-        f"{needed[name]:g} {name}s of {resources.get(name, 0):g}"
-        for name in needed
-        if needed[name] > resources.get(name, 0)
-    ]
-    if short:
-        say(f"[yellow]The learners need {' and '.join(short)} in this cluster, and wait until there are more.[/yellow]")
+    each = {"CPU": wanted.cpus, **({"GPU": gpus} if gpus else {})}
+    room = sum(min(int(has.get(name, 0.0) // amount) for name, amount in each.items()) for has in machines)
+    if room < wanted.count:
+        needs = " and ".join(f"{amount:g} {name}s" for name, amount in each.items())
+        say(
+            f"[yellow]Each learner needs {needs} on one machine; this cluster has room for {room} of {wanted.count}. "
+            "They wait until it has more (learners.cpus, learners.gpus).[/yellow]"
+        )
 
 
 def _newest(run_folder: Path) -> str:

@@ -20,7 +20,7 @@ from clarify_rl.config_files import load_config
 from clarify_rl.errors import ClarifyError, ConfigError
 from clarify_rl.launch import job as launch_job
 from clarify_rl.launch.job import Job, follow, prepare, submit
-from clarify_rl.launch.learners import _wanted
+from clarify_rl.launch.learners import _wanted, _warn_of_waiting
 from clarify_rl.launch.on_cluster import unmet
 
 
@@ -225,3 +225,13 @@ def test_a_local_ray_of_learners_has_what_their_environment_workers_ask_for() ->
     wanted = _wanted(load_config("demo", ["learners.count=2", *resources]))
     assert wanted["sandbox"] == 6
     assert wanted["CPU"] >= 2 * (1 + 3 * 2)
+
+
+@pytest.mark.parametrize(("machines", "told"), [((3, 1), "room for 1 of 2"), ((2, 2), ""), ((1, 1, 1, 1), "0 of 2")])
+def test_learners_that_no_machine_has_room_for_say_that_they_wait(machines: tuple[int, ...], told: str) -> None:
+    """Two GPUs each, of four: Ray Train waits without a word."""
+    config = load_config("demo", ["learners={count: 2, gpus: 2}"])
+    said: list[object] = []
+    _warn_of_waiting(config, 2, [{"CPU": 8.0, "GPU": float(count)} for count in machines], said.append)
+    assert told in "".join(map(str, said))
+    assert bool(said) == bool(told)
