@@ -26,6 +26,7 @@ from clarify_rl.problems.bank.draw import Split
 from clarify_rl.problems.bank.families import FAMILIES
 from clarify_rl.problems.bank.spec import Family
 from clarify_rl.problems.humaneval_comm import load_humaneval_comm
+from clarify_rl.registry import source_digest
 from clarify_rl.report.html import write_report
 from clarify_rl.report.table import print_comparison
 from clarify_rl.seeds import derive_seed
@@ -347,9 +348,22 @@ def open_pool(config: Config, run: Run | None = None) -> Iterator[Pool]:
     try:
         if run is not None:
             run.note("environment", pool.describe())
+            _note_plugins(config, run)
         yield pool
     finally:
         pool.close()
+
+
+def _note_plugins(config: Config, run: Run) -> None:
+    """Notes what each plugin file holds, and warns where earlier episodes of the run came from another state of it."""
+    for spec in dict.fromkeys([config.env.use, config.env.user, *(item.use for item in config.rewards)]):
+        path, digest = spec.rpartition(":")[0], source_digest(spec)
+        known = run.info().get(f"plugin {path}", "")
+        if digest is None or known.endswith(digest):
+            continue
+        if known:
+            say(f"[yellow]{escape(path)} has changed since this run began: its results come from both states.[/yellow]")
+        run.note(f"plugin {path}", f"{known}, then {digest}" if known else f"sha256 {digest}")
 
 
 def _workers(env: EnvConfig) -> Workers | None:

@@ -77,6 +77,12 @@ def load_user(spec: str, options: Mapping[str, object]) -> User:
     return cast(User, _build("user", spec, _find("user", spec), options))
 
 
+def source_digest(spec: str) -> str | None:
+    """A short SHA-256 of the file that `spec` names a plugin in, or None where it names no file."""
+    location = spec.rpartition(":")[0]
+    return hashlib.sha256(Path(location).read_bytes()).hexdigest()[:12] if location.endswith(".py") else None
+
+
 def _build(kind: str, spec: str, plugin: Callable[..., Any], options: Mapping[str, object]) -> object:
     try:
         built = plugin(**options)
