@@ -108,6 +108,13 @@ class HeldOut(TrainerCallback):
         if state.global_step % self.options.every == 0 or state.global_step == state.max_steps:
             self._evaluate(state, control, model, more["processing_class"].pad_token_id)
 
+    def on_train_end(
+        self, args: Any, state: TrainerState, control: TrainerControl, model: Model = None, **more: Any
+    ) -> None:  # Any: as above
+        now = agreed_standing(self.run, self.options.metric)
+        if now and now.last_step < state.global_step:  # an alarm ended training before its last step
+            self._evaluate(state, control, model, more["processing_class"].pad_token_id)
+
     def on_save(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # Any: as above
         if is_first():
             self._clear()

@@ -254,6 +254,18 @@ def test_an_alarm_ends_training_with_the_best_policy(run: Run, monkeypatch: pyte
     assert weights_of(folder) != weights_of(run.folder / "checkpoints" / "rl" / "checkpoint-2")
 
 
+def test_the_policy_at_which_an_alarm_ended_training_is_evaluated_too(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pupil(monkeypatch, 2)
+    stop = HealthSection(window=2, zero_variance=0.0, stop_on=("zero_variance",))
+    train(run, config({"every": 9}, health=stop, max_steps=9))
+    last = max(row["step"] for row in record(run, evaluations=False))
+    assert last < 9
+    assert evaluated(run) == [(0, 0.0), (last, 1.0)]
+    assert run.info()["models/rl"].startswith(f"the policy of step {last}, the best of 2")
+
+
 @pytest.mark.parametrize("algorithm", ["grpo", "ppo"])
 def test_training_does_not_notice_that_it_is_evaluated(
     run: Run, tmp_path: Path, algorithm: Literal["grpo", "ppo"]
