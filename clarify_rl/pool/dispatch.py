@@ -22,6 +22,7 @@ from clarify_rl.pool.worker import Item, PoolSpec, Result, Task
 
 AHEAD = 2  # chunks that a worker has at once: the one it works on, and the next
 GRACE_S = 5.0  # actors watch the deadlines of items themselves: so late, an actor cannot even do that
+ANSWER_S = 10.0  # an idle worker that does not answer for so long is lost
 TICK_S = 1.0  # between looks at what is late or missing
 
 
@@ -86,6 +87,9 @@ class Dispatch(Generic[Item, Result]):
             if not self._suits(member):
                 self._free.append(member)
                 continue
+            if self._batch.tries_again and (error := self._silence(member)):
+                self._lose(member, Fault.LOST, error)
+                continue
             size = self._pace.chunk_size(member.threads, self._fleet.threads, self._batch.waiting)
             chunk = self._batch.take(size)
             # Pickled here, once: Ray's own pickler takes far longer over many small dataclasses.
@@ -104,6 +108,19 @@ class Dispatch(Generic[Item, Result]):
         """
         again = self._batch.tries_again or any(flight.chunk.again for flight in member.flights)
         return self._route.in_parts or not (again and member.flights)
+
+    def _silence(self, member: Member) -> RayError | None:
+        """Why a member that may get a second try is dead already, if it is: the item is not to blame for that.
+
+        Workers are lost together, with their node, and Ray takes a while to say so of each.
+        """
+        if self._route.in_parts:  # no item can kill those, and they answer behind their chunks only
+            return None
+        try:
+            ray.get(member.handle.where.remote(), timeout=ANSWER_S)
+        except RayError as error:
+            return error
+        return None
 
     def _ready(self) -> list[Any]:  # Any: Ray's object references
         """What has come in, after at most a tick."""

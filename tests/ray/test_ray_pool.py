@@ -122,6 +122,26 @@ def test_an_episode_that_kills_every_actor_costs_only_its_own_score(episodes: li
         assert pool.score(numbered(episodes[0], 3)) == [(Score("Dies", 1.0),)] * 3
 
 
+def test_an_item_is_not_blamed_for_a_worker_that_died_before_it_came() -> None:
+    """As when a node is lost: its workers die together, and only those that have something to do are missed."""
+    with closing(RayPool(NAPS, workers=3)) as pool:
+
+        def kill_all_but_one() -> None:
+            deadline = time.monotonic() + 30.0
+            while not at_work(pool) and time.monotonic() < deadline:
+                time.sleep(0.01)
+            (busy,) = at_work(pool)
+            idle = [member for member in pool._route.fleet.members if member is not busy]
+            for member in (*idle[:1], busy):
+                os.kill(member.place.pid, signal.SIGKILL)
+
+        killer = meanwhile(kill_all_but_one)
+        (response,) = pool.respond(exchanges("1"))
+        killer.join()
+        assert (response.stop, response.failure) == (Stop.NO_CODE, "")
+        assert pool.numbers()["pool/failed"] == 0
+
+
 def test_an_actor_killed_between_batches_is_replaced(episodes: list[Episode]) -> None:
     with closing(RayPool(SPEC, workers=1)) as pool:
         before = pool.score(episodes)
