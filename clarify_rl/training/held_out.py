@@ -89,6 +89,7 @@ class HeldOut(TrainerCallback):
         self.options = (config.rl or RLSection()).evaluation
         self.folder = best_folder(run)
         self._needed: set[int] = set()
+        self._evaluated: int | None = None  # the step of the last evaluation
 
     def on_train_begin(
         self, args: Any, state: TrainerState, control: TrainerControl, model: Model = None, **more: Any
@@ -108,11 +109,12 @@ class HeldOut(TrainerCallback):
         if state.global_step % self.options.every == 0 or state.global_step == state.max_steps:
             self._evaluate(state, control, model, more["processing_class"].pad_token_id)
 
-    def on_train_end(
+    def on_log(
         self, args: Any, state: TrainerState, control: TrainerControl, model: Model = None, **more: Any
     ) -> None:  # Any: as above
-        now = agreed_standing(self.run, self.options.metric)
-        if now and now.last_step < state.global_step:  # an alarm ended training before its last step
+        # An alarm has ended training with this step. The checkpoint of the step is still to come, so a run that goes on
+        # from there has this evaluation.
+        if control.should_training_stop and state.global_step != self._evaluated:
             self._evaluate(state, control, model, more["processing_class"].pad_token_id)
 
     def on_save(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # Any: as above
@@ -126,6 +128,7 @@ class HeldOut(TrainerCallback):
         keep_only(self.folder, self._needed)
 
     def _evaluate(self, state: TrainerState, control: TrainerControl, model: Model, pad_id: int) -> None:
+        self._evaluated = state.global_step  # before it is logged, which comes back here
         started = time.monotonic()
         episodes = self._play(state.global_step, model, pad_id)
         if is_first():

@@ -23,6 +23,7 @@ from clarify_rl.pool import LocalPool
 from clarify_rl.store import Run
 from clarify_rl.training import grpo, held_out
 from clarify_rl.training.best import keep_only, keep_weights, restore_weights
+from clarify_rl.training.checkpoints import MarkComplete
 from clarify_rl.training.critic import FILE
 from clarify_rl.training.grpo import train_grpo
 from clarify_rl.training.held_out import HeldOut, best_folder, held_out_numbers, standing
@@ -264,6 +265,26 @@ def test_the_policy_at_which_an_alarm_ended_training_is_evaluated_too(
     assert last < 9
     assert evaluated(run) == [(0, 0.0), (last, 1.0)]
     assert run.info()["models/rl"].startswith(f"the policy of step {last}, the best of 2")
+
+
+def test_a_run_that_dies_at_its_end_by_an_alarm_has_the_last_evaluation(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pupil(monkeypatch, 2)
+    stop = HealthSection(window=2, zero_variance=0.0, stop_on=("zero_variance",))
+    made = config({"every": 9}, health=stop, max_steps=9, save_steps=1)
+
+    def die(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as dying:
+        dying.setattr(MarkComplete, "on_train_end", die)  # the last checkpoint is written, the model is not
+        with pytest.raises(KeyboardInterrupt):
+            train(run, made)
+    folder = train(run, made)
+    last = max(int(str(row["step"])) for row in record(run, evaluations=False))
+    assert evaluated(run) == [(0, 0.0), (last, 1.0)]
+    assert weights_of(folder) == weights_of(run.folder / "checkpoints" / "rl" / f"checkpoint-{last}")
 
 
 @pytest.mark.parametrize("algorithm", ["grpo", "ppo"])
