@@ -23,7 +23,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -95,15 +95,15 @@ START_S = 10.0  # about what importing and loading take
 def kill_workers(wanted: list[str], kills: int, seconds: float, chance: random.Random) -> None:
     """Runs the stage once, and kills one of its environment workers again and again."""
     learner = start_learner(wanted, {})
-    done = 0
-    while done < kills and learner.poll() is None:
-        time.sleep(chance.uniform(0.2, 1.6) * seconds / kills)
-        if workers := [pid for pid in descendants(learner.pid) if is_worker(pid)]:
-            victim = chance.choice(workers)
-            os.kill(victim, signal.SIGKILL)
-            done += 1
-            print(f"kill {done}: worker {victim}, one of {len(workers)}", flush=True)
-    end(learner, done, kills)
+
+    def kill() -> str:
+        if not (workers := [pid for pid in descendants(learner.pid) if is_worker(pid)]):
+            return ""
+        victim = chance.choice(workers)
+        os.kill(victim, signal.SIGKILL)
+        return f"worker {victim}, one of {len(workers)}"
+
+    disturb(learner, kill, kills, seconds, chance)
 
 
 def kill_nodes(wanted: list[str], kills: int, seconds: float, chance: random.Random) -> None:
@@ -112,23 +112,23 @@ def kill_nodes(wanted: list[str], kills: int, seconds: float, chance: random.Ran
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     nodes = [cluster.add_node(num_cpus=1) for _ in range(NODES)]
-    learner = start_learner(wanted, {"RAY_ADDRESS": cluster.address})
-    done = 0
-    while done < kills and learner.poll() is None:
-        time.sleep(chance.uniform(0.2, 1.6) * seconds / kills)
+
+    def kill() -> str:
         workers = {node: [pid for pid in descendants(raylet(node)) if is_worker(pid)] for node in nodes}
-        if at_work := [node for node in nodes if workers[node]]:
-            victim = chance.choice(at_work)
-            lost = [*descendants(raylet(victim)), raylet(victim)]
-            for pid in lost:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            cluster.remove_node(victim, allow_graceful=False)
-            nodes = [*(node for node in nodes if node is not victim), cluster.add_node(num_cpus=1)]
-            done += 1
-            count = f"{len(workers[victim])} of {sum(map(len, workers.values()))} workers"
-            print(f"kill {done}: node {victim.node_id[:8]}, {len(lost)} processes, {count}", flush=True)
-    end(learner, done, kills)
+        if not (at_work := [node for node in nodes if workers[node]]):
+            return ""
+        victim = chance.choice(at_work)
+        lost = [*descendants(raylet(victim)), raylet(victim)]
+        for pid in lost:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        cluster.remove_node(victim, allow_graceful=False)
+        nodes.remove(victim)
+        nodes.append(cluster.add_node(num_cpus=1))
+        count = f"{len(workers[victim])} of {sum(map(len, workers.values()))} workers"
+        return f"node {victim.node_id[:8]}, {len(lost)} processes, {count}"
+
+    disturb(start_learner(wanted, {"RAY_ADDRESS": cluster.address}), kill, kills, seconds, chance)
     cluster.shutdown()
 
 
@@ -140,7 +140,16 @@ def start_learner(wanted: list[str], more: Mapping[str, str]) -> subprocess.Pope
     return subprocess.Popen([*COMMAND, "rl", *wanted], stdout=silent, stderr=silent, env={**os.environ, **more})
 
 
-def end(learner: subprocess.Popen[bytes], done: int, kills: int) -> None:
+def disturb(
+    learner: subprocess.Popen[bytes], kill: Callable[[], str], kills: int, seconds: float, chance: random.Random
+) -> None:
+    """Calls `kill` at random moments until that many have hit or the learner ends; "" says that nothing was there."""
+    done = 0
+    while done < kills and learner.poll() is None:
+        time.sleep(chance.uniform(0.2, 1.6) * seconds / kills)
+        if killed := kill():
+            done += 1
+            print(f"kill {done}: {killed}", flush=True)
     if learner.wait() or done < kills:
         sys.exit(f"The learner ended with {learner.returncode} after {done} kills. Name fewer --seconds.")
 

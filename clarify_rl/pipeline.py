@@ -357,9 +357,12 @@ def open_pool(config: Config, run: Run | None = None) -> Iterator[Pool]:
 def _note_plugins(config: Config, run: Run) -> None:
     """Notes what each plugin file holds, and warns where earlier episodes of the run came from another state of it."""
     for spec in dict.fromkeys([config.env.use, config.env.user, *(item.use for item in config.rewards)]):
-        path, digest = spec.rpartition(":")[0], source_digest(spec)
+        digest = source_digest(spec)
+        if digest is None:
+            continue
+        path = spec.rpartition(":")[0]
         known = run.info().get(f"plugin {path}", "")
-        if digest is None or known.endswith(digest):
+        if known.endswith(digest):
             continue
         if known:
             say(f"[yellow]{escape(path)} has changed since this run began: its results come from both states.[/yellow]")

@@ -44,7 +44,7 @@ class EnvActor:
         self._place: Place | None = None
 
     def where(self) -> Place:
-        """Tells that the process has started, before anything is built."""
+        """Tells that the process is there, also before anything is built."""
         return replace(here(), problem="what it builds (the environment and the rewards) has not returned")
 
     def join(self) -> Place:

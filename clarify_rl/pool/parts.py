@@ -77,7 +77,7 @@ class Part:
         self._route = route_to_workers(plan)
 
     def where(self) -> Place:
-        """Tells that the process has started, before it has workers."""
+        """Tells that the process is there, also before it has workers."""
         return replace(here(), problem="the workers of its own have found no room, or are not ready")
 
     def join(self) -> Place:

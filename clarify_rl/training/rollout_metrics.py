@@ -18,7 +18,7 @@ def rollout_metrics(episodes: Sequence[Episode]) -> dict[str, float]:
     facts = sum(len(episode.variant.facts) for episode in unclear)
     numbers = {
         "rollout/episodes": float(len(episodes)),
-        "rollout/failed": float(sum(map(is_masked, episodes))),
+        "rollout/failed": float(sum(map(_is_masked, episodes))),
         "episode/solved": _mean(episode.solved for episode in measured),
         "episode/solved_clear": _mean(episode.solved for episode in clear),
         "episode/solved_unclear": _mean(episode.solved for episode in unclear),
@@ -48,6 +48,17 @@ def group_metrics(batches: Sequence[Batch], size: int) -> dict[str, float]:
     return {name: value for name, value in numbers.items() if value is not None}
 
 
+def stop_if_failing(episodes: Sequence[Episode], most: float, stage: str, what: str = "episodes") -> None:
+    """ClarifyError when more than the share `most` of the episodes of a stage could not be measured."""
+    failed = [episode for episode in episodes if _is_masked(episode)]
+    if len(failed) > most * len(episodes):
+        raise ClarifyError(
+            f"{len(failed)} of {len(episodes)} {what} could not be measured, more than env.max_failed_share={most}. "
+            f"The first: {_why_unmeasured(failed[0])}. "
+            f"They are in episodes/{stage}.jsonl; mend the cause, then --resume."
+        )
+
+
 def _rewards(episodes: Sequence[Episode]) -> dict[str, float | None]:
     names = dict.fromkeys(score.name for episode in episodes for score in episode.scores)
     return {
@@ -56,12 +67,12 @@ def _rewards(episodes: Sequence[Episode]) -> dict[str, float | None]:
     }
 
 
-def is_masked(episode: Episode) -> bool:
+def _is_masked(episode: Episode) -> bool:
     """Whether nothing learns from an episode, because it, or one of its scores, could not be measured."""
     return not episode.measured or episode.reward is None
 
 
-def why_unmeasured(episode: Episode) -> str:
+def _why_unmeasured(episode: Episode) -> str:
     """What kept an episode, or one of its scores, from being measured."""
     if not episode.measured:
         return episode.failure or (episode.execution.detail if episode.execution else "")
@@ -72,14 +83,3 @@ def why_unmeasured(episode: Episode) -> str:
 def _mean(values: Iterable[float | None]) -> float | None:
     known = [float(value) for value in values if value is not None]
     return sum(known) / len(known) if known else None
-
-
-def stop_if_failing(episodes: Sequence[Episode], most: float, stage: str, what: str = "episodes") -> None:
-    """ClarifyError when more than the share `most` of the episodes of a stage could not be measured."""
-    failed = [episode for episode in episodes if is_masked(episode)]
-    if len(failed) > most * len(episodes):
-        raise ClarifyError(
-            f"{len(failed)} of {len(episodes)} {what} could not be measured, more than env.max_failed_share={most}. "
-            f"The first: {why_unmeasured(failed[0])}. "
-            f"They are in episodes/{stage}.jsonl; mend the cause, then --resume."
-        )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import socket
-import threading
 
 import pytest
 
 from clarify_rl.errors import ClarifyError
 from clarify_rl.pool import connection
+from tests.servers import answering
 
 
 def test_an_address_where_nothing_listens_says_what_to_start() -> None:
@@ -19,17 +19,11 @@ def test_an_address_where_nothing_listens_says_what_to_start() -> None:
 
 
 def test_the_address_of_a_dashboard_is_told_apart_from_the_heads() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def answer() -> None:
-            accepted, _ = server.accept()
-            accepted.recv(4096)
-            accepted.sendall(b"HTTP/1.0 200 OK\r\n\r\n")
-            accepted.close()
-
-        threading.Thread(target=answer, daemon=True).start()
-        with pytest.raises(ClarifyError, match=r"is a web server.*export RAY_ADDRESS=127\.0\.0\.1:6379"):
-            connection._join(f"127.0.0.1:{server.getsockname()[1]}")
+    with (
+        answering(b"HTTP/1.0 200 OK\r\n\r\n") as address,
+        pytest.raises(ClarifyError, match=r"is a web server.*export RAY_ADDRESS=127\.0\.0\.1:6379"),
+    ):
+        connection._join(address)
 
 
 def test_the_address_of_the_jobs_api_is_told_apart_from_the_heads() -> None:

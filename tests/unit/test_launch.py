@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import shlex
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from clarify_rl.launch import job as launch_job
 from clarify_rl.launch.job import Job, follow, prepare, submit
 from clarify_rl.launch.learners import _wanted, _warn_of_waiting
 from clarify_rl.launch.on_cluster import unmet
+from tests.servers import answering
 
 
 def test_every_file_that_the_configuration_names_goes_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,17 +123,11 @@ def test_what_is_no_address_is_said_without_a_traceback(address: str) -> None:
 
 def test_a_port_where_no_web_server_listens_is_told_apart_from_the_dashboards() -> None:
     """As that of RAY_ADDRESS, which speaks gRPC."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def answer() -> None:
-            connection, _ = server.accept()
-            connection.recv(4096)
-            connection.sendall(b"\0\0\6\4\0\0\0\0\0\0\5\0\0@\0")
-            connection.close()
-
-        threading.Thread(target=answer, daemon=True).start()
-        with pytest.raises(ClarifyError, match=r"what answers is no web server.*Its port is 8265"):
-            submit(load_config("demo"), f"127.0.0.1:{server.getsockname()[1]}")
+    with (
+        answering(b"\0\0\6\4\0\0\0\0\0\0\5\0\0@\0") as address,
+        pytest.raises(ClarifyError, match=r"what answers is no web server.*Its port is 8265"),
+    ):
+        submit(load_config("demo"), address)
 
 
 class Troubled:
