@@ -162,7 +162,10 @@ HiddenTests: TypeAlias = Tests | Assertions | Stdio
 
 @dataclass(frozen=True)
 class Problem:
-    """A complete statement with its hidden tests. `family` groups problems that share a solution's shape."""
+    """A complete statement with its hidden tests. `family` groups problems that share a solution's shape.
+
+    `prelude` is the code that the statement gives beside what it asks for: imports and helper functions.
+    """
 
     id: str
     prompt: str
@@ -171,6 +174,7 @@ class Problem:
     solution: str
     source: str
     family: str = ""
+    prelude: str = ""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from clarify_rl.executor import ExecutorSpec
-from clarify_rl.executor.entry_point import resolve_entry_point
 from clarify_rl.registry import env, load_user
 from clarify_rl.types import Exchange, ReplyKind, Response, Stop
 
@@ -17,11 +16,14 @@ class AskOrCode:
     """`user` names the simulated user (`rule_based`, or path/to/file.py:name); `executor` is what runs programs.
 
     A reply that holds fenced code is an answer, also when it asks as well (mixed): the code runs and the episode ends.
+    With `prompt_imports`, what the complete statement imports or defines is there for the program: models take it as
+    given and leave it out. Without, a program must bring all that it needs, as in HumanEvalComm's published protocol.
     """
 
     user: str = "rule_based"
     user_options: Mapping[str, object] = field(default_factory=dict)
     executor: ExecutorSpec = field(default_factory=ExecutorSpec)
+    prompt_imports: bool = True
 
     def __post_init__(self) -> None:
         self._user = load_user(self.user, self.user_options)
@@ -49,6 +51,6 @@ class AskOrCode:
 
     def _run(self, exchange: Exchange) -> Response:
         problem = exchange.variant.problem
-        program = exchange.reply.code or ""
-        execution = self._executor.run(program, resolve_entry_point(program, problem.entry_point), problem.tests)
+        prelude = problem.prelude if self.prompt_imports else ""
+        execution = self._executor.run(exchange.reply.code or "", problem.entry_point, problem.tests, prelude)
         return Response(execution=execution, stop=Stop.CODE)

@@ -12,8 +12,10 @@ from clarify_rl.types import Reply, ReplyKind
 _FENCE_OPENS = re.compile(r"((?<!`)`{3,}+|(?<!~)~{3,}+)[^`~]*$")
 _SENTENCE_ENDS = re.compile(r"(?<=[.!?])[\"'*_)\]]*\s+")
 _LITERAL = re.compile(r"`[^`\n]*`|(?<!\w)([\"'])[^\s\"']{1,40}\1(?!\w)")
+LONGEST_PARSED = 10_000
 _HIDDEN = "\x00"  # stands for a question mark in a literal while sentences are told apart
 _DEFINITION = re.compile(r"^(def|async|class|import|from|@)", re.MULTILINE)
+_TOP_LEVEL_LINE = re.compile(r"^\S", re.MULTILINE)
 _DEFINES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
 
 
@@ -77,11 +79,23 @@ def find_questions(text: str) -> tuple[str, ...]:
 
 
 def is_bare_code(text: str) -> bool:
-    """Whether unfenced text is Python that defines or imports something at the beginning of a line."""
+    """Whether unfenced text is Python that defines or imports something at the beginning of a line.
+
+    No more than LONGEST_PARSED characters are parsed: one thread parses at a time, and Python takes seconds for the
+    names that a policy can write in 80,000. A longer text is code if its first statements are.
+    """
     if not _DEFINITION.search(text):
         return False
+    if len(text) > LONGEST_PARSED:
+        text = _whole_statements(text[:LONGEST_PARSED])
     try:
         tree = syntax.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     return any(isinstance(node, _DEFINES) for node in tree.body)
+
+
+def _whole_statements(text: str) -> str:
+    """The lines before the last one that begins a statement, whose end may be cut off."""
+    starts = [match.start() for match in _TOP_LEVEL_LINE.finditer(text)]
+    return text[: starts[-1]] if starts else ""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from clarify_rl.executor.process import JUDGE, Job, Outcome
 from clarify_rl.executor.report import Report
+from clarify_rl.executor.trial import Trial
 from clarify_rl.executor.verdicts import (
     LONGEST_LINE,
     MEMORY_ERROR,
@@ -66,16 +67,9 @@ class Checked:
         return execution(verdict, marks, detail, outcome.reports)
 
 
-def plan_assertions(program: str, entry_point: str, tests: Assertions, output_bytes: int) -> Checked:
+def plan_assertions(trial: Trial, tests: Assertions, output_bytes: int) -> Checked:
     """The program with its checks, ready to run."""
-    request = request_line(
-        {
-            "program": program,
-            "entry_point": entry_point,
-            "setup": tests.setup,
-            "checks": list(tests.checks),
-        }
-    )
+    request = request_line({**trial.request, "setup": tests.setup, "checks": list(tests.checks)})
     total = len(tests.checks)
     return Checked(Job(JUDGE, request, output_bytes + LONGEST_LINE * (total + 1)), total)
 

@@ -7,6 +7,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from types import TracebackType
@@ -16,17 +17,18 @@ from clarify_rl.errors import ExecutorError, unknown_name
 from clarify_rl.executor.assertions import plan_assertions
 from clarify_rl.executor.capabilities import ADVICE, Capabilities, Layer
 from clarify_rl.executor.compare import rule_of, stdio_rule_of
-from clarify_rl.executor.crowd import Crowd
 from clarify_rl.executor.functions import load_function
 from clarify_rl.executor.limits import Limits, Settings
 from clarify_rl.executor.pairs import plan_pairs
 from clarify_rl.executor.process import Job, Outcome, ServerProcess
 from clarify_rl.executor.stdio import plan_stdio
+from clarify_rl.executor.trial import Trial
 from clarify_rl.executor.verdicts import Plan
 from clarify_rl.types import Assertions, Execution, HiddenTests, Stdio, Tests, Verdict
 
 SERVERS_A_CORE = 2
 FIRST_SERVERS = 2  # used in turn, so that one gets its next process ready while the other works
+AHEAD = 8  # programs begun for each fork server while one that is due first still runs
 LITTLE_CPU = 0.5
 ATTEMPTS = 3  # at a program whose fork server is lost
 SECOND = 2  # the last attempt at a program that seems starved or asleep
@@ -43,15 +45,6 @@ class Profile:
     python: str = ""
     packages: bool = False
     preload: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Trial:
-    """A program with its hidden tests."""
-
-    program: str
-    entry_point: str
-    tests: HiddenTests
 
 
 @dataclass(frozen=True)
@@ -106,9 +99,13 @@ class Executor:
         self._started = 0  # running ones, and those that are being started
         self._changed = threading.Condition()
 
-    def run(self, program: str, entry_point: str, tests: HiddenTests) -> Execution:
+    def run(self, program: str, entry_point: str, tests: HiddenTests, prelude: str = "") -> Execution:
         """The outcome of one program. Only malformed tests and an unfit machine raise; the rest is a verdict."""
-        plan = self._plan(program, entry_point, tests)
+        return self.run_trial(Trial(program, entry_point, tests, prelude))
+
+    def run_trial(self, trial: Trial) -> Execution:
+        """The outcome of one program, as `run` gives it."""
+        plan = self._plan(trial)
         attempts = 0
         while True:
             execution = self._attempt(plan)
@@ -119,25 +116,30 @@ class Executor:
     def run_all(self, trials: Iterable[Trial]) -> Iterator[Execution]:
         """The outcomes of many programs, in order, with as many in flight as there are fork servers.
 
-        The caller's thread drives them all, which is faster than a thread for each. So take the outcomes as they come:
-        while you work on one, nobody reads what the programs in flight write.
+        Trials are taken as they are needed. A malformed one raises where its outcome would stand.
         """
-        plans = (functools.partial(self._plan, each.program, each.entry_point, each.tests) for each in trials)
-        return Crowd(self, self._is_final).run(plans)
+        threads = ThreadPoolExecutor(self.servers)
+        begun: deque[Future[Execution]] = deque()
+        try:
+            for trial in trials:
+                begun.append(threads.submit(self.run_trial, trial))
+                while begun and (begun[0].done() or len(begun) >= AHEAD * self.servers):
+                    yield begun.popleft().result()
+            while begun:
+                yield begun.popleft().result()
+            threads.shutdown()
+        finally:
+            threads.shutdown(wait=False, cancel_futures=True)
 
-    def _plan(self, program: str, entry_point: str, tests: HiddenTests) -> Plan:
-        _check_text(program, "program")
-        _check_text(entry_point, "entry_point")
+    def _plan(self, trial: Trial) -> Plan:
         output_bytes = self.limits.output_bytes
-        match tests:
-            case Tests() if tests.cases:
-                rule = rule_of(tests.compare, load_function)
-                return plan_pairs(program, entry_point, tests, rule, output_bytes)
-            case Assertions() if tests.checks:
-                return plan_assertions(program, entry_point, tests, output_bytes)
-            case Stdio() if tests.cases:
-                rule = stdio_rule_of(tests.compare, load_function)
-                return plan_stdio(program, tests, rule, self.limits)
+        match trial.tests:
+            case Tests() as tests if tests.cases:
+                return plan_pairs(trial, tests, rule_of(tests.compare, load_function), output_bytes)
+            case Assertions() as tests if tests.checks:
+                return plan_assertions(trial, tests, output_bytes)
+            case Stdio() as tests if tests.cases:
+                return plan_stdio(trial.program, tests, stdio_rule_of(tests.compare, load_function), self.limits)
         raise ExecutorError(
             "A program needs at least one hidden test; found none. Give Tests(cases=(Case(...), ...)), "
             "Assertions(checks=('assert ...', ...)) or Stdio(cases=(StdioCase(...), ...))."
@@ -174,11 +176,8 @@ class Executor:
             if lease.server is not None:
                 self.give_back(lease.server, lease.usable)
 
-    def take(self, wait: bool = True) -> ServerProcess | None:
-        """A free fork server, started if need be; None if one that worked here before cannot be started again.
-
-        Without waiting it is also None when all are in use.
-        """
+    def take(self) -> ServerProcess | None:
+        """A free fork server, started if need be; None if one that worked here before cannot be started again."""
         if self._owner != os.getpid():  # inherited through a fork: not ours to use
             for server in self._free:
                 server.close()
@@ -192,8 +191,6 @@ class Executor:
                 if self._started < self.servers:
                     self._started += 1
                     break
-                if not wait:
-                    return None
                 self._changed.wait()
         try:
             return self._start()
@@ -299,11 +296,6 @@ class _Lease:
         outcome = self.server.exchange(job)
         self.usable = bool(outcome.reports)
         return outcome
-
-
-def _check_text(value: object, name: str) -> None:
-    if not isinstance(value, str):
-        raise ExecutorError(f"{name} must be text, found {type(value).__name__}.")
 
 
 def capabilities(without: Iterable[Layer | str] = ()) -> Capabilities:

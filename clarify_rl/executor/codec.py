@@ -3,7 +3,8 @@
 A tree is what JSON can hold. JSON's own values stand for themselves; the rest is an object with one key: `t` tuple,
 `s` set, `z` frozenset, `d` dict (as pairs), `i` big integer (hex), `f` nan or an infinity, `c` complex, `b` bytes
 (hex), `o` a value that is not plain data (its type's name), `h` such a value that stays where it is (its number; only
-between a program and its judge). Subclasses of builtin types count as the builtin type.
+between a program and its judge). Subclasses of builtin types count as the builtin type, so a named tuple is a tuple and
+a member of an IntEnum an int; a scalar of NumPy is the Python number that its `item` gives.
 """
 
 from __future__ import annotations
@@ -19,8 +20,11 @@ MAX_DEPTH = 100
 MAX_BYTES = 4 << 20
 LONGEST_REQUEST = 64 << 20  # a program with all its tests
 EXACT_INT = 1 << 53
-LONGEST_FLOAT = 24
+# What JSON writes around a value, at most.
+COMMA_BYTES = 1
+BRACKET_BYTES = 2
 TAG_BYTES = 8
+TOO_LARGE, TOO_DEEP = "value too large", "value too deep"
 NON_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 SCALARS = (str, int, float, bool, complex, bytes)
 KINDS = (*SCALARS, list, tuple, dict, set, frozenset)
@@ -135,6 +139,12 @@ def check_tree(tree: Tree, depth: int = 0) -> None:
                 check_tree(part, depth + 1)
 
 
+def too_much(tree: Tree) -> str:
+    """Why `encode` gave a value up as a whole, as too large or too deep; "" where it did not."""
+    found = str(tree.get("o")) if isinstance(tree, dict) else ""
+    return found if found in (TOO_LARGE, TOO_DEEP) else ""
+
+
 def opaque_in(tree: Tree) -> str | None:
     """The type name of the first part of a tree that is not plain data; None when all of it is."""
     if isinstance(tree, dict):
@@ -153,53 +163,77 @@ class _Encoder:
         self.other = other
 
     def spend(self, size: int) -> None:
+        """Counts bytes of JSON, never fewer than `dumps` will write."""
         self.left -= size
         if self.left < 0:
-            raise _TooMuchError("value too large")
+            raise _TooMuchError(TOO_LARGE)
 
     def tree(self, value: object, depth: int) -> Tree:
-        self.spend(2)
         if value is None:
+            self.spend(len("null") + COMMA_BYTES)
             return None
         kind = _builtin_kind(type(value))
         if kind is None:
-            return self.other(value)
+            return self.no_builtin(value, depth)
         if kind in SCALARS:
             return self.scalar(kind, value)
         if depth >= MAX_DEPTH:
-            raise _TooMuchError("value too deep")
+            raise _TooMuchError(TOO_DEEP)
         return self.container(kind, value, depth + 1)
+
+    def no_builtin(self, value: object, depth: int) -> Tree:
+        plain = _item_of_numpy(value)
+        if plain is not None:
+            return self.tree(plain, depth)
+        tree = self.other(value)
+        self.spend(len(_dump(tree)) + COMMA_BYTES)
+        return tree
 
     # Each branch calls the builtin's own method, so that a subclass's overrides never take part.
     def scalar(self, kind: type, value: Any) -> Tree:  # Any: of this kind
+        self.spend(COMMA_BYTES)
         if kind is str:
-            text = str.__str__(value)
-            self.spend(len(_dump(text)))
-            return text
+            return self.text(value)
         if kind is bool:
+            self.spend(len("true" if value is True else "false"))
             return value is True
         if kind is int:
             return self.integer(int.__int__(value))
-        self.spend(LONGEST_FLOAT)
         if kind is float:
-            return _float_tree(float.__float__(value))
+            return self.floating(float.__float__(value))
+        self.spend(TAG_BYTES)
         if kind is complex:
             number = complex.__pos__(value)
-            self.spend(LONGEST_FLOAT)
-            return {"c": [_float_tree(number.real), _float_tree(number.imag)]}
+            self.spend(BRACKET_BYTES + COMMA_BYTES)
+            return {"c": [self.floating(number.real), self.floating(number.imag)]}
         self.spend(2 * bytes.__len__(value))
         return {"b": bytes.hex(value)}
 
+    def text(self, value: Any) -> str:  # Any: a str, or of a class that extends it
+        length = str.__len__(value)
+        self.spend(length)  # before anything of that size is made
+        text = str.__str__(value)
+        self.spend(len(_dump(text)) - length)
+        return text
+
     def integer(self, number: int) -> Tree:
-        self.spend(number.bit_length() // 3)
-        return number if -EXACT_INT < number < EXACT_INT else {"i": hex(number)}
+        self.spend(number.bit_length() // 3 + 2)
+        if -EXACT_INT < number < EXACT_INT:
+            return number
+        self.spend(TAG_BYTES)
+        return {"i": hex(number)}
+
+    def floating(self, number: float) -> Tree:
+        if math.isfinite(number):
+            self.spend(len(repr(number)))
+            return number
+        self.spend(TAG_BYTES)
+        return {"f": repr(number)}
 
     def container(self, kind: Any, value: Any, depth: int) -> Tree:  # Any: a builtin and one of its values
-        if kind is not list:
-            self.spend(TAG_BYTES)
+        self.spend(COMMA_BYTES + BRACKET_BYTES if kind is list else COMMA_BYTES + BRACKET_BYTES + TAG_BYTES)
         if kind is dict:
-            pairs = dict.items(value)
-            return {"d": [[self.tree(key, depth), self.tree(item, depth)] for key, item in pairs]}
+            return {"d": [self.pair(key, item, depth) for key, item in dict.items(value)]}
         items: Iterable[object] = kind.__iter__(value)
         trees = [self.tree(item, depth) for item in items]
         if kind is list:
@@ -207,6 +241,18 @@ class _Encoder:
         if kind is tuple:
             return {"t": trees}
         return {"s" if kind is set else "z": sorted(trees, key=_dump)}
+
+    def pair(self, key: object, item: object, depth: int) -> Tree:
+        self.spend(COMMA_BYTES + BRACKET_BYTES)
+        return [self.tree(key, depth), self.tree(item, depth)]
+
+
+def _item_of_numpy(value: Any) -> object:  # Any: of a class that may be NumPy's, which is not imported here
+    """The Python number that a scalar of NumPy stands for; None where it is none. An array is no scalar."""
+    if not any(base.__module__ == "numpy" and base.__name__ == "generic" for base in type(value).__mro__):
+        return None
+    plain: object = value.item()
+    return plain if type(plain) in SCALARS else None
 
 
 def _builtin_kind(cls: type) -> type | None:
@@ -216,10 +262,6 @@ def _builtin_kind(cls: type) -> type | None:
             if base is kind:  # not ==, which a metaclass may answer
                 return kind
     return None
-
-
-def _float_tree(number: float) -> Tree:
-    return number if math.isfinite(number) else {"f": repr(number)}
 
 
 class _Decoder:

@@ -7,6 +7,7 @@ a rule of the user's own is given values, and only those that cannot collide muc
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -18,6 +19,13 @@ TOLERANCE = 1e-6
 MOST_KEYS = 5000
 BUILT_IN = ("exact", "printed", "close", "unordered")
 BUILT_IN_STDIO = ("lines", "exact", "close")
+# A number as programs print them. Python's own `float` reads more, such as 1_0.
+_NUMBER = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|nan|inf|infinity)", re.IGNORECASE | re.ASCII)
+_WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
+
+
+class ComparisonError(Exception):
+    """A user's own comparison does not work: what it would say of a program means nothing."""
 
 
 class Rule(Protocol):
@@ -77,26 +85,68 @@ class CloseWords:
     def _same(self, word: str, due: str) -> bool:
         if word == due:
             return True
-        try:
-            return _is_close(float(word), float(due), self.tolerance)
-        except ValueError:
+        if not (_NUMBER.fullmatch(word) and _NUMBER.fullmatch(due)):
             return False
+        if _WHOLE.fullmatch(word) and _WHOLE.fullmatch(due):  # as floats, neighbours beyond 2**53 would be equal
+            return _whole(word) == _whole(due)
+        return _is_close(float(word), float(due), self.tolerance)
 
 
 @dataclass(frozen=True)
 class Custom:
-    """A user's own function of the result and the expected value."""
+    """A user's own function of the result and the expected value, that returns True or False. `name` is for messages.
+
+    ComparisonError where the function itself is at fault: it returns something else, lacks a name, or does not find the
+    expected value equal to itself. What it raises otherwise is about this result, which it was not made for: wrong.
+    """
 
     function: Callable[[object, object], object]
+    name: str = "the comparison"
 
     def __call__(self, result: Tree, expected: Tree) -> bool:
+        if _keys(expected) > MOST_KEYS:
+            raise ComparisonError(
+                f"{self.name} is given at most {MOST_KEYS:,} keys, and the expected value has {_keys(expected):,}. "
+                "Take exact, close or unordered, which have no such limit."
+            )
         if _keys(result) > MOST_KEYS:
+            # No fault of the function's: a program that could choose to be unmeasured would do so when it is wrong.
             return False
-        due = decode(expected)
         try:
-            return self.function(decode(result), due) is True
-        except Exception:  # a program may return what the function was not made for; that is no right result
+            return self._answer(result, expected)
+        except ComparisonError:
+            raise
+        except _NEVER_THE_RESULT as error:
+            raise ComparisonError(self._raised(error)) from None
+        except Exception:
+            self._require_reflexive(expected)
             return False
+
+    def _require_reflexive(self, expected: Tree) -> None:
+        try:
+            holds = self._answer(expected, expected)
+        except ComparisonError:
+            raise
+        except Exception as error:
+            raise ComparisonError(self._raised(error)) from None
+        if not holds:
+            raise ComparisonError(f"{self.name} does not find the expected value equal to itself.")
+
+    def _raised(self, error: Exception) -> str:
+        return f"{self.name} raised {type(error).__name__}: {str(error)[:200]}"
+
+    def _answer(self, result: Tree, expected: Tree) -> bool:
+        answer = self.function(decode(result), decode(expected))
+        if not isinstance(answer, bool):
+            raise ComparisonError(
+                f"{self.name} returned a {type(answer).__name__}, {str(answer)[:80]!r}. It must return True or False, "
+                "e.g. bool(...)."
+            )
+        return answer
+
+
+# What code raises that could not work whatever it was given.
+_NEVER_THE_RESULT = (NameError, ImportError, SyntaxError)
 
 
 def rule_of(name: str, load: Callable[[str], Callable[[object, object], object]]) -> Rule:
@@ -109,7 +159,7 @@ def rule_of(name: str, load: Callable[[str], Callable[[object, object], object]]
             return unordered
         case "close":
             return Close(_tolerance(tolerance))
-    return Custom(load(name)) if tolerance else _unknown(name, BUILT_IN)
+    return Custom(load(name), name) if tolerance else _unknown(name, BUILT_IN)
 
 
 def stdio_rule_of(name: str, load: Callable[[str], Callable[[object, object], object]]) -> Rule:
@@ -122,7 +172,7 @@ def stdio_rule_of(name: str, load: Callable[[str], Callable[[object, object], ob
             return exact
         case "close":
             return CloseWords(_tolerance(tolerance))
-    return Custom(load(name)) if tolerance else _unknown(name, BUILT_IN_STDIO)
+    return Custom(load(name), name) if tolerance else _unknown(name, BUILT_IN_STDIO)
 
 
 def _unknown(name: str, known: Sequence[str]) -> Rule:
@@ -185,6 +235,12 @@ def _number(tree: Tree) -> float | int | None:
         case {"i": str(text), **rest} if not rest:
             return int(text, 16)
     return None
+
+
+def _whole(word: str) -> tuple[bool, str]:
+    """Whether a whole number is negative, and its digits: as text, since reading a long one takes long."""
+    digits = word.lstrip("+-").lstrip("0")
+    return word.startswith("-") and bool(digits), digits
 
 
 def _is_close(number: float, other: float, tolerance: float) -> bool:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from clarify_rl.errors import ExecutorError
-from clarify_rl.executor.codec import MAX_BYTES, CodecError, Tree, check_tree, dumps, opaque_in
-from clarify_rl.executor.compare import Rule, canonical, exact
+from clarify_rl.executor.codec import MAX_BYTES, CodecError, Tree, check_tree, dumps, opaque_in, too_much
+from clarify_rl.executor.compare import ComparisonError, Rule, exact
 from clarify_rl.executor.process import PROGRAM, Job, Outcome
+from clarify_rl.executor.shown import as_python
+from clarify_rl.executor.trial import Trial
 from clarify_rl.executor.verdicts import (
     LONGEST_LINE,
     MEMORY_ERROR,
@@ -23,6 +25,8 @@ from clarify_rl.executor.verdicts import (
     tree_of,
 )
 from clarify_rl.types import Case, Execution, Raises, Tests, Verdict
+
+LONGEST_SHOWN = 200
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,8 @@ class Pairs:
         except (ProtocolError, CodecError) as error:
             verdict = ended or Verdict.PROTOCOL
             return execution(verdict, ("missing",) * total, str(error), outcome.reports)
+        except ComparisonError as error:
+            return infrastructure(total, str(error))
         verdict = ended or _verdict(transcript, marks)
         return execution(verdict, marks, _detail(transcript, marks), outcome.reports)
 
@@ -116,14 +122,13 @@ class Pairs:
         return "pass" if self.rule(result.value, due) else "wrong"
 
 
-def plan_pairs(program: str, entry_point: str, tests: Tests, rule: Rule, output_bytes: int) -> Pairs:
+def plan_pairs(trial: Trial, tests: Tests, rule: Rule, output_bytes: int) -> Pairs:
     """The program with its pairs, ready to run. Malformed tests are an ExecutorError."""
     printed = tests.compare == "printed"
     request = request_line(
         {
             "mode": "pairs",
-            "program": program,
-            "entry_point": entry_point,
+            **trial.request,
             "printed": printed,
             "inputs": [plain_tree(case.args, f"Input {i}") for i, case in enumerate(tests.cases)],
         }
@@ -136,7 +141,8 @@ def plan_pairs(program: str, entry_point: str, tests: Tests, rule: Rule, output_
 
 def _longest(due: Tree | Raises, rule: Rule) -> int:
     """Equal values are equally long, but for the sign of zeros; other rules may allow anything."""
-    return 2 * len(dumps(due)) + LONGEST_LINE if rule is exact and not isinstance(due, Raises) else MAX_BYTES
+    fixed = rule is exact and not isinstance(due, Raises)
+    return (2 * len(dumps(due)) if fixed else MAX_BYTES) + LONGEST_LINE
 
 
 def _expected(case: Case, number: int, printed: bool) -> Tree | Raises:
@@ -187,6 +193,7 @@ def _detail(transcript: Transcript, marks: tuple[str, ...]) -> str:
         if result.size:
             return f"case {number}: returned a value of {result.size:,} bytes"
         if result.opaque:
-            return f"case {number}: returned a value that is not plain data ({result.opaque})"
-        return f"case {number}: returned {canonical(result.value)[:200].decode()}"
+            what = "" if too_much(result.value) == result.opaque else " that is not plain data"
+            return f"case {number}: returned a value{what} ({result.opaque})"
+        return f"case {number}: returned {as_python(result.value, LONGEST_SHOWN)}"
     return f"case {marks.index('missing')}: no result" if "missing" in marks else ""

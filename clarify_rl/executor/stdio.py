@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from clarify_rl.errors import ExecutorError
-from clarify_rl.executor.compare import Rule
+from clarify_rl.executor.compare import ComparisonError, Rule
 from clarify_rl.executor.limits import Limits
 from clarify_rl.executor.process import PROGRAM, Job, Outcome
 from clarify_rl.executor.report import Report
@@ -57,7 +57,10 @@ class Runs:
             if why := lost(outcome):
                 return infrastructure(len(self.tests.cases), why)
             reports += outcome.reports
-            printed.append(self.score(outcome, case.stdout, number))
+            try:
+                printed.append(self.score(outcome, case.stdout, number))
+            except ComparisonError as error:
+                return infrastructure(self.total, str(error))
             if sum(report.cpu_s for report in reports) >= self.limits.cpu_s:
                 printed[-1] = Printed(printed[-1].mark, Verdict.CPU_TIMEOUT, printed[-1].detail)
             elif sum(report.wall_s for report in reports) >= self.limits.wall_s:

@@ -6,7 +6,17 @@ from collections.abc import Generator, Sequence
 from typing import Protocol, TypeAlias
 
 from clarify_rl.errors import ExecutorError
-from clarify_rl.executor.codec import LONGEST_REQUEST, CodecError, Tree, dumps, encode, loads, opaque_in
+from clarify_rl.executor.codec import (
+    LONGEST_REQUEST,
+    MAX_BYTES,
+    CodecError,
+    Tree,
+    dumps,
+    encode,
+    loads,
+    opaque_in,
+    too_much,
+)
 from clarify_rl.executor.process import Job, Outcome
 from clarify_rl.executor.report import Report
 from clarify_rl.types import Execution, Verdict
@@ -50,6 +60,8 @@ def request_line(request: Tree) -> bytes:
 def plain_tree(value: object, what: str) -> Tree:
     """The value encoded; an ExecutorError when it is not plain data."""
     tree = encode(value)
+    if why := too_much(tree):
+        raise ExecutorError(f"{what} cannot be sent to a program or back: {why} (at most {MAX_BYTES >> 20} MiB).")
     opaque = opaque_in(tree)
     if opaque is not None:
         raise ExecutorError(f"{what} is not plain data: found {opaque}. Use numbers, text, lists, tuples, sets, dicts.")

@@ -7,6 +7,7 @@ Left out, and reported in `Loaded.skipped`: problems with a test whose input can
 
 from __future__ import annotations
 
+import ast
 import gzip
 import json
 import zlib
@@ -160,6 +161,7 @@ def _problem(row: Row) -> Problem:
         tests=_tests(row),
         solution=str(row["solution"]),
         source="HumanEvalComm",
+        prelude=_prelude(str(row["prompt"]), str(row["entry_point"])),
     )
 
 
@@ -189,6 +191,16 @@ def _helpers(prompt: str) -> str:
     except SyntaxError:
         return ""
     return prompt
+
+
+def _prelude(prompt: str, entry_point: str) -> str:
+    """The imports and helper functions of the complete statement: all of its code but what is asked for."""
+    try:
+        body = syntax.parse(prompt).body
+    except SyntaxError:
+        return ""
+    given = [ast.get_source_segment(prompt, node) for node in body if getattr(node, "name", "") != entry_point]
+    return "\n".join(text for text in given if text)
 
 
 def _variants(row: Row) -> list[Variant]:

@@ -13,7 +13,7 @@ from tests.executor_cases import DOUBLE, GOOD, LIMITS, SEARCH, left_behind, on_l
 
 pytestmark = on_linux
 
-PATIENT = Limits(cpu_s=5.0)
+PATIENT = Limits(cpu_s=30.0)
 
 
 @pytest.fixture(scope="module")

@@ -86,7 +86,7 @@ def test_a_process_that_ends_before_it_is_sealed_is_no_measurement(broken: Break
 
 def test_a_process_that_hangs_before_it_is_sealed_is_ended_and_no_measurement(broken: Break) -> None:
     broken("server.seal", "__import__('time').sleep(60)")
-    with Executor(Limits(cpu_s=0.1, wall_s=0.2, idle_s=0.1), servers=1) as executor:
+    with Executor(Limits(cpu_s=0.2, wall_s=0.2, idle_s=0.1), servers=1) as executor:
         for tests in KINDS:
             assert executor.run(PROGRAM, "f", tests).verdict is Verdict.INFRASTRUCTURE
 

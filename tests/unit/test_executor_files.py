@@ -16,7 +16,7 @@ from tests.executor_cases import ATTEMPT, GOOD, LIMITS, ROOT, checks, needs, on_
 
 pytestmark = on_linux
 
-FILES = Limits(cpu_s=1.0, idle_s=2.0, files_mb=2)
+FILES = Limits(cpu_s=30.0, wall_s=200.0, idle_s=100.0, files_mb=2)
 EMPTY = "import os\ndef f():\n    return os.listdir('/tmp')"
 
 

@@ -15,6 +15,7 @@ from clarify_rl.executor.pairs import Pairs, plan_pairs
 from clarify_rl.executor.process import Outcome
 from clarify_rl.executor.report import Report
 from clarify_rl.executor.stdio import plan_stdio
+from clarify_rl.executor.trial import Trial
 from clarify_rl.types import Case, Execution, Raises, Stdio, StdioCase, Tests, Verdict
 from tests.executor_cases import JSON_TREES, checks, quickly
 
@@ -74,8 +75,11 @@ def outcomes(right: tuple[Tree, ...], processes: int, printed: st.SearchStrategy
     return st.builds(Outcome, anything(right), printed, st.booleans(), fine | reports | st.just(()))
 
 
+TRIAL = Trial("", "f", PAIRS)
+
+
 def pairs(compare: str) -> Pairs:
-    return plan_pairs("", "f", Tests(PAIRS.cases, compare), rule_of(compare, load_function), 1 << 20)
+    return plan_pairs(TRIAL, Tests(PAIRS.cases, compare), rule_of(compare, load_function), 1 << 20)
 
 
 def check(execution: Execution, total: int) -> None:
@@ -110,7 +114,7 @@ def test_pairs_pass_only_with_the_right_lines(compare: str, outcome: Outcome) ->
 @quickly
 @given(outcome=outcomes(RIGHT_CHECKS, 2, st.just(b"")))
 def test_assertions_pass_only_with_the_right_lines(outcome: Outcome) -> None:
-    execution = plan_assertions("", "f", CHECKS, 1 << 20).score(outcome)
+    execution = plan_assertions(TRIAL, CHECKS, 1 << 20).score(outcome)
     check(execution, 3)
     if execution.solved:
         marks = [line for line in outcome.output[1:].splitlines() if b'"m":"pass"' in line]
@@ -143,7 +147,7 @@ def test_the_right_lines_do_pass(why: str) -> None:
     report = Report(0, 0.1, 0.1, why)
     assert pairs("exact").score(Outcome(sent(RIGHT_PAIRS), reports=(report,))).solved
     assert pairs("close").score(Outcome(sent(RIGHT_PAIRS), reports=(report,))).solved
-    assert plan_assertions("", "f", CHECKS, 9).score(Outcome(sent(RIGHT_CHECKS), reports=(report, CLEAN))).solved
+    assert plan_assertions(TRIAL, CHECKS, 9).score(Outcome(sent(RIGHT_CHECKS), reports=(report, CLEAN))).solved
 
 
 @pytest.mark.parametrize(
@@ -154,7 +158,7 @@ def test_right_lines_of_a_process_that_was_killed_for_its_time_do_not_pass(why: 
     late = Report(-9, 3.0, 3.0, why)
     assert pairs("exact").score(Outcome(sent(RIGHT_PAIRS), reports=(late,))).verdict is verdict
     for reports in ((late, CLEAN), (CLEAN, late)):
-        scored = plan_assertions("", "f", CHECKS, 9).score(Outcome(sent(RIGHT_CHECKS), reports=reports))
+        scored = plan_assertions(TRIAL, CHECKS, 9).score(Outcome(sent(RIGHT_CHECKS), reports=reports))
         assert scored.verdict is verdict
 
 
@@ -162,4 +166,4 @@ def test_an_outcome_without_a_report_or_a_seal_is_no_measurement() -> None:
     for outcome in (Outcome(sent(RIGHT_PAIRS)), Outcome(sent(RIGHT_PAIRS)[1:], reports=(CLEAN,))):
         assert pairs("exact").score(outcome).verdict is Verdict.INFRASTRUCTURE
     for outcome in (Outcome(sent(RIGHT_CHECKS)), Outcome(sent(RIGHT_CHECKS)[1:], reports=(CLEAN, CLEAN))):
-        assert plan_assertions("", "f", CHECKS, 9).score(outcome).verdict is Verdict.INFRASTRUCTURE
+        assert plan_assertions(TRIAL, CHECKS, 9).score(outcome).verdict is Verdict.INFRASTRUCTURE

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from clarify_rl.executor import Executor, Layer, Limits
+from clarify_rl.executor import Executor, Layer
 from clarify_rl.types import Execution, Verdict
-from tests.executor_cases import GOOD, LIMITS, SEARCH, checks, left_behind, needs, on_linux
+from tests.executor_cases import BRIEF, GOOD, LIMITS, RESTLESS, SEARCH, checks, left_behind, needs, on_linux
 
 pytestmark = on_linux
 
@@ -16,6 +16,12 @@ pytestmark = on_linux
 @pytest.fixture(scope="module")
 def executor() -> Iterator[Executor]:
     with Executor(LIMITS, servers=1) as executor:
+        yield executor
+
+
+@pytest.fixture(scope="module")
+def brief() -> Iterator[Executor]:
+    with Executor(BRIEF, servers=1) as executor:
         yield executor
 
 
@@ -134,18 +140,18 @@ def test_a_flood_on_the_link_to_the_judge_is_no_pass(executor: Executor) -> None
 
 
 @pytest.mark.parametrize("loop", ["while True: pass", "while True: candidate(1)"])
-def test_a_check_that_loops_forever_is_a_timeout(executor: Executor, loop: str) -> None:
-    execution = executor.run(GOOD, "f", checks("assert candidate(1) == 2", loop))
+def test_a_check_that_loops_forever_is_a_timeout(brief: Executor, loop: str) -> None:
+    execution = brief.run(GOOD, "f", checks("assert candidate(1) == 2", loop))
     assert execution.verdict is Verdict.CPU_TIMEOUT
     assert execution.per_test == ("pass", "missing")
 
 
-def test_tests_that_use_up_the_time_are_named(executor: Executor) -> None:
-    assert "the tests themselves" in executor.run(GOOD, "f", checks("while True: pass")).detail
+def test_tests_that_use_up_the_time_are_named(brief: Executor) -> None:
+    assert "the tests themselves" in brief.run(GOOD, "f", checks("while True: pass")).detail
 
 
-def test_a_program_that_loops_forever_is_a_timeout(executor: Executor) -> None:
-    execution = executor.run("def f(n):\n    while n > 1: pass\n    return 2 * n", "f", checks("f(1)", "f(2)", "f(1)"))
+def test_a_program_that_loops_forever_is_a_timeout(brief: Executor) -> None:
+    execution = brief.run("def f(n):\n    while n > 1: pass\n    return 2 * n", "f", checks("f(1)", "f(2)", "f(1)"))
     assert execution.verdict is Verdict.CPU_TIMEOUT
     assert execution.per_test == ("pass", "missing", "missing")
 
@@ -153,7 +159,7 @@ def test_a_program_that_loops_forever_is_a_timeout(executor: Executor) -> None:
 @pytest.mark.parametrize(("program", "check"), [("time.sleep(60)", "candidate(1)"), ("pass", "time.sleep(60)")])
 def test_sleeping_on_either_side_is_an_idle_timeout(program: str, check: str) -> None:
     needs(Layer.NAMESPACES, Layer.FILES)
-    with Executor(Limits(cpu_s=0.2, idle_s=0.15), servers=1) as executor:
+    with Executor(RESTLESS, servers=1) as executor:
         execution = executor.run(f"import time\ndef f(n):\n    {program}", "f", checks(check))
         assert execution.verdict is Verdict.IDLE_TIMEOUT
 
@@ -164,7 +170,7 @@ def test_sleeping_on_either_side_is_an_idle_timeout(program: str, check: str) ->
 def search(*given: str) -> Execution:
     """A look for `needle-7777`, which the tests hold, in the whole memory of the program."""
     arguments = ", ".join(map(repr, given))
-    with Executor(Limits(cpu_s=5.0), servers=1) as executor:
+    with Executor(LIMITS, servers=1) as executor:
         return executor.run(
             SEARCH, "f", checks(f"due = 'needle-7777'\nassert candidate({arguments}) == 'nothing', due")
         )

@@ -13,15 +13,17 @@ from contextlib import suppress
 import pytest
 
 from clarify_rl.errors import ExecutorError
-from clarify_rl.executor import Executor, Layer, Limits, Trial
+from clarify_rl.executor import Executor, Layer, Trial
 from clarify_rl.types import Execution, Stdio, StdioCase, Verdict
 from tests.executor_cases import (
     DOUBLE,
     GOOD,
     LIMITS,
+    RESTLESS,
     ROOT,
     SLEEPER,
     SLOW,
+    alive,
     checks,
     descendants,
     in_thread,
@@ -97,14 +99,14 @@ def test_a_ready_process_that_is_killed_is_replaced() -> None:
 
 
 def test_a_message_about_a_job_that_is_over_harms_no_other() -> None:
-    with Executor(Limits(cpu_s=0.2, idle_s=0.1), servers=1) as executor:
+    with Executor(RESTLESS, servers=1) as executor:
         assert executor.run(GOOD, "f", DOUBLE).solved
         before, server = executor.server_pids, executor.take()
         assert server is not None
         for late in ("watch", "cancel", "prepare"):
             server.say(late, 1, kind="judge")
         executor.give_back(server, usable=True)
-        time.sleep(0.4)  # a process that is watched while it waits would be taken for a sleeper
+        time.sleep(2 * RESTLESS.idle_s)  # a process that is watched while it waits would be taken for a sleeper
         assert executor.run(GOOD, "f", DOUBLE).solved
         assert executor.server_pids == before
 
@@ -113,8 +115,7 @@ def test_a_server_that_dies_again_and_again_is_unmeasured() -> None:
     found: list[Execution] = []
     with Executor(LIMITS, servers=1) as executor:
         executor.run(GOOD, "f", DOUBLE)
-        slow = SLOW.replace("0.2", "1.5")
-        job = in_thread(lambda: found.append(executor.run(slow, "f", DOUBLE)))
+        job = in_thread(lambda: found.append(executor.run(SLEEPER, "f", DOUBLE)))
         while job.is_alive():
             time.sleep(0.2)
             for pid in executor.server_pids:
@@ -237,14 +238,17 @@ def test_a_killed_caller_leaves_no_process_behind(runs: str, how: signal.Signals
 
 
 def test_a_killed_caller_leaves_no_server_even_where_a_fork_of_it_lives_on() -> None:
-    caller, pids = killed_caller("child = os.fork()\nif child == 0:\n    time.sleep(1.5)\n    os._exit(0)")
+    caller, pids = killed_caller("child = os.fork()\nif child == 0:\n    time.sleep(60)\n    os._exit(0)")
+    forked = [pid for pid in descendants(caller.pid) if pid not in pids]
     caller.kill()
     caller.wait()
     assert caller.stdout is not None
     caller.stdout.close()
-    gone_early = wait_until_gone(pids, 0.7)
-    assert wait_until_gone(pids)
-    assert gone_early
+    assert wait_until_gone(pids, 30.0)
+    assert any(map(alive, forked))
+    for pid in forked:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def test_closing_ends_the_servers_and_may_be_repeated() -> None:
@@ -266,7 +270,7 @@ def test_closing_releases_those_who_wait_for_a_server() -> None:
 
     def run() -> None:
         try:
-            found.append(executor.run(SLOW, "f", one(2, 1)).verdict)
+            found.append(executor.run(SLEEPER, "f", one(2, 1)).verdict)
         except ExecutorError as error:
             found.append(str(error))
 
@@ -275,13 +279,13 @@ def test_closing_releases_those_who_wait_for_a_server() -> None:
     time.sleep(0.05)
     executor.close()
     for job in jobs:
-        job.join(5)
+        job.join()
     assert len(found) == 3
-    assert sum("closed" in str(each) for each in found) >= 2
+    assert all("closed" in str(each) or each is Verdict.INFRASTRUCTURE for each in found)
 
 
 def test_closing_ends_a_job_that_runs() -> None:
-    executor = Executor(Limits(idle_s=1.0), servers=1)
+    executor = Executor(LIMITS, servers=1)
 
     def run() -> None:
         with suppress(ExecutorError):
@@ -292,9 +296,8 @@ def test_closing_ends_a_job_that_runs() -> None:
     job = in_thread(run)
     time.sleep(0.2)
     executor.close()
-    gone = wait_until_gone(pids, 0.7)
+    assert wait_until_gone(pids, 30.0)  # far sooner than its limits would end it
     job.join()
-    assert gone
 
 
 # Forks of the caller.

@@ -8,13 +8,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from clarify_rl.errors import ExecutorError
 from clarify_rl.executor import Executor, Layer, Limits
 from clarify_rl.types import Assertions, Case, Raises, Stdio, Tests, Verdict
-from tests.executor_cases import DOUBLE, GOOD, LIMITS, SLEEPER, needs, on_linux, one
+from tests.executor_cases import BRIEF, DOUBLE, GOOD, LIMITS, RESTLESS, SLEEPER, needs, on_linux, one
 
 pytestmark = on_linux
 
@@ -25,6 +26,12 @@ def executor() -> Iterator[Executor]:
         yield executor
 
 
+@pytest.fixture(scope="module")
+def brief() -> Iterator[Executor]:
+    with Executor(BRIEF) as executor:
+        yield executor
+
+
 # What a program can do honestly.
 
 
@@ -32,7 +39,7 @@ def test_a_right_program_passes_every_test(executor: Executor) -> None:
     execution = executor.run(GOOD, "f", DOUBLE)
     assert execution.verdict is Verdict.PASS
     assert (execution.passed, execution.total, execution.per_test) == (3, 3, ("pass",) * 3)
-    assert 0 < execution.cpu_s < 0.4
+    assert 0 < execution.cpu_s < LIMITS.cpu_s
     assert execution.wall_s > 0
 
 
@@ -138,11 +145,11 @@ def test_threads_work_and_may_be_left_running(executor: Executor) -> None:
     program = "import threading, time\nthreading.Thread(target=time.sleep, args=(60,)).start()\n" + GOOD
     execution = executor.run(program, "f", DOUBLE)
     assert execution.solved
-    assert execution.wall_s < 3
+    assert execution.wall_s < 60  # it is not waited for
 
 
 def test_the_smallest_memory_limit_is_enough_for_a_small_program() -> None:
-    with Executor(Limits(memory_mb=128), servers=1) as executor:
+    with Executor(replace(LIMITS, memory_mb=128), servers=1) as executor:
         assert executor.run(GOOD, "f", DOUBLE).solved
 
 
@@ -157,7 +164,7 @@ def test_a_program_that_was_waited_for_finds_what_one_that_was_not_finds(executo
         time.sleep(pause_s)
         found.append(executor.run(program, "f", one(None)).detail)
     assert len(set(found)) == 1
-    assert found[0].endswith("true,false]")
+    assert found[0].endswith("True, False]")
 
 
 def test_chance_and_the_order_of_sets_are_the_same_on_every_run() -> None:
@@ -229,56 +236,100 @@ def test_a_result_that_is_not_data_is_unsupported(executor: Executor, result: st
     assert execution.per_test == ("wrong",)
 
 
+@pytest.mark.parametrize(
+    ("result", "shown"),
+    [
+        ("(1, 3)", "(1, 3)"),
+        ("(1,)", "(1,)"),
+        ("{}", "{}"),
+        ("set()", "set()"),
+        ("None", "None"),
+        ("[True, {'a': (1.5, None)}]", "[True, {'a': (1.5, None)}]"),
+        ("{1: {2}}", "{1: {2}}"),
+        ("frozenset({1})", "frozenset({1})"),
+        ("frozenset()", "frozenset()"),
+        ("b'x'", "b'x'"),
+        ("float('nan')", "nan"),
+        ("[float('-inf')]", "[-inf]"),
+        ("1 << 64", str(1 << 64)),
+        ("1j", "1j"),
+        ("'it\\'s'", '"it\'s"'),
+        ("'x' * 1000", "'" + "x" * 199 + "..."),
+        ("10 ** 1500", hex(10**1500)[:200] + "..."),
+    ],
+)
+def test_a_wrong_value_is_shown_as_python_prints_it(executor: Executor, result: str, shown: str) -> None:
+    assert executor.run(f"def f():\n    return {result}", "f", one("due")).detail == f"case 0: returned {shown}"
+
+
+NUMPY = """
+import sys, types
+numpy = sys.modules['numpy'] = types.ModuleType('numpy')
+class generic:
+    def __init__(self, plain): self.plain = plain
+    def item(self): return self.plain
+generic.__module__ = 'numpy'
+class int64(generic): __module__ = 'numpy'
+class ndarray: __module__ = 'numpy'
+"""
+
+
+def test_a_scalar_of_numpy_is_the_number_that_it_stands_for(executor: Executor) -> None:
+    for plain, due in (("3", 3), ("True", True), ("0.5", 0.5)):
+        program = f"{NUMPY}def f():\n    return [int64({plain}), {{int64({plain}): (int64({plain}),)}}]"
+        assert executor.run(program, "f", one([due, {due: (due,)}])).solved
+    for other in ("ndarray()", "int64([1])", "int64(int64(1))"):
+        execution = executor.run(f"{NUMPY}def f():\n    return {other}", "f", one(1))
+        assert execution.verdict is Verdict.UNSUPPORTED_TYPE
+
+
 # What decides a timeout, and what too much memory or output gives.
 
 
-def test_an_endless_loop_is_a_cpu_timeout(executor: Executor) -> None:
-    execution = executor.run("def f(n):\n    while n > 1:\n        pass\n    return 2 * n", "f", DOUBLE)
+def test_an_endless_loop_is_a_cpu_timeout(brief: Executor) -> None:
+    execution = brief.run("def f(n):\n    while n > 1:\n        pass\n    return 2 * n", "f", DOUBLE)
     assert execution.verdict is Verdict.CPU_TIMEOUT
     assert execution.per_test == ("pass", "missing", "missing")
-    assert execution.cpu_s >= LIMITS.cpu_s
+    assert execution.cpu_s >= BRIEF.cpu_s
 
 
-def test_an_endless_loop_that_ignores_every_signal_is_a_cpu_timeout(executor: Executor) -> None:
+def test_an_endless_loop_that_ignores_every_signal_is_a_cpu_timeout(brief: Executor) -> None:
     program = (
         "import signal\nfor s in range(1, 65):\n    try: signal.signal(s, signal.SIG_IGN)\n    except Exception: pass\n"
     )
     program += (
         "def f(n):\n    while True:\n        try:\n            while True: pass\n        except BaseException: pass"
     )
-    assert executor.run(program, "f", DOUBLE).verdict is Verdict.CPU_TIMEOUT
+    assert brief.run(program, "f", DOUBLE).verdict is Verdict.CPU_TIMEOUT
 
 
-def test_processor_time_of_all_threads_counts(executor: Executor) -> None:
+def test_processor_time_of_all_threads_counts(brief: Executor) -> None:
     program = "import threading\ndef spin():\n    while True: pass\n"
     program += "def f(n):\n    threads = [threading.Thread(target=spin) for _ in range(3)]\n"
     program += "    [thread.start() for thread in threads]\n    threads[0].join()"
-    execution = executor.run(program, "f", DOUBLE)
-    assert execution.verdict is Verdict.CPU_TIMEOUT
-    assert execution.cpu_s < LIMITS.cpu_s + 0.3
+    assert brief.run(program, "f", DOUBLE).verdict is Verdict.CPU_TIMEOUT
 
 
 def test_sleeping_is_an_idle_timeout_and_measured() -> None:
     needs(Layer.NAMESPACES, Layer.FILES)
     acts = ("time.sleep(60)", "threading.Event().wait()", "signal.pause()", "os.kill(os.getpid(), signal.SIGSTOP)")
-    with Executor(Limits(cpu_s=0.2, idle_s=0.2), servers=1) as executor:
+    with Executor(RESTLESS, servers=1) as executor:
         for act in acts:
             program = f"import os, signal, threading, time\ndef f(n):\n    if n > 1: {act}\n    return 2 * n"
             execution = executor.run(program, "f", DOUBLE)
             assert execution.verdict is Verdict.IDLE_TIMEOUT
             assert execution.measured
             assert execution.per_test == ("pass", "missing", "missing")
-            assert 0.2 <= execution.wall_s < 3
+            assert RESTLESS.idle_s <= execution.wall_s < 60
         assert executor.run(GOOD, "f", DOUBLE).solved
 
 
 def test_sleeping_is_unmeasured_where_nobody_can_see_it() -> None:
     needs(Layer.NAMESPACES)
-    with Executor(Limits(cpu_s=0.2, wall_s=0.4, idle_s=0.2), servers=1, without=("files",)) as executor:
+    with Executor(Limits(cpu_s=2.0, wall_s=2.0, idle_s=0.2), servers=1, without=("files",)) as executor:
         execution = executor.run(SLEEPER, "f", DOUBLE)
         assert execution.verdict is Verdict.WALL_TIMEOUT
         assert not execution.measured
-        assert executor.run(GOOD, "f", DOUBLE).solved
 
 
 @pytest.fixture
@@ -301,9 +352,9 @@ def busy_core() -> Iterator[None]:
 )
 def test_work_on_a_busy_core_is_no_sleep(work: str) -> None:
     needs(Layer.NAMESPACES, Layer.FILES)
-    program = "import threading, time\ndef spin():\n    end = time.thread_time() + 0.15\n"
+    program = "import threading, time\ndef spin():\n    end = time.thread_time() + 0.5\n"
     program += f"    while time.thread_time() < end: pass\ndef f(n):\n    {work}\n    return 2 * n"
-    with Executor(Limits(cpu_s=5.0, idle_s=0.25), servers=1) as executor:
+    with Executor(replace(LIMITS, idle_s=1.0), servers=1) as executor:
         assert executor.run(program, "f", DOUBLE).solved
 
 
@@ -321,6 +372,28 @@ def test_a_result_larger_than_the_limit_is_not_read(executor: Executor) -> None:
     execution = executor.run("def f(n):\n    return 'x' * (30 << 20)", "f", DOUBLE)
     assert execution.verdict is Verdict.UNSUPPORTED_TYPE
     assert "too large" in execution.detail
+
+
+@pytest.mark.parametrize("value", ["True", "None", "0.5", "'\\ud800'", "-1", "[]", "{}", "1 << 60", "b'x'", "(1, {2})"])
+def test_a_result_of_any_size_is_plain_data_or_too_large_and_never_a_broken_protocol(
+    executor: Executor, value: str
+) -> None:
+    verdicts = [
+        executor.run(f"def f():\n    return [{value}] * {count:_}", "f", one(0)).verdict
+        for count in (200_000, 400_000, 800_000, 900_000, 2_000_000)
+    ]
+    assert set(verdicts) <= {Verdict.WRONG, Verdict.UNSUPPORTED_TYPE}
+    assert verdicts[-1] is Verdict.UNSUPPORTED_TYPE
+
+
+def test_a_list_of_nearly_the_limit_passes(executor: Executor) -> None:
+    assert executor.run("def f():\n    return [True] * 800_000", "f", one([True] * 800_000)).solved
+
+
+def test_results_of_odd_text_are_counted_as_they_are_sent(executor: Executor) -> None:
+    tests = Tests(tuple(Case((n,), "\ud800" * (1 << 18)) for n in range(6)))
+    execution = executor.run("def f(n):\n    return '\\ud800' * (1 << 18)", "f", tests)
+    assert execution.per_test == ("pass",) * 2 + ("wrong",) * 4
 
 
 def test_results_that_are_too_large_together_are_cut(executor: Executor) -> None:

@@ -6,12 +6,12 @@ import os
 import socket
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from clarify_rl.executor import Executor, Layer, Limits
+from clarify_rl.executor import Executor, Layer
 from clarify_rl.types import Verdict
 from tests.executor_cases import ATTEMPT, GOOD, LIMITS, alive, needs, on_linux, one
 
@@ -206,7 +206,7 @@ def test_threads_are_limited() -> None:
     program += "            threading.Thread(target=stop.wait).start()\n            count += 1\n"
     program += "    except RuntimeError:\n        pass\n    stop.set()\n    return count"
     for threads in (2, 8):
-        with Executor(Limits(threads=threads), servers=1) as executor:
+        with Executor(replace(LIMITS, threads=threads), servers=1) as executor:
             detail = executor.run(program, "f", one(0)).detail
             assert threads <= int(detail.removeprefix("case 0: returned ")) <= threads + 2
             assert executor.run(GOOD, "f", one(2, 1)).solved

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from clarify_rl.errors import ExecutorError
 from clarify_rl.executor import Executor, Layer, Limits
 from clarify_rl.types import Execution, Stdio, StdioCase, Verdict
-from tests.executor_cases import GOOD, LIMITS, left_behind, needs, on_linux
+from tests.executor_cases import BRIEF, GOOD, LIMITS, RESTLESS, left_behind, needs, on_linux
 
 pytestmark = on_linux
 
@@ -48,6 +49,12 @@ sys.stdin, sys.stdout = IOWrapper(sys.stdin), IOWrapper(sys.stdout)
 @pytest.fixture(scope="module")
 def executor() -> Iterator[Executor]:
     with Executor(LIMITS, servers=1) as executor:
+        yield executor
+
+
+@pytest.fixture(scope="module")
+def brief() -> Iterator[Executor]:
+    with Executor(BRIEF, servers=1) as executor:
         yield executor
 
 
@@ -179,6 +186,12 @@ def test_input_that_nobody_reads_does_not_matter(executor: Executor) -> None:
         ("close:1e-6", "1 2", "1", False),
         ("close", "nan inf", "nan inf", True),
         ("close", "yes", "no", False),
+        ("close", str(10**18 + 1), str(10**18), False),
+        ("close", "+007 -0", "7 0", True),
+        ("close", "1_0", "10", False),
+        ("close", "1e18", str(10**18), True),
+        ("close", "1E-3 .5 5. INF", "0.001 0.5 5 inf", True),
+        ("close", chr(0x661), "1", False),
     ],
 )
 def test_output_is_compared_as_the_rule_says(
@@ -252,9 +265,9 @@ def test_forging_the_end_does_not_make_an_output_right(executor: Executor, line:
         assert execution.measured and execution.passed == 0
 
 
-def test_forging_the_end_does_not_stop_the_clock(executor: Executor) -> None:
+def test_forging_the_end_does_not_stop_the_clock(brief: Executor) -> None:
     program = "import os\nos.write(1, b'x\\n')\nos.write(3, b'{\"n\":0,\"x\":0}\\n')\nwhile True: pass"
-    assert printed(executor, program, "x\n").verdict is Verdict.CPU_TIMEOUT
+    assert printed(brief, program, "x\n").verdict is Verdict.CPU_TIMEOUT
 
 
 # Limits.
@@ -264,35 +277,33 @@ def test_endless_output_is_cut_at_the_limit(executor: Executor) -> None:
     execution = printed(executor, "while True: print('x' * 1000)", "x")
     assert execution.verdict is Verdict.PROTOCOL
     assert "more output than the limit" in execution.detail
-    assert execution.wall_s < 5
     assert not left_behind(executor)
 
 
 def test_output_up_to_the_limit_passes_and_beyond_does_not() -> None:
-    with Executor(Limits(output_mb=1), servers=1) as executor:
+    with Executor(replace(LIMITS, output_mb=1), servers=1) as executor:
         program = "print('x' * int(input()), end='')"
         tests = stdio((str(1 << 20), "x" * (1 << 20)), (str(2 << 20), "x" * (2 << 20)))
         assert executor.run(program, "", tests).per_test == ("pass", "error")
 
 
-def test_an_endless_loop_is_a_cpu_timeout_and_ends_the_cases(executor: Executor) -> None:
+def test_an_endless_loop_is_a_cpu_timeout_and_ends_the_cases(brief: Executor) -> None:
     program = "n = int(input())\nprint(n)\nwhile n == 2: pass"
-    execution = executor.run(program, "", stdio(("1", "1"), ("2", "2"), ("3", "3")))
+    execution = brief.run(program, "", stdio(("1", "1"), ("2", "2"), ("3", "3")))
     assert execution.verdict is Verdict.CPU_TIMEOUT
     assert execution.per_test == ("pass", "missing", "missing")
 
 
-def test_processor_time_is_limited_over_all_cases_together(executor: Executor) -> None:
-    program = "import time\nend = time.process_time() + 0.15\nwhile time.process_time() < end: pass\nprint('x')"
-    execution = executor.run(program, "", stdio(*[("", "x")] * 8))
+def test_processor_time_is_limited_over_all_cases_together(brief: Executor) -> None:
+    program = "import time\nend = time.process_time() + 0.1\nwhile time.process_time() < end: pass\nprint('x')"
+    execution = brief.run(program, "", stdio(*[("", "x")] * 8))
     assert execution.verdict is Verdict.CPU_TIMEOUT
-    assert execution.cpu_s < 2 * LIMITS.cpu_s
     assert "missing" in execution.per_test
 
 
 def test_sleeping_is_an_idle_timeout() -> None:
     needs(Layer.NAMESPACES, Layer.FILES)
-    with Executor(Limits(cpu_s=0.2, idle_s=0.15), servers=1) as executor:
+    with Executor(RESTLESS, servers=1) as executor:
         execution = printed(executor, "import time\nprint('x', flush=True)\ntime.sleep(60)", "x\n")
         assert execution.verdict is Verdict.IDLE_TIMEOUT
         assert execution.passed == 0
@@ -300,7 +311,7 @@ def test_sleeping_is_an_idle_timeout() -> None:
 
 def test_time_asleep_is_limited_over_all_cases_together() -> None:
     needs(Layer.NAMESPACES, Layer.FILES)
-    with Executor(Limits(cpu_s=0.2, wall_s=0.3, idle_s=0.2), servers=1) as executor:
+    with Executor(Limits(cpu_s=0.3, wall_s=0.3, idle_s=0.2), servers=1) as executor:
         execution = executor.run("import time\ntime.sleep(0.1)\nprint('x')", "", stdio(*[("", "x")] * 8))
         assert execution.verdict in (Verdict.IDLE_TIMEOUT, Verdict.WALL_TIMEOUT)
 

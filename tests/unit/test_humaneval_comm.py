@@ -9,7 +9,6 @@ import pytest
 
 from clarify_rl.errors import DataError
 from clarify_rl.executor import Executor, Limits
-from clarify_rl.executor.entry_point import resolve_entry_point
 from clarify_rl.problems.expressions import parse_arguments
 from clarify_rl.problems.hidden_facts import hidden_facts
 from clarify_rl.problems.humaneval_comm import load_humaneval_comm
@@ -255,28 +254,6 @@ def test_arguments_may_be_plain_arithmetic(text: str, arguments: tuple[object, .
 def test_anything_else_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse_arguments(text)
-
-
-@pytest.mark.parametrize(
-    ("program", "name"),
-    [
-        ("def keep_small(n): ...\ndef candidate(n): ...", "keep_small"),
-        ("def helper(): ...\ndef candidate(n): ...", "candidate"),
-        ("import math\ndef path(n): ...", "path"),
-        ("def one(): ...\ndef two(): ...", "keep_small"),
-        ("keep_small = lambda n: n\ndef other(n): ...", "keep_small"),
-        ("try:\n    import x\nexcept ImportError:\n    def keep_small(n): ...\ndef other(n): ...", "keep_small"),
-        ("def broken(:", "keep_small"),
-        ("\0", "keep_small"),
-        ("", "keep_small"),
-    ],
-)
-def test_the_entry_point_is_what_the_program_defines(program: str, name: str) -> None:
-    assert resolve_entry_point(program, "keep_small") == name
-
-
-def test_a_program_is_read_and_not_run() -> None:
-    assert resolve_entry_point("raise SystemExit(1)\ndef candidate(): ...", "f") == "candidate"
 
 
 @pytest.mark.shared_data

@@ -343,12 +343,13 @@ def test_each_turn_has_a_seed_of_its_own_that_is_the_same_every_time(serve: Serv
 
 def test_no_more_requests_are_under_way_than_the_server_takes_and_samples_keep_their_order(serve: Serve) -> None:
     lock, running, most = threading.Lock(), [0], [0]
+    three = threading.Barrier(3)  # nobody goes on before as many are there as there may be
 
     def answer(handler: Handler, body: Body) -> None:
         with lock:
             running[0] += 1
             most[0] = max(most[0], running[0])
-        time.sleep(0.05)
+        three.wait(60)
         with lock:
             running[0] -= 1
         handler.say(body["messages"][0]["content"])

@@ -97,16 +97,16 @@ def test_the_driver_keeps_its_share_with_the_chunks_that_are_chosen() -> None:
 
 def test_a_late_item_is_cut_and_its_neighbours_are_done() -> None:
     started = time.monotonic()
-    worked = work_on([0.0, 9.0, 0.05, 0.05], nap, late, threads=2, deadline_s=0.5)
-    assert time.monotonic() - started < 3.0
+    worked = work_on([0.0, 600.0, 0.05, 0.05], nap, late, threads=2, deadline_s=2.0)
+    assert time.monotonic() - started < 300.0
     assert (worked.results, worked.hung) == (("done", "late", "done", "done"), 1)
-    assert worked.seconds[1] >= 0.5
+    assert worked.seconds[1] >= 2.0
 
 
 def test_no_item_is_begun_after_a_whole_deadline() -> None:
-    worked = work_on([0.3] * 10, nap, late, threads=1, deadline_s=0.8)
+    worked = work_on([0.4] * 10, nap, late, threads=1, deadline_s=2.0)
     assert set(worked.results) == {"done"}
-    assert 3 <= len(worked.results) < 10
+    assert 1 <= len(worked.results) < 10
 
 
 def test_a_chunk_of_which_nothing_was_begun_tells_nothing_about_the_pace() -> None:

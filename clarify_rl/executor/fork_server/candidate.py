@@ -21,6 +21,7 @@ import sys
 import threading
 import types
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from clarify_rl.executor.codec import LONGEST_REQUEST, Tree, decode, encode, opaque_in
@@ -29,6 +30,7 @@ from clarify_rl.executor.fork_server.objects import Incoming, Outgoing
 
 SEALED = b"S"
 MODULE = "solution"
+PLACEHOLDER = "candidate"
 LONGEST_MESSAGE = 300
 
 
@@ -46,7 +48,7 @@ def run_candidate(channel: int, stream: int | None, output_bytes: int) -> None:
             assert stream is not None
             _run_stdio(link, stream, str(request["program"]))
         case "serve":
-            _Served(link, output_bytes).run(str(request["program"]), str(request["entry_point"]))
+            _Served(link, output_bytes).run(request)
 
 
 def run_pairs(link: Channel, request: dict[str, Tree], output_bytes: int) -> None:
@@ -55,7 +57,7 @@ def run_pairs(link: Channel, request: dict[str, Tree], output_bytes: int) -> Non
     assert isinstance(inputs, list)
     outbox = _Outbox(link, output_bytes)
     try:
-        function = entry_point_of(_load(str(request["program"])), str(request["entry_point"]))
+        function = loaded(request).function()
     except BaseException as error:
         outbox.send(-1, {"e": raised(error)})
         return
@@ -71,40 +73,53 @@ class _Outbox:
         self.left = output_bytes
 
     def send(self, number: int, outcome: dict[str, Tree]) -> None:
-        tree: dict[str, Tree] = {"n": number, **outcome}
-        self.link.send(tree)
-        self.left = max(0, self.left - _size(outcome.get("r")))
+        self.left = max(0, self.left - self.link.send({"n": number, **outcome}))
 
 
-def _size(tree: Tree) -> int:
-    """About how many bytes a tree takes on the wire."""
-    if isinstance(tree, str):
-        return len(tree) + 2
-    if isinstance(tree, list):
-        return 2 + sum(map(_size, tree))
-    if isinstance(tree, dict):
-        return 2 + sum(len(key) + _size(item) for key, item in tree.items())
-    return 8
+@dataclass(frozen=True)
+class Loaded:
+    """A program that has run as a module. `given` are names that it did not bind itself: those of its prelude."""
+
+    module: types.ModuleType
+    entry_point: str
+    given: frozenset[str]
+
+    def function(self) -> Callable[..., object]:
+        """What the entry point names: a function, or an expression such as `Solution().twoSum`.
+
+        Prompts often rename what they ask for, so where a name is not bound, `candidate` may be, or the program's only
+        function is meant. Found among what the program really bound, however it did that.
+        """
+        names = self.module.__dict__
+        if not self.entry_point.isidentifier():
+            function: object = eval(self.entry_point, names)
+        else:
+            name = next((name for name in (self.entry_point, PLACEHOLDER) if name in names), None)
+            function = names[name] if name else self.only_function()
+        if callable(function):
+            return function
+        found = "not defined" if function is None else f"a {type(function).__name__}, not callable"
+        raise NameError(f"entry point {self.entry_point!r} is {found}")
+
+    def only_function(self) -> object:
+        """The one function that the program defines, under whatever name; None if it defines none or several."""
+        own = {
+            id(value): value
+            for name, value in self.module.__dict__.items()
+            if name not in self.given and isinstance(value, types.FunctionType) and value.__module__ == MODULE
+        }
+        return own.popitem()[1] if len(own) == 1 else None
 
 
-def _load(program: str) -> types.ModuleType:
+def loaded(request: Mapping[str, Tree]) -> Loaded:
     """The program as a module of its own, so that dataclasses and pickling find their names."""
     module = types.ModuleType(MODULE)
     sys.modules[MODULE] = module
-    exec(compile(program, f"<{MODULE}>", "exec", dont_inherit=True), module.__dict__)
-    return module
-
-
-def entry_point_of(module: types.ModuleType, entry_point: str) -> Callable[..., object]:
-    """What an entry point names: a function, or an expression such as `Solution().twoSum`."""
-    if entry_point.isidentifier():
-        function: object = module.__dict__.get(entry_point)
-    else:
-        function = eval(entry_point, module.__dict__)
-    if callable(function):
-        return function
-    found = "not defined" if function is None else f"a {type(function).__name__}, not callable"
-    raise NameError(f"entry point {entry_point!r} is {found}")
+    for text in (str(request["prelude"]), str(request["program"])):
+        given = frozenset(module.__dict__)
+        if text:
+            exec(compile(text, f"<{MODULE}>", "exec", dont_inherit=True), module.__dict__)
+    return Loaded(module, str(request["entry_point"]), given)
 
 
 def _call(function: Callable[..., object], arguments: Tree, printed: bool, output_bytes: int) -> dict[str, Tree]:
@@ -190,13 +205,14 @@ class _Served:
         self.output_bytes = output_bytes
         self.kept: list[object] = []
 
-    def run(self, program: str, entry_point: str) -> None:
+    def run(self, request: dict[str, Tree]) -> None:
         try:
-            module = _load(program)
-            self.kept.append(entry_point_of(module, entry_point))
+            program = loaded(request)
+            self.kept.append(program.function())
         except BaseException as error:
             self.link.send({"e": raised(error)})
             return
+        module = program.module
         self.link.send({"ok": [name for name in module.__dict__ if not name.startswith("__")]})
         while True:
             request = self.link.receive(LONGEST_REQUEST)
@@ -238,23 +254,16 @@ class _Served:
         assert isinstance(values, list) and isinstance(named, dict)
         function = self.kept[number]
         assert callable(function)
-        outgoing = Outgoing(name_of, self.keep)
+        outgoing = Outgoing(name_of, self.keep, objects.built)
         encoded = functools.partial(encode, max_bytes=self.output_bytes, other=outgoing.reference)
         answer: dict[str, Tree] = {"r": encoded(function(*values, **named))}
-        if not objects.built:
-            after = encoded([values, named])
-            if after != [arguments, keywords]:  # the judge's own arguments change with the program's
-                answer["m"] = after
-        answer["o"] = outgoing.table(encoded)
-        return answer
+        whole = functools.partial(encoded, max_bytes=LONGEST_REQUEST)  # arguments may be longer than results
+        if whole([values, named]) != [arguments, keywords]:  # the judge's own arguments change with the program's
+            answer["m"] = encoded([values, named])
+        return {**answer, "o": outgoing.table(whole, objects.rows)}
 
     def kept_or_built(self, body: Tree, objects: Incoming) -> object:
-        match body:
-            case int(number):
-                return self.kept[number]
-            case ["object", int(number)]:
-                return objects.get(number)
-        raise ValueError("not a reference")
+        return self.kept[body] if isinstance(body, int) else objects.get(body)
 
     def encode(self, value: object) -> Tree:
         return encode(value, self.output_bytes, self.keep)

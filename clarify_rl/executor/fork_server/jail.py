@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from clarify_rl.executor.fork_server.syscalls import (
@@ -111,21 +112,30 @@ def sees_processes() -> bool:
     return works(lambda: os.fstat(PROCESSES))
 
 
-def asleep_s(pids: Iterable[int], wall_s: float) -> float | None:
-    """Seconds of `wall_s` in which these processes neither ran nor waited for a processor; None if that is unknown.
+@dataclass(frozen=True)
+class Rest:
+    """Seconds in which processes neither ran nor waited for a processor, and what threads ran that have ended since."""
+
+    asleep_s: float
+    of_ended_s: float
+
+
+def rest_of(pids: Iterable[int], wall_s: float) -> Rest | None:
+    """How much of `wall_s` these processes were at rest; None if that is unknown.
 
     A thread's schedstat holds the nanoseconds that it ran and that it waited; those of all threads are added up, so
     that several busy ones hide a sleeping one. What threads ran that have ended is in the process's own clock alone.
     """
-    busy_s = 0.0
+    used_s, ran_s, waited_s = 0.0, 0.0, 0.0
     try:
         for pid in pids:
             rows = [_read(f"{pid}/task/{thread}/schedstat").split() for thread in _names(f"{pid}/task")]
-            waited_ns = sum(int(waited) for _, waited, _ in rows)
-            busy_s += cpu_clock_s(pid) + waited_ns / 1e9
+            ran_s += sum(int(ran) for ran, _, _ in rows) / 1e9
+            waited_s += sum(int(waited) for _, waited, _ in rows) / 1e9
+            used_s += cpu_clock_s(pid)
     except (OSError, ValueError):
         return None
-    return max(0.0, wall_s - busy_s)
+    return Rest(max(0.0, wall_s - used_s - waited_s), max(0.0, used_s - ran_s))
 
 
 def _names(path: str) -> list[str]:

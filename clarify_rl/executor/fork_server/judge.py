@@ -24,7 +24,7 @@ from typing import NoReturn, TypeGuard
 from clarify_rl.executor.codec import LONGEST_REQUEST, CodecError, Tree, decode, encode
 from clarify_rl.executor.fork_server.candidate import SEALED, raised
 from clarify_rl.executor.fork_server.lines import Channel
-from clarify_rl.executor.fork_server.objects import Incoming, Outgoing
+from clarify_rl.executor.fork_server.objects import ForgedError, Incoming, Outgoing
 
 # A test that iterates would take the first two for its own end, and the last for its own failure.
 NOT_RAISED = (StopIteration, StopAsyncIteration, AssertionError)
@@ -38,6 +38,10 @@ class CandidateError(Exception):
     """What a test sees when the program raises something that is no builtin exception."""
 
 
+class CandidateExitError(BaseException):
+    """What a test sees when the program ends itself, as by `sys.exit()`: no `except Exception` catches that."""
+
+
 class CandidateGoneError(BaseException):
     """The program's process ended, or sent what ours never sends. No test can go on, so none may catch it as usual."""
 
@@ -48,9 +52,8 @@ def run_judge(channel: int, candidate: int, output_bytes: int) -> None:
     request = caller.receive(LONGEST_REQUEST)
     assert isinstance(request, dict)
     random.seed(0)
-    program, entry_point = request["program"], request["entry_point"]
     link = Channel(candidate)
-    link.send({"mode": "serve", "program": program, "entry_point": entry_point})
+    link.send({"mode": "serve", **{name: request[name] for name in ("program", "prelude", "entry_point")}})
     if os.read(candidate, 1) != SEALED:
         caller.write(SEALED)
         caller.send({"lost": True})
@@ -60,7 +63,7 @@ def run_judge(channel: int, candidate: int, output_bytes: int) -> None:
     if failure := remote.load():
         caller.send(failure)
         return
-    checks, setup = request["checks"], request["setup"]
+    checks, setup, entry_point = request["checks"], request["setup"], request["entry_point"]
     assert isinstance(checks, list) and isinstance(setup, str) and isinstance(entry_point, str)
     bench = Bench(remote, entry_point)
     unready = bench.set_up(setup)
@@ -77,7 +80,7 @@ class Remote:
 
     def __init__(self, link: Channel, output_bytes: int) -> None:
         self.link = link
-        self.max_bytes = 2 * output_bytes  # a line holds a result and the arguments that the call changed
+        self.max_bytes = 3 * output_bytes  # a line holds a result, the arguments that the call changed, and objects
         self.calls = 0
         self.gone = ""
         self.defined: set[str] = set()
@@ -136,17 +139,31 @@ class Remote:
         self.calls += 1
         outgoing = Outgoing(self.name_of, _reference)
         encoded = functools.partial(encode, max_bytes=LONGEST_REQUEST, other=outgoing.reference)
-        request: dict[str, Tree] = {"call": number, "a": [encoded(value) for value in arguments]}
-        request |= {"k": encoded(keywords), "o": outgoing.table(encoded), "c": list(self.classes)}
+        positional, named = [encoded(value) for value in arguments], encoded(keywords)
+        if why := next((why for tree in (*positional, named) if (why := _opaque(tree))), ""):
+            raise ValueError(f"an argument that the tests give cannot be sent: {why}")
+        table = outgoing.table(encoded)
+        request: dict[str, Tree] = {"call": number, "a": positional, "k": named, "o": table, "c": list(self.classes)}
+        known = tuple(outgoing.met)
         answer = self.ask(request)
         try:
-            objects = Incoming(answer.get("o", []), self.classes)
-            objects.fill(lambda tree: decode(tree, lambda body: self.handle_or_built(body, objects)))
-            if "m" in answer:
-                _change_all(arguments, keywords, decode(answer["m"], self.handle))
-            return decode(answer["r"], lambda body: self.handle_or_built(body, objects))
+            objects = Incoming(answer.get("o", []), self.classes, known, trusted=False)
+
+            def decoded(tree: Tree) -> object:
+                return decode(tree, lambda body: self.handle_or_built(body, objects))
+
+            objects.fill(decoded)
+            result, after = decoded(answer["r"]), decoded(answer.get("m"))
+        except ForgedError as error:
+            raise CandidateError(str(error)) from None
         except CodecError as error:
             self.lose(str(error))
+        if why := next((why for tree in (answer["r"], answer.get("m"), *objects.trees) if (why := _opaque(tree))), ""):
+            # Such a value is true and unequal to everything, which would be right for some tests.
+            raise CandidateError(f"what the program returned, or left in its arguments, cannot be compared: {why}")
+        if after is not None:
+            _change_all(arguments, keywords, after)
+        return result
 
     def name_of(self, value: object) -> str | None:
         """The name of the class of an object of the tests' own."""
@@ -154,10 +171,7 @@ class Remote:
         return name if self.classes.get(name) is type(value) else None
 
     def handle_or_built(self, body: Tree, objects: Incoming) -> object:
-        match body:
-            case ["object", int(number)]:
-                return objects.get(number)
-        return self.handle(body)
+        return objects.get(body) if isinstance(body, list) else self.handle(body)
 
     def encode(self, value: object) -> Tree:
         """A tree of an argument. A function or object of the tests' own cannot cross."""
@@ -255,6 +269,11 @@ def _reference(value: object) -> Tree:
     raise TypeError(f"a {type(value).__name__} cannot be given to a program; give it plain data")
 
 
+def _opaque(tree: Tree) -> str:
+    """Why a value did not cross as a whole, as too large or too deep; "" when it did."""
+    return str(tree["o"]) if isinstance(tree, dict) and "o" in tree else ""
+
+
 def _change_all(arguments: tuple[object, ...], keywords: dict[str, object], after: object) -> None:
     """Makes the arguments of a call hold what the program left in them."""
     match after:
@@ -274,14 +293,16 @@ def _change(value: object, after: object) -> None:
         value.update(after)
 
 
-def _builtin_exception(name: str, message: str) -> Exception:
+def _builtin_exception(name: str, message: str) -> BaseException:
     found = getattr(builtins, name, None)
-    if isinstance(found, type) and issubclass(found, Exception) and found not in NOT_RAISED:
-        try:
-            return found(message)
-        except TypeError:  # one that wants more than a message, e.g. UnicodeDecodeError
-            pass
-    return CandidateError(f"{name}: {message}")
+    if not (isinstance(found, type) and issubclass(found, BaseException)) or found in NOT_RAISED:
+        return CandidateError(f"{name}: {message}")
+    if not issubclass(found, Exception):
+        return CandidateExitError(f"{name}: {message}")
+    try:
+        return found(message)
+    except TypeError:  # one that wants more than a message, e.g. UnicodeDecodeError
+        return CandidateError(f"{name}: {message}")
 
 
 class Bench:

@@ -31,8 +31,11 @@ class Channel:
         del self._received[: end + 1]
         return loads(line)
 
-    def send(self, tree: Tree) -> None:
-        self.write(dumps(tree) + b"\n")
+    def send(self, tree: Tree) -> int:
+        """Writes one line; how many bytes it took."""
+        line = dumps(tree) + b"\n"
+        self.write(line)
+        return len(line)
 
     def write(self, data: bytes) -> None:
         view = memoryview(data)

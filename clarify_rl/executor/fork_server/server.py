@@ -28,7 +28,7 @@ from typing import NoReturn
 from clarify_rl.executor.capabilities import Layer
 from clarify_rl.executor.fork_server.candidate import run_candidate
 from clarify_rl.executor.fork_server.clean_up import empty_scratch, sweep
-from clarify_rl.executor.fork_server.jail import asleep_s
+from clarify_rl.executor.fork_server.jail import rest_of
 from clarify_rl.executor.fork_server.judge import run_judge
 from clarify_rl.executor.fork_server.probe import escapes
 from clarify_rl.executor.fork_server.seal import CHANNEL, STREAM, Sandbox, prepare, seal
@@ -43,6 +43,7 @@ LOOK_S = 0.002
 LOOK_AGAIN_S = 0.1
 DYING_S = 0.05
 IDLE_SHARE = 0.1
+UNSEEN_S = 0.02  # of processor time of threads that have ended: a thread that ran for less hardly waited to
 # Programs expect these to import even where the standard library is unreadable to the user they run as.
 PRELOADED = (
     "math re typing collections itertools functools heapq bisect string random datetime copy operator fractions "
@@ -257,16 +258,22 @@ class Server:
                 _kill(child, "cpu")
         if wall_s >= limits.wall_s:
             _kill_all(running, "wall")
-        idle_left_s = limits.idle_s
-        if wall_s >= limits.idle_s:
-            asleep = asleep_s([child.pid for child in running], wall_s)
-            idle_left_s = limits.wall_s if asleep is None else limits.idle_s - asleep
-            # How long threads waited that have ended is not known: what runs now and then is left to the other limits.
-            if idle_left_s <= 0 and used_s < IDLE_SHARE * wall_s:
+        idle_left_s = limits.idle_s - wall_s
+        if idle_left_s <= 0:
+            slept_s = self.slept_s(running, wall_s, used_s)
+            if slept_s >= limits.idle_s:
                 _kill_all(running, "idle")
-            idle_left_s = max(idle_left_s, LOOK_AGAIN_S)
+            idle_left_s = max(limits.idle_s - slept_s, LOOK_AGAIN_S)
         # Threads use up to one second per core and second, so this is the soonest that the limit can be reached.
         return max(LOOK_S, min(cpu_left_s / self.cores, limits.wall_s - wall_s, idle_left_s))
+
+    def slept_s(self, running: Collection[Child], wall_s: float, used_s: float) -> float:
+        """Seconds of `wall_s` that these children slept through for sure; 0.0 where that cannot be told."""
+        rest = rest_of([child.pid for child in running], wall_s)
+        # How long threads waited that have ended is not known: what runs now and then is left to the other limits.
+        if rest is None or (rest.of_ended_s > UNSEEN_S and used_s >= IDLE_SHARE * wall_s):
+            return 0.0
+        return rest.asleep_s
 
     def reap(self, child: Child) -> dict[str, object]:
         """What a report says of one process, but for the time on the wall."""

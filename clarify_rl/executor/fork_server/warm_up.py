@@ -45,12 +45,14 @@ check(candidate)
 PAIRS: dict[str, Tree] = {
     "mode": "pairs",
     "program": PROGRAM,
+    "prelude": "",
     "entry_point": "double",
     "printed": False,
     "inputs": [{"t": [[3, 1, 2], "text", {"d": [["a", 1.5]]}]}, {"t": [[]]}, {"t": [1]}],
 }
 ASSERTIONS: dict[str, Tree] = {
     "program": PROGRAM,
+    "prelude": "",
     "entry_point": "double",
     "setup": "import math\n",
     "checks": [CHECKS],
