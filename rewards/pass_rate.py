@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from clarify_rl.registry import reward
-from clarify_rl.types import Episode, Score
+from clarify_rl.types import Episode, Rating
 
 
 @reward("pass_rate")
@@ -15,9 +15,9 @@ class PassRate:
 
     all_tests: bool = False
 
-    def __call__(self, episode: Episode) -> Score:
+    def __call__(self, episode: Episode) -> Rating:
         share = episode.pass_rate
         why = episode.execution.verdict.value if episode.execution else f"no code: {episode.stop}"
         if share is None:
-            return Score("pass_rate", None, why=episode.failure or why)
-        return Score("pass_rate", float(bool(episode.solved)) if self.all_tests else share, why=why)
+            return Rating(None, why=episode.failure or why)
+        return Rating(float(bool(episode.solved)) if self.all_tests else share, why=why)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from clarify_rl.registry import reward
-from clarify_rl.types import Episode, Score
+from clarify_rl.types import Episode, Rating
 
 
 @reward("useful_question")
-def useful_question(episode: Episode) -> Score:
+def useful_question(episode: Episode) -> Rating:
     """The number of hidden facts that the user revealed: each counts once, and a clear variant has none."""
     revealed = episode.revealed
-    return Score("useful_question", float(len(revealed)), why=", ".join(revealed) or "nothing revealed")
+    return Rating(float(len(revealed)), why=", ".join(revealed) or "nothing revealed")

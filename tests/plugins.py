@@ -15,7 +15,7 @@ from typing import Any, cast
 from clarify_rl.envs.ask_or_code import AskOrCode
 from clarify_rl.envs.rule_based_user import RuleBasedUser
 
-from clarify_rl.types import Answer, Episode, Exchange, Response, Score, Stop, Turn, Variant
+from clarify_rl.types import Answer, Episode, Exchange, Rating, Response, Stop, Turn, Variant
 
 
 def questions_asked(episode: Episode) -> float:
@@ -34,8 +34,8 @@ def not_a_number(episode: Episode) -> float:
     return float("nan")
 
 
-def infinite(episode: Episode) -> Score:
-    return Score("infinite", float("-inf"), why="log of 0")
+def infinite(episode: Episode) -> Rating:
+    return Rating(float("-inf"), why="log of 0")
 
 
 def a_word(episode: Episode) -> str:
@@ -118,6 +118,18 @@ class Replies:
 
     def close(self) -> None:
         pass
+
+
+@dataclass
+class FailsAt(AskOrCode):
+    """ask_or_code that is lost over the episode whose id ends so."""
+
+    ending: str = ""
+
+    def respond(self, exchange: Exchange) -> Response:
+        if exchange.episode_id.endswith(self.ending):
+            return Response(stop=Stop.FAILED, failure="the machine burned")
+        return super().respond(exchange)
 
 
 class Frank(AskOrCode):

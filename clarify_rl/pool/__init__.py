@@ -15,7 +15,7 @@ __all__ = ["LocalPool", "PoolSpec", "RewardSpec", "Worker", "Workers", "make_poo
 def make_pool(spec: PoolSpec, *, workers: int | Workers | None, deadline_s: float = 120.0) -> Pool:
     """A pool of Ray actors, or without workers one environment in this process."""
     if not workers:
-        return LocalPool(spec)
+        return LocalPool(spec, deadline_s)
     from clarify_rl.pool.ray_pool import RayPool
 
     return RayPool(spec, workers=workers, deadline_s=deadline_s)

@@ -10,7 +10,7 @@ from typing import Any
 import ray
 
 from clarify_rl.pool.deadlines import Worked, work_on
-from clarify_rl.pool.worker import TASKS, Item, PoolSpec, Result, Task, TaskName, Worker
+from clarify_rl.pool.worker import TASKS, PoolSpec, TaskName, Worker, no_answer
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class EnvActor:
         assert worker is not None
 
         def late(item: Any) -> object:  # Any: the items of that task
-            return task.unmeasured(no_answer(task, self._spec, item, self._deadline_s, self._place))
+            return task.unmeasured(no_answer(task, self._spec, item, self._deadline_s, f" on {self._place}"))
 
         threads = worker.threads if name == "respond" else 1  # rewards compute: threads would not make them faster
         items = pickle.loads(pickled)
@@ -75,8 +75,3 @@ class EnvActor:
     def close(self) -> None:
         if self._worker is not None:
             self._worker.close()
-
-
-def no_answer(task: Task[Item, Result], spec: PoolSpec, item: Item, deadline_s: float, place: Place | None) -> str:
-    """Why an item is unmeasured that took too long: what, for how long, for which episode, and where."""
-    return f"{task.plugins(spec)} gave no answer in {deadline_s:g} s for episode {task.episode_id(item)} on {place}"

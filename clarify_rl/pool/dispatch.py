@@ -13,12 +13,12 @@ from typing import Any, Generic
 import ray
 from ray.exceptions import RayActorError, RayError
 
-from clarify_rl.pool.actor import Place, no_answer
+from clarify_rl.pool.actor import Place
 from clarify_rl.pool.batch import Batch, Chunk, Pace
 from clarify_rl.pool.deadlines import Worked
 from clarify_rl.pool.fleet import PATIENCE_S, Fleet, Flight, Member, reason
 from clarify_rl.pool.meters import Fault, Meters
-from clarify_rl.pool.worker import Item, PoolSpec, Result, Task
+from clarify_rl.pool.worker import Item, PoolSpec, Result, Task, no_answer
 
 AHEAD = 2  # chunks that a worker has at once: the one it works on, and the next
 GRACE_S = 5.0  # actors watch the deadlines of items themselves: so late, an actor cannot even do that
@@ -210,7 +210,7 @@ class Dispatch(Generic[Item, Result]):
 
     def _why(self, item: Item, fault: Fault, place: Place, error: Exception | None) -> str:
         if fault is Fault.HUNG:
-            return no_answer(self._task, self._route.spec, item, self._route.deadline_s, place)
+            return no_answer(self._task, self._route.spec, item, self._route.deadline_s, f" on {place}")
         return (
             f"{self._task.plugins(self._route.spec)} lost its worker twice for episode {self._task.episode_id(item)}, "
             f"the second time alone on {place}: {reason(error)}"

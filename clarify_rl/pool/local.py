@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from clarify_rl.pool.worker import PoolSpec, Worker
+from clarify_rl.pool.deadlines import work_on
+from clarify_rl.pool.worker import SCORE, PoolSpec, Worker, no_answer
 from clarify_rl.types import Episode, Exchange, Response, Score
 
 
 class LocalPool:
-    """One worker here. No deadlines: an environment may wait for a person, or stand in a debugger."""
+    """One worker here. An environment has no deadline, since it may wait for a person; the rewards of an episode do."""
 
-    def __init__(self, spec: PoolSpec) -> None:
+    def __init__(self, spec: PoolSpec, deadline_s: float = 120.0) -> None:
+        self._spec, self._deadline_s = spec, deadline_s
         self._worker = Worker(spec)
 
     def respond(self, exchanges: Sequence[Exchange]) -> list[Response]:
@@ -23,7 +25,15 @@ class LocalPool:
             return list(pool.map(self._worker.respond, exchanges))
 
     def score(self, episodes: Sequence[Episode]) -> list[tuple[Score, ...]]:
-        return [self._worker.score(episode) for episode in episodes]
+        scores: list[tuple[Score, ...]] = []
+        while len(scores) < len(episodes):  # no item is begun after a whole deadline, so it may take several calls
+            rest = episodes[len(scores) :]
+            worked = work_on(rest, self._worker.score, self._late, threads=1, deadline_s=self._deadline_s)
+            scores += worked.results
+        return scores
+
+    def _late(self, episode: Episode) -> tuple[Score, ...]:
+        return SCORE.unmeasured(no_answer(SCORE, self._spec, episode, self._deadline_s))
 
     def describe(self) -> str:
         return self._worker.describe()

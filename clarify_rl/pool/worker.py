@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
+from clarify_rl.pool.returned import ReturnedError, check_response, raised, score_of
 from clarify_rl.registry import load_env, load_reward
-from clarify_rl.types import Answer, Episode, Exchange, Response, Reward, Score, Stop
+from clarify_rl.types import Episode, Exchange, Response, Reward, Score, Stop
 
 TaskName = Literal["respond", "score"]
 Item = TypeVar("Item")
@@ -23,6 +23,11 @@ class RewardSpec:
     weight: float = 1.0
     options: Mapping[str, object] = field(default_factory=dict)
 
+    @property
+    def name(self) -> str:
+        """What its scores are called."""
+        return self.use.rpartition(":")[2]
+
 
 @dataclass(frozen=True)
 class PoolSpec:
@@ -31,6 +36,11 @@ class PoolSpec:
     env: str = "ask_or_code"
     env_options: Mapping[str, object] = field(default_factory=dict)
     rewards: tuple[RewardSpec, ...] = ()
+
+    @property
+    def user(self) -> str:
+        """The user that the environment is configured with, for messages."""
+        return str(self.env_options.get("user", "of the environment"))
 
 
 @dataclass(frozen=True)
@@ -49,6 +59,7 @@ class Worker:
     """One environment and the rewards, built where they run. A plugin's bug is its own episode's failure."""
 
     def __init__(self, spec: PoolSpec) -> None:
+        self._spec = spec
         self._env = load_env(spec.env, spec.env_options)
         self._rewards = [(spec, load_reward(spec.use, spec.options)) for spec in spec.rewards]
 
@@ -58,17 +69,13 @@ class Worker:
         return max(1, int(getattr(self._env, "threads", 1)))
 
     def respond(self, exchange: Exchange) -> Response:
+        spec = self._spec
         try:
-            response = self._env.respond(exchange)
+            return check_response(spec.env, spec.user, exchange, self._env.respond(exchange))
+        except ReturnedError as error:
+            return _failed(str(error))
         except (Exception, SystemExit) as error:  # recorded: it must not take its neighbours down
-            return _failed(f"environment raised {type(error).__name__}: {error}")
-        if wrong := _wrong_type(response):
-            return _failed(wrong)
-        if response.answer is None and response.stop is None:
-            return _failed("the environment returned neither an answer nor a stop")
-        if response.stop is Stop.FAILED and not response.failure:
-            return _failed("the environment gave no reason")
-        return response
+            return _failed(raised(f"environment {spec.env}", error))
 
     def score(self, episode: Episode) -> tuple[Score, ...]:
         return tuple(_score(spec, rule, episode) for spec, rule in self._rewards)
@@ -97,16 +104,6 @@ def _failed(why: str) -> Response:
     return Response(stop=Stop.FAILED, failure=why)
 
 
-def _wrong_type(response: object) -> str:
-    """What is wrong with the type of a plugin's response, which no type checker may have seen; "" if nothing is."""
-    if not isinstance(response, Response):
-        return f"the environment returned a {type(response).__name__}, not a Response"
-    answer: object = response.answer
-    return (
-        "" if isinstance(answer, Answer | None) else f"the user answered with a {type(answer).__name__}, not an Answer"
-    )
-
-
 def _unscored(why: str) -> tuple[Score, ...]:
     return (Score("pool", None, why=why),)
 
@@ -124,15 +121,15 @@ SCORE: Task[Episode, tuple[Score, ...]] = Task(
 TASKS: Mapping[TaskName, Task[Any, Any]] = {"respond": RESPOND, "score": SCORE}  # Any: each its own items and results
 
 
+def no_answer(task: Task[Item, Result], spec: PoolSpec, item: Item, deadline_s: float, where: str = "") -> str:
+    """Why an item is unmeasured that took too long: what, for how long, for which episode, and where."""
+    return f"{task.plugins(spec)} gave no answer in {deadline_s:g} s for episode {task.episode_id(item)}{where}"
+
+
 def _score(spec: RewardSpec, rule: Reward, episode: Episode) -> Score:
-    name = spec.use.rpartition(":")[2]
     try:
-        found = rule(episode)
-        score = found if isinstance(found, Score) else Score(name, found)
-        value = None if score.value is None else float(score.value)
+        return score_of(spec.use, spec.name, spec.weight, rule(episode))
+    except ReturnedError as error:
+        return Score(spec.name, None, spec.weight, why=str(error))
     except (Exception, SystemExit) as error:  # masks this episode and says so; it does not stop the others
-        return Score(name, None, spec.weight, why=f"{type(error).__name__}: {error}")
-    if value is not None and not math.isfinite(value):
-        # One such number would make the advantages of its whole group meaningless.
-        return Score(name, None, spec.weight, score.turn, f"not a finite number: {value}. {score.why}".strip())
-    return Score(name, value, spec.weight, score.turn, score.why)
+        return Score(spec.name, None, spec.weight, why=raised(f"reward {spec.use}", error))

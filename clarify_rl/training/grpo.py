@@ -250,16 +250,25 @@ def _sampled_logprobs(episode: Episode) -> list[float]:
 
 
 def _loss_mask(episode: Episode) -> list[int]:
-    """1 on the policy's tokens; nowhere in an unmeasured episode, so that not even the KL term learns from it."""
-    measured = episode.reward is not None
-    return [int(measured and bit) for bit in episode.policy_mask] or [0]
+    """1 on the policy's tokens; nowhere in a masked episode, so that not even the KL term learns from it."""
+    return [int(not episode.masked and bit) for bit in episode.policy_mask] or [0]
 
 
 def reward_function(name: str, index: int) -> Callable[..., list[float | None]]:
-    """TRL's view of one reward: reads each episode's score, or None for an episode that could not be measured."""
+    """TRL's view of one reward: reads each episode's score, or None for a masked one.
+
+    What becomes of a group with masked episodes. Where every reward is None, TRL takes the group's mean and deviation
+    over the others, and gives the masked one no advantage. So the rest is compared among itself, and what is maximised
+    is the mean reward of those episodes that can be measured, E[R m] / P(m) with m for "measured": asking for failures
+    is neither paid nor punished. Two other ways have the same aim, and cost more. Dropping the whole group throws away
+    episodes that are fine: where one in ten fails, more than half of all groups of eight. Playing it again may fail
+    again, for what fails by chance was tried again before it got here (three times by the executor, on another worker
+    by the pool). What must not happen is a masked episode that counts as 0 among its neighbours. Of a group with one
+    episode left nothing is learned, as of any group without variance.
+    """
 
     def read_score(episode: Sequence[Episode], **_: object) -> list[float | None]:
-        return [item.scores[index].value if item.reward is not None else None for item in episode]
+        return [None if item.masked else item.scores[index].value for item in episode]
 
     read_score.__name__ = name
     return read_score

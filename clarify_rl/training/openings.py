@@ -83,4 +83,4 @@ def compare_alike(advantages_B: torch.Tensor, episodes: Sequence[Episode], size:
 
 def _began(episode: Episode, kind: ReplyKind) -> bool:
     """Whether a measured episode was made to begin with `kind`."""
-    return episode.reward is not None and episode.opening is not None and episode.opening.kind is kind
+    return not episode.masked and episode.opening is not None and episode.opening.kind is kind

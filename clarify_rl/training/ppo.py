@@ -83,11 +83,11 @@ class DialoguePPOTrainer(DialogueGRPOTrainer):
         return {**scored, "advantages": whitened, "old_values": values, "returns": found.returns}
 
     def _rewards(self, episodes: Sequence[Episode]) -> torch.Tensor:
-        """The weighted scores of each episode, as TRL adds them up; an unmeasured one has no token to be given any."""
+        """The weighted scores of each episode, as TRL adds them up; a masked one has no token to be given any."""
         weights = self.reward_weights.tolist()
         sums = [
             sum(weight * (score.value or 0.0) for weight, score in zip(weights, episode.scores, strict=True))
-            if episode.reward is not None
+            if not episode.masked
             else 0.0
             for episode in episodes
         ]

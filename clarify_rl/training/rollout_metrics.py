@@ -18,7 +18,7 @@ def rollout_metrics(episodes: Sequence[Episode]) -> dict[str, float]:
     facts = sum(len(episode.variant.facts) for episode in unclear)
     numbers = {
         "rollout/episodes": float(len(episodes)),
-        "rollout/failed": float(sum(map(_is_masked, episodes))),
+        "rollout/failed": float(sum(episode.masked for episode in episodes)),
         "episode/solved": _mean(episode.solved for episode in measured),
         "episode/solved_clear": _mean(episode.solved for episode in clear),
         "episode/solved_unclear": _mean(episode.solved for episode in unclear),
@@ -27,7 +27,7 @@ def rollout_metrics(episodes: Sequence[Episode]) -> dict[str, float]:
         "episode/questions": _mean(len(episode.questions) for episode in measured),
         "episode/revealed": sum(len(episode.revealed) for episode in unclear) / facts if facts else None,
         "episode/malformed": _mean(episode.malformed for episode in measured),
-        **_rewards(measured),
+        **_rewards([episode for episode in free if not episode.masked]),
     }
     return {name: value for name, value in numbers.items() if value is not None}
 
@@ -37,7 +37,7 @@ def group_metrics(batches: Sequence[Batch], size: int) -> dict[str, float]:
     if any(len(batch.episodes) % size for batch in batches):
         return {}
     groups = [group for batch in batches for group in in_groups(batch.episodes, size)]
-    told = [group for group in groups if any(episode.reward is not None for episode in group)]
+    told = [group for group in groups if not all(episode.masked for episode in group)]
     numbers = {
         # TRL's own takes rounding for variance (eight times 1/3), or the batch's where rewards are scaled by that.
         "group/zero_variance": _mean(not is_informative(group) for group in told),
@@ -50,7 +50,7 @@ def group_metrics(batches: Sequence[Batch], size: int) -> dict[str, float]:
 
 def stop_if_failing(episodes: Sequence[Episode], most: float, stage: str, what: str = "episodes") -> None:
     """ClarifyError when more than the share `most` of the episodes of a stage could not be measured."""
-    failed = [episode for episode in episodes if _is_masked(episode)]
+    failed = [episode for episode in episodes if episode.masked]
     if len(failed) > most * len(episodes):
         raise ClarifyError(
             f"{len(failed)} of {len(episodes)} {what} could not be measured, more than env.max_failed_share={most}. "
@@ -67,17 +67,12 @@ def _rewards(episodes: Sequence[Episode]) -> dict[str, float | None]:
     }
 
 
-def _is_masked(episode: Episode) -> bool:
-    """Whether nothing learns from an episode, because it, or one of its scores, could not be measured."""
-    return not episode.measured or episode.reward is None
-
-
 def _why_unmeasured(episode: Episode) -> str:
     """What kept an episode, or one of its scores, from being measured."""
     if not episode.measured:
         return episode.failure or (episode.execution.detail if episode.execution else "")
     score = next(score for score in episode.scores if score.value is None)
-    return f"reward {score.name}: {score.why or 'it returned None'}"
+    return score.why or f"reward {score.name} returned None"
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

@@ -13,7 +13,7 @@ from clarify_rl.config import Config, EnvConfig, RewardConfig, RLSection
 from clarify_rl.dialogue.episodes import DialogueLimits
 from clarify_rl.errors import ClarifyError, ConfigError
 from clarify_rl.policies.models import load_model
-from clarify_rl.pool import LocalPool, RewardSpec
+from clarify_rl.pool import LocalPool, PoolSpec, RewardSpec
 from clarify_rl.store import Run
 from clarify_rl.training.groups import check_enough
 from clarify_rl.training.grpo import (
@@ -107,11 +107,11 @@ def seen(run: Run, monkeypatch: pytest.MonkeyPatch) -> list[Seen]:
     return records
 
 
-def train(run: Run, variants: Sequence[Variant], made: Config, **limits: int) -> list[Episode]:
+def train(run: Run, variants: Sequence[Variant], made: Config, spec: PoolSpec = SPEC, **limits: int) -> list[Episode]:
     """One step; the episodes that it was made of, in the order of the rollout."""
     loaded = load_model("embedded", device="cpu")
     rewards = tuple(RewardSpec(item.use, item.weight, item.options) for item in made.rewards)
-    with closing(LocalPool(replace(SPEC, rewards=rewards))) as pool:
+    with closing(LocalPool(replace(spec, rewards=rewards))) as pool:
         train_grpo(loaded, variants, pool, chat(), replace(LIMITS, **limits), made, run)
     return rolled_out(run)
 
@@ -166,9 +166,18 @@ def mean_reward(episodes: Sequence[Episode], variant: Variant) -> float:
     return sum(known) / len(known)
 
 
-def test_an_unmeasured_episode_has_no_advantage_and_leaves_its_neighbours_theirs(run: Run, seen: list[Seen]) -> None:
-    lost = RewardSpec(f"{PLUGINS}:LostAt", 1.0, {"ending": "/1"})
-    episodes = train(run, [UNCLEAR, CLEAR], config((*SPEC.rewards, lost), failing=0.2, scale_rewards="none"))
+LOST_SCORE = (*SPEC.rewards, RewardSpec(f"{PLUGINS}:LostAt", 1.0, {"ending": "/1"}))
+BURNS = replace(SPEC, env=f"{PLUGINS}:FailsAt", env_options={**SPEC.env_options, "ending": "/1"})
+ASKING = (RewardSpec(f"{PLUGINS}:questions_asked"),)  # a number for every episode, whatever became of it
+
+
+@pytest.mark.parametrize(
+    ("spec", "rewards"), [(SPEC, LOST_SCORE), (BURNS, ASKING)], ids=["a score is lost", "an episode is lost"]
+)
+def test_a_masked_episode_has_no_advantage_and_leaves_its_neighbours_theirs(
+    run: Run, seen: list[Seen], spec: PoolSpec, rewards: tuple[RewardSpec, ...]
+) -> None:
+    episodes = train(run, [UNCLEAR, CLEAR], config(rewards, failing=0.2, scale_rewards="none"), spec)
     assert [episode.reward is None for episode in episodes] == [False, True, *[False] * 6]
     for row, episode in enumerate(matched(seen[0], episodes)):
         advantage = seen[0].inputs["advantages"][row].item()
@@ -195,7 +204,7 @@ def test_too_many_failures_stop_the_run_and_say_what_to_do(run: Run, seen: list[
 
 
 def test_a_reward_that_measures_nothing_stops_the_run_and_is_named(run: Run, seen: list[Seen]) -> None:
-    with pytest.raises(ClarifyError, match=r"8 of 8 episodes.*The first: reward raises: KeyError: 'no such column'"):
+    with pytest.raises(ClarifyError, match=r"8 of 8 episodes.*plugins\.py:raises raised KeyError: 'no such column'"):
         train(run, [UNCLEAR, CLEAR], config((RewardSpec(f"{PLUGINS}:raises"),)))
 
 

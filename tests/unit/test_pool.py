@@ -3,12 +3,15 @@
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from clarify_rl.errors import ConfigError
+from clarify_rl.errors import ClarifyError, ConfigError
 from clarify_rl.pool import LocalPool, PoolSpec, RewardSpec, make_pool
-from clarify_rl.types import Episode, Exchange, Reply, ReplyKind, Score, Stop
+from clarify_rl.training.grpo import _loss_mask, reward_function
+from clarify_rl.training.rollout_metrics import rollout_metrics, stop_if_failing
+from clarify_rl.types import Episode, Exchange, Execution, Reply, ReplyKind, Score, Stop, Verdict
 from tests.dialogues import ASK, CLEAR, DESC, SPEC, UNCLEAR, play
 
 PLUGINS = Path(__file__).parents[1] / "plugins.py"
@@ -32,26 +35,33 @@ def test_a_reward_from_a_users_file_is_found_and_weighed(episode: Episode) -> No
     assert score(episode, "questions_asked").value == 1.0
 
 
-@pytest.mark.parametrize(
-    ("name", "why"),
-    [
-        ("raises", "KeyError: 'no such column'"),
-        ("not_a_number", "not a finite number: nan."),
-        ("infinite", "not a finite number: -inf. log of 0"),
-        ("a_word", "ValueError: could not convert string to float: 'good'"),
-        ("unknown", ""),
-    ],
-)
-def test_a_reward_without_a_usable_number_is_unmeasured_and_says_why(episode: Episode, name: str, why: str) -> None:
-    odd = score(episode, name)
-    assert odd.value is None
-    assert odd.why == why
-
-
 def test_an_episode_with_an_unmeasured_score_has_no_reward(episode: Episode) -> None:
     scores = (Score("a", 1.0), Score("b", None, 0.5))
     assert replace(episode, scores=scores).reward is None
     assert replace(episode, scores=scores[:1]).reward == 1.0
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"failure": "worker died"},
+        {"execution": Execution(Verdict.INFRASTRUCTURE, 0, 3)},
+        {"execution": Execution(Verdict.WALL_TIMEOUT, 0, 3)},
+        {"scores": (Score("a", 1.0), Score("b", None))},
+        {"scores": (Score("pool", None),)},
+    ],
+)
+def test_masked_means_one_thing_whichever_rewards_there_are(episode: Episode, changes: dict[str, Any]) -> None:
+    """Also where no reward looks at the tests, so that all scores are numbers."""
+    other = replace(episode, **{"scores": (Score("asked", 1.0),), **changes})
+    assert not replace(episode, scores=(Score("asked", 1.0),)).masked
+    assert other.masked and other.reward is None
+    assert _loss_mask(other) == [0] * len(other.policy_mask)
+    assert reward_function("asked", 0)([other]) == [None]
+    assert rollout_metrics([other])["rollout/failed"] == 1
+    assert "reward/asked" not in rollout_metrics([other])
+    with pytest.raises(ClarifyError, match="1 of 1 episodes could not be measured"):
+        stop_if_failing([other], 0.5, "rl")
 
 
 def test_scores_keep_the_order_of_episodes_and_of_rewards(episode: Episode) -> None:
