@@ -11,7 +11,6 @@ import random
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from clarify_rl.pool.batch import Batch, Chunk, Pace
 
@@ -38,17 +37,6 @@ class FixedChunks(Pace):
         return self.size
 
 
-class Member(Protocol):
-    """Whoever takes chunks."""
-
-    @property
-    def threads(self) -> int: ...
-
-    def seconds(self, items: Sequence[float]) -> float:
-        """How long it works on a chunk whose items take so long."""
-        ...
-
-
 @dataclass(frozen=True)
 class SimulatedWorker:
     """A worker that works on a few items at once."""
@@ -62,24 +50,8 @@ class SimulatedWorker:
         return max(free_at)
 
 
-@dataclass(frozen=True)
-class SimulatedPart:
-    """A part of a pool, with a driver and workers of its own."""
-
-    workers: Sequence[SimulatedWorker]
-    costs: Costs
-    pace: Pace
-
-    @property
-    def threads(self) -> int:
-        return sum(worker.threads for worker in self.workers)
-
-    def seconds(self, items: Sequence[float]) -> float:
-        return simulate(items, self.workers, self.costs, self.pace)
-
-
 def simulate(
-    items: Sequence[float], members: Sequence[Member], costs: Costs, pace: Pace, *, one_by_one: bool = False
+    items: Sequence[float], members: Sequence[SimulatedWorker], costs: Costs, pace: Pace, *, one_by_one: bool = False
 ) -> float:
     """Seconds until all items are done. `one_by_one`: the driver takes in one chunk for each wait."""
     batch: Batch[float] = Batch(len(items))

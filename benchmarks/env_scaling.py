@@ -17,18 +17,10 @@ from pathlib import Path
 
 import ray
 
-from benchmarks.dispatch_model import (
-    Costs,
-    FixedChunks,
-    SimulatedPart,
-    SimulatedWorker,
-    durations,
-    simulate,
-)
+from benchmarks.dispatch_model import Costs, FixedChunks, SimulatedWorker, durations, simulate
 from clarify_rl.executor import ExecutorSpec
 from clarify_rl.pool import PoolSpec
 from clarify_rl.pool.batch import Pace
-from clarify_rl.pool.parts import parts_for
 from clarify_rl.pool.ray_pool import RayPool
 from clarify_rl.problems.bank.families import FAMILIES
 from clarify_rl.synthesis.mix import Mix, sample_variants
@@ -124,25 +116,20 @@ def _wait_cost() -> float:
 
 
 def simulated(costs: Costs, user_s: float) -> None:
-    """Replies a second from one node to a thousand: as it was, with chunks by need, and in parts."""
+    """Replies a second from one node to a thousand: as it was, and with chunks by need."""
     fixed, by_need = FixedChunks(costs.chunk_s, user_s), Pace(costs.chunk_s, user_s)
     print(f"users take {user_s:g} s; {WORKERS_A_NODE} workers a node, {THREADS} threads each")
-    print(
-        f"{'nodes':>5} {'workers':>7} {'possible':>9} {'chunks of 4':>12} {'by need':>9} {'parts':>5} {'in parts':>9}"
-    )
+    print(f"{'nodes':>5} {'workers':>7} {'possible':>9} {'chunks of 4':>12} {'by need':>9}")
     for nodes in (1, 4, 16, 64, 125, 250, 500, 1000):
         workers = [SimulatedWorker(THREADS)] * (nodes * WORKERS_A_NODE)
         items = durations(len(workers) * THREADS * ITEMS_A_THREAD, user_s)
-        parts = parts_for(len(workers))
-        share = [SimulatedPart(workers[: len(workers) // parts], costs, by_need)] * parts
         seconds = (
             sum(items) / (len(workers) * THREADS),
             simulate(items, workers, costs, fixed, one_by_one=True),
             simulate(items, workers, costs, by_need),
-            simulate(items, share if parts > 1 else workers, costs, by_need),
         )
-        possible, before, flat, now = (len(items) / each for each in seconds)
-        print(f"{nodes:5} {len(workers):7} {possible:9.0f} {before:12.0f} {flat:9.0f} {parts:5} {now:9.0f}", flush=True)
+        possible, before, now = (len(items) / each for each in seconds)
+        print(f"{nodes:5} {len(workers):7} {possible:9.0f} {before:12.0f} {now:9.0f}", flush=True)
 
 
 def questions(count: int) -> list[Exchange]:

@@ -29,7 +29,8 @@ from clarify_rl.config import Config, GroupsSection
 from clarify_rl.config_files import load_config
 from clarify_rl.dialogue.chat import Chat
 from clarify_rl.dialogue.replies import parse_reply
-from clarify_rl.pipeline import family_roles, open_pool
+from clarify_rl.pipeline.data import family_roles
+from clarify_rl.pipeline.environments import open_pool
 from clarify_rl.players import chat_for, dialogue_limits
 from clarify_rl.policies.models import load_model
 from clarify_rl.store import Run

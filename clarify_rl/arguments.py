@@ -22,11 +22,24 @@ def parse(argv: Sequence[str]) -> Arguments:
     # argparse fills a list of positionals at the first option, and calls those behind it unknown.
     late = [item for item in rest if not item.startswith("-")]
     if len(late) < len(rest) or (late and not hasattr(arguments, "items")):
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        parser.error(f"unrecognized arguments: {' '.join(rest)}{_meant(rest, arguments)}")
     if hasattr(arguments, "items"):
         arguments.items = [*arguments.items, *late]
     arguments.argv = ["clarify-rl", *argv]
     return arguments
+
+
+def _meant(rest: Sequence[str], arguments: Arguments) -> str:
+    """A hint for settings that are written as options, such as `--seed 3`."""
+    if not hasattr(arguments, "items"):
+        return ""
+    meant = []
+    for place, item in enumerate(rest):
+        if item.startswith("--"):
+            name, given, value = item[2:].partition("=")
+            following = rest[place + 1] if place + 1 < len(rest) else ""
+            meant.append(f"{name}={value if given else following.lstrip('-') or '...'}")
+    return f". Settings are written without dashes: {' '.join(meant)}" if meant else ""
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -146,6 +159,7 @@ def _add_compare(commands: Parsers) -> None:
     parser = _command(commands, "compare", "compare what runs evaluated", "clarify-rl compare runs/demo")
     parser.add_argument("folders", nargs="+", metavar="RUN_FOLDER")
     parser.add_argument("--out", metavar="FOLDER", help="where the comparison of several runs is written")
+    parser.add_argument("--full", action="store_true", help="every table and difference, not the summary alone")
 
 
 def _add_play(commands: Parsers) -> None:

@@ -16,12 +16,17 @@ from typing import TYPE_CHECKING
 import clarify_rl
 from clarify_rl.arguments import Arguments, parse
 from clarify_rl.errors import ClarifyError, ConfigError, RunFolderError
+from clarify_rl.trouble import trouble
 
 if TYPE_CHECKING:
     from clarify_rl.config import Config
     from clarify_rl.store import Run
 
-_ENVIRONMENT = {"TRL_EXPERIMENTAL_SILENCE": "1", "TOKENIZERS_PARALLELISM": "false"}
+_ENVIRONMENT = {
+    "TRL_EXPERIMENTAL_SILENCE": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "GOMP_SPINCOUNT": "10000",  # threads that wait for each other soon sleep: other programs may come meanwhile
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,39 +42,47 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as stop:
         print(f"\nInterrupted. {stop}".rstrip(), file=sys.stderr)
         return 130
+    except Exception as error:
+        if why := trouble(error):
+            print(f"clarify-rl: {why}", file=sys.stderr)
+            return 2
+        raise
 
 
 # ---- the commands
 
 
 def _run(arguments: Arguments) -> None:
-    config = _load(arguments)
-    _quieten(arguments.verbose)
-    from clarify_rl import pipeline, plan
+    from clarify_rl.config_files import holds_run
 
+    config = _load(arguments)
     if arguments.dry_run:
-        plan.print_plan(config, pipeline.console)
+        from clarify_rl.pipeline import plan, terminal
+
+        _quieten(arguments.verbose)
+        plan.print_plan(config, terminal.console)
         return
-    if not arguments.resume and _holds_run(config.folder):
+    if not arguments.resume and holds_run(config.folder):
         raise RunFolderError(
             f"{config.folder} already holds a run. Go on with it: {_resuming(arguments)}. "
             "Or choose another folder with name=... or out=..."
         )
     with _open(config, arguments, must_exist=arguments.resume) as run:
-        pipeline.run_all(config, run)
+        from clarify_rl.pipeline.run import run_all
+
+        run_all(config, run)
 
 
 def _stage(arguments: Arguments) -> None:
     config, name = _load(arguments), arguments.command
-    earlier = {"data": None, "sft": "data", "rl": "sft" if config.sft else "data"}[name]
+    earlier = config.stage_before(name)
     if earlier and not (config.folder / "stages" / f"{earlier}.json").exists():
         typed = shlex.join(["clarify-rl", earlier, arguments.config, *arguments.items])
         raise RunFolderError(f"{config.folder} has no finished {earlier} stage, which {name} needs. First: {typed}")
-    _quieten(arguments.verbose)
-    from clarify_rl import pipeline
-
     with _open(config, arguments, must_exist=name != "data") as run:
-        pipeline.run_stage(name, config, run)
+        from clarify_rl.pipeline.run import run_stage
+
+        run_stage(name, config, run)
 
 
 def _submit(arguments: Arguments) -> int:
@@ -98,11 +111,10 @@ def _eval(arguments: Arguments) -> None:
         _eval_run(Path(folders[0]), arguments)
         return
     config = _evaluation_config(arguments, overrides)
-    _quieten(arguments.verbose)
-    from clarify_rl import pipeline
-
     with _open(config, arguments) as run:
-        pipeline.run_all(config, run)
+        from clarify_rl.pipeline.run import run_all
+
+        run_all(config, run)
 
 
 def _eval_run(folder: Path, arguments: Arguments) -> None:
@@ -110,15 +122,15 @@ def _eval_run(folder: Path, arguments: Arguments) -> None:
     from clarify_rl.store import Run
 
     config = saved_config(folder)
-    _quieten(arguments.verbose)
-    from clarify_rl import pipeline
-
     with Run(folder) as run, _telling_what_is_kept(run, arguments):
-        pipeline.evaluate_run(config, run)
+        _prepare(config, arguments)
+        from clarify_rl.pipeline.run import evaluate_run
+
+        evaluate_run(config, run)
 
 
 def _compare(arguments: Arguments) -> None:
-    from clarify_rl.config_files import saved_config
+    from clarify_rl.config_files import holds_run, saved_config
     from clarify_rl.store import Run
 
     folders = [Path(folder) for folder in dict.fromkeys(arguments.folders)]
@@ -127,40 +139,40 @@ def _compare(arguments: Arguments) -> None:
     out = Path(arguments.out) if arguments.out else None
     if len(folders) > 1 and out is None:
         raise ConfigError("Say where the comparison of several runs is written: --out FOLDER")
-    if out and _holds_run(out):
+    if out and holds_run(out):
         raise RunFolderError(f"{out} holds a run. Choose another folder with --out.")
     _quieten(arguments.verbose)
-    from clarify_rl import pipeline
+    from clarify_rl.pipeline.compare import compare_run, compare_runs
 
     with ExitStack() as stack:
         runs = [stack.enter_context(Run(folder)) for folder in folders]
         if out is None:
-            pipeline.compare_run(configs[0], runs[0])
+            compare_run(configs[0], runs[0], full=arguments.full)
         else:
             labels = names if len(set(names)) == len(names) else [str(folder) for folder in folders]
-            pipeline.compare_runs(dict(zip(labels, zip(configs, runs, strict=True), strict=True)), out)
+            compare_runs(dict(zip(labels, zip(configs, runs, strict=True), strict=True)), out, full=arguments.full)
 
 
 def _play(arguments: Arguments) -> None:
-    config = _load(arguments)
-    _quieten(arguments.verbose)
-    from clarify_rl import play
-    from clarify_rl.pipeline import console
+    from clarify_rl.pipeline.choose import choose_variant
+    from clarify_rl.pipeline.terminal import console
 
+    config = _load(arguments)
     try:
-        variant = play.choose_variant(config, variant_id=arguments.variant, kind=arguments.kind, seed=arguments.seed)
+        variant = choose_variant(config, variant_id=arguments.variant, kind=arguments.kind, seed=arguments.seed)
+        _prepare(config, arguments)
+        from clarify_rl import play
+
         play.play_model(config, arguments.model, variant, arguments.seed, console)
     except KeyboardInterrupt:
         console.print("\nBye.")
 
 
 def _export(arguments: Arguments) -> None:
+    out = _new_folder(arguments.out)
     _quieten(arguments.verbose)
     from clarify_rl.training.export import export_adapter, export_model
 
-    out = Path(arguments.out)
-    if out.exists() and any(out.iterdir()):
-        raise RunFolderError(f"{out} is not empty. Choose another folder with --out.")
     if arguments.adapter:
         base = export_adapter(arguments.model, out)
         print(f"{out} holds the adapter; its base is {base}")
@@ -176,9 +188,7 @@ def _pretrain(arguments: Arguments) -> None:
         raise ConfigError(f"Give one configuration, not {len(named)}: {', '.join(named)}.")
     arguments.config = named[0] if named else "pretrain"
     arguments.items = [item for item in arguments.items if "=" in item]
-    config, out = _load(arguments), Path(arguments.out)
-    if out.exists() and any(out.iterdir()):
-        raise RunFolderError(f"{out} is not empty. Choose another folder with --out.")
+    config, out = _load(arguments), _new_folder(arguments.out)
     _quieten(arguments.verbose)
     from tqdm.auto import tqdm
 
@@ -271,6 +281,8 @@ def _evaluation_config(arguments: Arguments, overrides: Sequence[str]) -> Config
         "turn_tokens": arguments.turn_tokens,
     }
     changed = {key: value for key, value in dialogue.items() if value is not None}
+    if set(models.values()) == {"embedded"}:  # it learned from problems alone, and an instruction is foreign to it
+        changed = {"instruction": "", "last_call": "", **changed}
     source = {"source": arguments.suite, **({"count": arguments.limit} if arguments.limit is not None else {})}
     options: dict[str, object] = {
         "name": "-".join([suite, *models]),
@@ -313,8 +325,24 @@ def _quieten(verbose: bool) -> None:
         transformers.utils.logging.set_verbosity_error()
 
 
-def _holds_run(folder: Path) -> bool:
-    return (folder / "config.yaml").exists()
+def _new_folder(name: str) -> Path:
+    """A folder to write to that holds nothing yet."""
+    folder = Path(name)
+    if folder.is_file() or (folder.exists() and any(folder.iterdir())):
+        raise RunFolderError(f"{folder} is {'a file' if folder.is_file() else 'not empty'}. Choose another with --out.")
+    return folder
+
+
+def _prepare(config: Config, arguments: Arguments) -> None:
+    """What has to be settled before heavy libraries start: how many threads, and who may talk."""
+    from clarify_rl.threads import choose_threads
+
+    choice = choose_threads(config.learners.count)
+    _quieten(arguments.verbose)
+    from clarify_rl.pipeline.terminal import say
+
+    choice.apply()
+    say(f"[dim]{choice}[/dim]")
 
 
 def _resuming(arguments: Arguments) -> str:
@@ -326,13 +354,16 @@ def _resuming(arguments: Arguments) -> str:
 @contextmanager
 def _open(config: Config, arguments: Arguments, *, must_exist: bool = False) -> Iterator[Run]:
     """The run folder of a configuration: a new one, after everything was checked, or the existing one."""
-    from clarify_rl import plan
-    from clarify_rl.config_files import to_yaml
+    from clarify_rl.config_files import holds_run, to_yaml
+    from clarify_rl.pipeline import plan
     from clarify_rl.store import Run
 
-    if must_exist or _holds_run(config.folder):
+    plan.require_light(config)
+    if must_exist or holds_run(config.folder):
         run = Run.resume(config.folder, to_yaml(config))
+        _prepare(config, arguments)
     else:
+        _prepare(config, arguments)
         plan.require(config)
         run = Run.create(config.folder, to_yaml(config), arguments.argv)
     with run, _telling_what_is_kept(run, arguments):

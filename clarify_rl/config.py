@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_val
 Options = dict[str, Any]  # Any: passed through untouched to the library or plugin that owns these names
 CONTINUE: Literal["continue"] = "continue"
 Lora = Literal["continue"] | Options | None
+StageName = Literal["data", "sft", "rl"]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Weight = Annotated[float, Field(ge=0.0)]
 
@@ -91,6 +92,15 @@ class DialogueConfig(_Section):
     instruction: str = ""
     last_call: str = ""
 
+    @model_validator(mode="after")
+    def _a_turn_fits(self) -> DialogueConfig:
+        if self.turn_tokens > self.total_tokens:
+            raise ValueError(
+                f"turn_tokens={self.turn_tokens} is more than total_tokens={self.total_tokens}, which holds all turns "
+                "and the user's answers. Raise total_tokens, or take a smaller turn_tokens."
+            )
+        return self
+
 
 class ExecutorConfig(_Section):
     """What one program may use and find; see clarify_rl/executor. CPU seconds decide, wall seconds are the backstop.
@@ -134,7 +144,7 @@ class EnvConfig(_Section):
     """`workers` 0 runs the environments in this process; otherwise that many Ray actors do, or {min: 2, max: 64}.
 
     `worker_resources` is what each of them asks Ray for, in Ray's names: CPU, memory (bytes), or your cluster's own.
-    `deadline_s`: how long an environment may take for one reply, or the rewards for one episode, on Ray.
+    `deadline_s`: how long the rewards may take for one episode, and on Ray an environment for one reply.
     """
 
     use: str = "ask_or_code"
@@ -372,6 +382,11 @@ class Config(_Section):
         if self.model.quantization and self.rl and self.rl.algorithm == "ppo" and self.rl.ppo.critic == "own":
             raise ValueError("rl.ppo.critic=own would train a copy of quantised weights. Take rl.ppo.critic=shared")
         return self
+
+    def stage_before(self, stage: StageName) -> StageName | None:
+        """The stage that `stage` goes on from."""
+        before: dict[StageName, StageName | None] = {"data": None, "sft": "data", "rl": "sft" if self.sft else "data"}
+        return before[stage]
 
     @property
     def folder(self) -> Path:

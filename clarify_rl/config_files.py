@@ -16,6 +16,8 @@ from pydantic import BaseModel, ValidationError
 from clarify_rl.config import Config
 from clarify_rl.errors import ConfigError, RunFolderError
 
+CONFIG_FILE = "config.yaml"  # written first, when a run folder is made
+
 
 def load_config(
     spec: str | None, overrides: Sequence[str] = (), *, options: Mapping[str, object] | None = None
@@ -36,10 +38,14 @@ def load_config(
 
 def saved_config(folder: Path) -> Config:
     """The resolved configuration of a run folder. Raises RunFolderError when it holds no run."""
-    path = folder / "config.yaml"
-    if not path.is_file():
-        raise RunFolderError(f"{folder} holds no run (no config.yaml). Give the folder that `clarify-rl run` wrote.")
-    return _validated(yaml.safe_load(path.read_text()))
+    if not holds_run(folder):
+        raise RunFolderError(f"{folder} holds no run (no {CONFIG_FILE}). Give the folder that `clarify-rl run` wrote.")
+    return _validated(yaml.safe_load((folder / CONFIG_FILE).read_text()))
+
+
+def holds_run(folder: Path) -> bool:
+    """Whether a run was begun in this folder."""
+    return (folder / CONFIG_FILE).is_file()
 
 
 def to_yaml(config: Config) -> str:

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from random import Random
 
 from rich.console import Console
 from rich.markup import escape
 from rich.syntax import Syntax
 
-from clarify_rl.config import Config, SuiteConfig
+from clarify_rl.config import Config
 from clarify_rl.dialogue.episodes import run_episodes
-from clarify_rl.errors import DataError
-from clarify_rl.pipeline import open_pool, suite_variants
+from clarify_rl.pipeline.environments import open_pool
 from clarify_rl.players import Player, player_for
-from clarify_rl.store import read_variants
-from clarify_rl.types import Defect, Episode, Variant
+from clarify_rl.types import Episode, Variant
 
 _FAILED_TESTS_SHOWN = 3
 
@@ -50,44 +46,6 @@ def play_model(config: Config, spec: str | None, variant: Variant, seed: int, co
     spec = spec or newest_model(config)
     console.print(f"[dim]You are the user of {escape(spec)}. Ctrl-C ends it.[/dim]")
     return play(config, variant, player_for(config, spec), seed, console)
-
-
-def choose_variant(config: Config, *, variant_id: str | None, kind: str | None, seed: int) -> Variant:
-    """The variant of that id in the run's data, or a new one of that kind from the bank's test problems."""
-    if variant_id:
-        return _variant_with_id(config.folder / "data", variant_id)
-    wanted = "+".join(sorted(kind.split("+"))) if kind else None
-    defects = wanted.split("+") if wanted and wanted != "clear" else []
-    known = [defect.value for defect in Defect]
-    if not set(defects) <= set(known):
-        raise DataError(f"No kind {kind!r}. Known: clear, {', '.join(known)}, or several joined by '+'.")
-    suite = SuiteConfig.model_validate(
-        {
-            "families": "held_out" if config.data.held_out else "trained",
-            "count": 1 if wanted is None or len(defects) < 2 else 20,
-            "clear_share": 1.0 if wanted == "clear" else 0.0,
-            "missing": {max(len(defects), 1): 1},
-            **({"defects": dict.fromkeys(defects, 1.0)} if defects else {}),
-        }
-    )
-    variants = suite_variants(config, f"play/{seed}", suite)
-    matching = [variant for variant in variants if wanted in (None, variant.kind)]
-    if not matching:
-        raise DataError(f"Found no variant of kind {wanted!r} in {len(variants)} tries. Try another --seed.")
-    return Random(f"{seed}/play").choice(matching)
-
-
-def _variant_with_id(folder: Path, variant_id: str) -> Variant:
-    files = sorted(folder.glob("*.jsonl"))
-    if not files:
-        raise DataError(
-            f"{folder} has no variants to choose from. Run `clarify-rl data` first, or leave out --variant."
-        )
-    for path in files:
-        for variant in read_variants(path):
-            if variant.id == variant_id:
-                return variant
-    raise DataError(f"No variant {variant_id!r} in {folder}. Ids are in its files and in report.html.")
 
 
 def _show_problem(variant: Variant, console: Console) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from transformers import GenerationConfig, PreTrainedTokenizerFast
+
 from clarify_rl.config import Config
 from clarify_rl.dialogue.chat import Chat, TextChat
 from clarify_rl.dialogue.episodes import DialogueLimits
 from clarify_rl.policies.hf import HFPolicy
-from clarify_rl.policies.models import LoadedModel, load_model
+from clarify_rl.policies.models import LoadedModel, generation_config, load_model
 from clarify_rl.policies.openai import OpenAIPolicy, served
 from clarify_rl.types import Policy
 
@@ -50,9 +52,18 @@ def player_for(config: Config, spec: str) -> Player:
 
 def end_ids(loaded: LoadedModel) -> frozenset[int]:
     """Every token that ends a turn: the tokenizer's, and those that the model's generation configuration adds."""
-    stated = loaded.model.generation_config.eos_token_id
+    return _ends(loaded.tokenizer, loaded.model.generation_config)
+
+
+def end_ids_of(spec: str, tokenizer: PreTrainedTokenizerFast) -> frozenset[int]:
+    """The same for a model whose weights are not loaded."""
+    return _ends(tokenizer, generation_config(spec))
+
+
+def _ends(tokenizer: PreTrainedTokenizerFast, config: GenerationConfig | None) -> frozenset[int]:
+    stated = config.eos_token_id if config else None
     more = stated if isinstance(stated, list) else [] if stated is None else [stated]
-    return frozenset({loaded.tokenizer.eos_token_id, *more})
+    return frozenset({tokenizer.eos_token_id, *more})
 
 
 def dialogue_limits(config: Config, loaded: LoadedModel) -> DialogueLimits:

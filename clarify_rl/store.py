@@ -27,7 +27,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO
 
-from clarify_rl.config_files import differences
+from clarify_rl.config_files import CONFIG_FILE, differences, holds_run
 from clarify_rl.errors import DataError, RunFolderError
 from clarify_rl.records import from_record, to_record
 from clarify_rl.types import Episode, Execution, Stop, Variant
@@ -61,22 +61,22 @@ class Run:
     @classmethod
     def create(cls, folder: Path, config_yaml: str, command: Sequence[str]) -> Run:
         """A new run folder. Raises RunFolderError when it holds a run already: nothing is ever overwritten."""
-        if (folder / "config.yaml").exists():
+        if holds_run(folder):
             raise RunFolderError(
                 f"{folder} already holds a run. Continue it with --resume, or choose another folder with name=... or "
                 "out=..."
             )
         folder.mkdir(parents=True, exist_ok=True)
         run = cls(folder)
-        write_atomically(folder / "config.yaml", config_yaml)
+        write_atomically(folder / CONFIG_FILE, config_yaml)
         write_atomically(folder / "run.json", json.dumps(_circumstances(command), indent=1) + "\n")
         return run
 
     @classmethod
     def resume(cls, folder: Path, config_yaml: str) -> Run:
         """An existing run folder. Raises RunFolderError when there is none, or when it has another configuration."""
-        saved = folder / "config.yaml"
-        if not saved.exists():
+        saved = folder / CONFIG_FILE
+        if not holds_run(folder):
             raise RunFolderError(f"Nothing to resume in {folder}: it holds no run. Leave out --resume to start one.")
         run = cls(folder)
         if saved.read_text() != config_yaml:
@@ -99,7 +99,7 @@ class Run:
         Waits for the learner of the same rank that a crash may have left over to end: two would mix their episodes.
         Raises RunFolderError when the folder is not to be seen from here.
         """
-        if not (folder / "config.yaml").exists():
+        if not holds_run(folder):
             raise RunFolderError(
                 f"Learner {rank}, on {platform.node()}, does not see the run folder {folder}. Learners on several "
                 "machines need one that all of them share: out=/path/on/shared/storage/{name}"

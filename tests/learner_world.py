@@ -8,7 +8,7 @@ import torch
 from accelerate.utils import gather_object
 
 from clarify_rl.config import Config
-from clarify_rl.pipeline import open_pool
+from clarify_rl.pipeline.environments import open_pool
 from clarify_rl.players import chat_for, dialogue_limits
 from clarify_rl.policies.models import load_model
 from clarify_rl.store import Run

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from clarify_rl.envs.ask_or_code import AskOrCode
 from clarify_rl.envs.rule_based_user import RuleBasedUser
@@ -108,13 +107,19 @@ class Shy(Naps):
             raise OSError("no memory just now")
 
 
+class Locked(str):
+    """A text that does not pickle."""
+
+    def __reduce__(self) -> str:
+        raise TypeError("it cannot be sent")
+
+
 @dataclass
 class Replies:
     """An environment whose response to "lock" cannot be sent to another process."""
 
     def respond(self, exchange: Exchange) -> Response:
-        lock: Any = threading.Lock()  # Any: what must not be there
-        return Response(stop=Stop.NO_CODE, failure=lock if exchange.reply.text == "lock" else "")
+        return Response(stop=Stop.NO_CODE, failure=Locked() if exchange.reply.text == "lock" else "")
 
     def close(self) -> None:
         pass

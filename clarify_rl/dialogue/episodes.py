@@ -6,7 +6,7 @@ environment reacts, and the user's words are appended as masked ids, until somet
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from clarify_rl.dialogue.chat import Chat, TextChat
@@ -112,20 +112,17 @@ def run_episodes(
     limits: DialogueLimits,
     openings: Sequence[Opening | None] | None = None,
     lockstep: bool = False,
-    on_turn: Callable[[int, int], None] | None = None,
 ) -> list[Episode]:
     """One scored episode for each variant, in order: at most `max_questions` question turns, then code.
 
     With `lockstep` the policy is called max_questions + 1 times with a request for every episode, ended ones included,
     for backends whose processes must call together. `openings` has one for each variant; an episode whose budget it
-    would fill goes without. `on_turn(turn, live)` is told how many episodes are under way.
+    would fill goes without.
     """
     openings = openings or [None] * len(variants)
     live = [_start(*row, chat, limits) for row in zip(ids, variants, seeds, openings, strict=True)]
     for turn in range(limits.max_questions + 1):
         running = [episode for episode in live if episode.stop is None]
-        if on_turn:
-            on_turn(turn, len(running))
         if running or lockstep:
             _take_turn(turn, live if lockstep else running, policy, pool, chat, limits)
     episodes = [episode.freeze() for episode in live]

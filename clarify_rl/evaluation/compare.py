@@ -36,6 +36,11 @@ class Comparison:
     summaries: tuple[Summary, ...]
     differences: tuple[PairedDifference, ...]
 
+    @property
+    def last_two(self) -> tuple[str, str] | None:
+        """The one before the last checkpoint, and the last: what the newest stage of training changed."""
+        return (self.checkpoints[-2], self.checkpoints[-1]) if len(self.checkpoints) > 1 else None
+
     def summary(self, checkpoint: str, suite: str) -> Summary | None:
         return next((s for s in self.summaries if (s.checkpoint, s.suite) == (checkpoint, suite)), None)
 

@@ -141,8 +141,9 @@ def plan_pairs(trial: Trial, tests: Tests, rule: Rule, output_bytes: int) -> Pai
 
 def _longest(due: Tree | Raises, rule: Rule) -> int:
     """Equal values are equally long, but for the sign of zeros; other rules may allow anything."""
-    fixed = rule is exact and not isinstance(due, Raises)
-    return (2 * len(dumps(due)) if fixed else MAX_BYTES) + LONGEST_LINE
+    if rule is exact and not isinstance(due, Raises):
+        return 2 * len(dumps(due)) + LONGEST_LINE
+    return MAX_BYTES + LONGEST_LINE
 
 
 def _expected(case: Case, number: int, printed: bool) -> Tree | Raises:

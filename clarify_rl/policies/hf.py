@@ -5,9 +5,9 @@ What it leaves out: beam search, top-k and top-p (a policy is sampled as it is, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from transformers import Cache, PreTrainedModel
@@ -32,7 +32,6 @@ class HFPolicy:
     temperature: float = 1.0
     batch_size: int = 128
     logprobs: bool = False
-    on_batch: Callable[[int], None] | None = field(default=None, repr=False)
 
     def generate(self, requests: Sequence[Request]) -> list[Sample]:
         """One sample for each request, in order."""
@@ -43,8 +42,6 @@ class HFPolicy:
             for start in range(0, len(order), self.batch_size):
                 rows = order[start : start + self.batch_size]
                 samples.update(zip(rows, self._batch([requests[i] for i in rows]), strict=True))
-                if self.on_batch:
-                    self.on_batch(len(rows))
         return [samples[i] for i in range(len(requests))]
 
     @torch.inference_mode()

@@ -7,7 +7,8 @@ import importlib.util
 import inspect
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias, cast
@@ -15,9 +16,11 @@ from typing import Any, TypeAlias, cast
 import torch
 import transformers
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
     BitsAndBytesConfig,
+    GenerationConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
@@ -64,6 +67,35 @@ def load_model(
     _check_vocabulary(model, tokenizer, spec)
     placed = model if quantization else model.to(target)  # quantised weights are on their device and may not move
     return LoadedModel(placed.eval(), tokenizer, spec)
+
+
+def load_tokenizer(spec: str) -> PreTrainedTokenizerFast:
+    """The tokenizer that `load_model` would give, without the weights, and looked at in the same way."""
+    path = embedded_folder() if spec == EMBEDDED else Path(spec)
+    if path.suffix == ".gguf":
+        tokenizer = _gguf_tokenizer(path)
+    elif (path / "tokenizer.json").is_file() or (path / "config.json").is_file():
+        tokenizer = _load_tokenizer(str(path))
+    elif (path / "adapter_config.json").is_file():
+        return load_tokenizer(_base_of(path))
+    else:
+        with _looked_for(spec):
+            AutoConfig.from_pretrained(spec)
+            tokenizer = _load_tokenizer(spec)
+    _check_tokenizer(tokenizer, spec)
+    return tokenizer
+
+
+def generation_config(spec: str) -> GenerationConfig | None:
+    """What a model says about its own generation, where it says anything."""
+    path = embedded_folder() if spec == EMBEDDED else Path(spec)
+    if path.suffix == ".gguf":
+        return None
+    base = _base_of(path) if (path / "adapter_config.json").is_file() else str(path)
+    try:
+        return cast(GenerationConfig, GenerationConfig.from_pretrained(base))
+    except OSError:
+        return None
 
 
 def quantized(options: Mapping[str, Any] | None, device: torch.device) -> dict[str, Any]:  # Any: transformers' own
@@ -169,11 +201,18 @@ def _nearby(folder: Path) -> str:
 
 
 def _load_hub(name: str, how: How) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    with _looked_for(name):
+        return _load_pretrained(name, **how), _load_tokenizer(name)
+
+
+@contextmanager
+def _looked_for(name: str) -> Iterator[None]:
+    """A name that is neither a file here nor known to the hub is a sentence that says where it was looked for."""
     looked = f"No model {name!r}: looked for a folder of that name, a .gguf file, the name {EMBEDDED!r}"
     if not may_be_hub_name(name):
         raise ClarifyError(f"{looked}. Check the path.")
     try:
-        return _load_pretrained(name, **how), _load_tokenizer(name)
+        yield
     except OSError as error:
         reason = (str(error).splitlines() or ["no reason given"])[0]
         raise ClarifyError(f"{looked}, and the hub: {reason} Check the name, or give the folder's path.") from error
@@ -208,30 +247,32 @@ def _load_tokenizer(source: str) -> PreTrainedTokenizerFast:
 
 def _load_gguf(path: Path, how: How) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     """A plain model of `dtype` with the file's weights unpacked, so that it can be trained and saved."""
-    if not path.is_file():
-        raise ClarifyError(f"No model {str(path)!r}: looked for that file. Check the path.")
-    if importlib.util.find_spec("gguf") is None:
-        raise ClarifyError('Reading a .gguf file needs the gguf package: pip install "clarify-rl[gguf]"')
+    tokenizer = _gguf_tokenizer(path)
     if "quantization_config" in how:
         raise ClarifyError(f"{path} is quantised in a way of its own, so model.quantization does not go with it.")
     # Newer versions of transformers keep the weights packed unless told otherwise; older ones always unpack them.
     config = getattr(transformers, "GgufConfig", None)
     options = {"quantization_config": config(dequantize=True)} if config else {}
-    folder, name = str(path.parent), path.name
-    model = _load_pretrained(folder, gguf_file=name, **how, **options)
+    model = _load_pretrained(str(path.parent), gguf_file=path.name, **how, **options)
     if quantizer := getattr(model, "hf_quantizer", None):
         # Nothing is packed any more; with this mark left on, the model could be neither trained nor saved.
         quantizer.remove_quantization_config(model)
-    return model, cast(PreTrainedTokenizerFast, AutoTokenizer.from_pretrained(folder, gguf_file=name))
+    return model, tokenizer
+
+
+def _gguf_tokenizer(path: Path) -> PreTrainedTokenizerFast:
+    if not path.is_file():
+        raise ClarifyError(f"No model {str(path)!r}: looked for that file. Check the path.")
+    if importlib.util.find_spec("gguf") is None:
+        raise ClarifyError('Reading a .gguf file needs the gguf package: pip install "clarify-rl[gguf]"')
+    return cast(PreTrainedTokenizerFast, AutoTokenizer.from_pretrained(str(path.parent), gguf_file=path.name))
 
 
 def _load_adapter(folder: Path, how: How) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     """The adapter on its base. Its own tokenizer, where it has one, is the one that it was trained with."""
     from peft import PeftModel
 
-    base = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8")).get("base_model_name_or_path")
-    if not base:
-        raise ClarifyError(f"{folder}/adapter_config.json names no base_model_name_or_path. Add the base model's path.")
+    base = _base_of(folder)
     try:
         model, tokenizer = _load_plain(base, how)
     except ClarifyError as error:
@@ -241,6 +282,15 @@ def _load_adapter(folder: Path, how: How) -> tuple[PreTrainedModel, PreTrainedTo
     # Without is_trainable a continued run would train nothing and say nothing.
     adapted = PeftModel.from_pretrained(model, str(folder), is_trainable=True)
     return cast(PreTrainedModel, adapted), tokenizer  # it passes every attribute on to the model that it wraps
+
+
+def _base_of(adapter: Path) -> str:
+    base = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8")).get("base_model_name_or_path")
+    if not base:
+        raise ClarifyError(
+            f"{adapter}/adapter_config.json names no base_model_name_or_path. Add the base model's path."
+        )
+    return str(base)
 
 
 def _check_tokenizer(tokenizer: PreTrainedTokenizerFast, spec: str) -> None:

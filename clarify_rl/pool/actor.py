@@ -57,11 +57,8 @@ class EnvActor:
             return replace(self._place, problem=f"{type(error).__name__}: {error}")
         return self._place
 
-    def work(self, name: TaskName, pickled: bytes, more: bool) -> Worked[Any]:  # Any: the results of that task
-        """The results of a chunk of items. One past its deadline is unmeasured, and its thread stays behind.
-
-        `more`, whether items wait elsewhere, matters only to a `Part`.
-        """
+    def work(self, name: TaskName, pickled: bytes) -> Worked[Any]:  # Any: the results of that task
+        """The results of a chunk of items. One past its deadline is unmeasured, and its thread stays behind."""
         worker, task = self._worker, TASKS[name]
         assert worker is not None
 

@@ -63,16 +63,15 @@ class Batch(Generic[Result]):
         """For a chunk that its worker had not begun: it is not to blame for the loss."""
         self._back.append(chunk)
 
-    def try_again(self, chunk: Chunk, unmeasured: Callable[[int], Result], *, alone: bool = True) -> int:
+    def try_again(self, chunk: Chunk, unmeasured: Callable[[int], Result]) -> int:
         """Sends each item of a lost chunk once more, alone, since one of them may be the cause; how many wait again.
 
-        What is lost a second time is `unmeasured`. Without `alone` the chunk stays together: no item can be the cause.
+        What is lost a second time is `unmeasured`.
         """
         if chunk.again:
             self.finish(chunk, [unmeasured(i) for i in chunk.items])
             return 0
-        parts = [(i,) for i in chunk.items] if alone else [chunk.items]
-        self._back.extend(Chunk(items, again=True) for items in parts)
+        self._back.extend(Chunk((i,), again=True) for i in chunk.items)
         return len(chunk.items)
 
     def give_up(self, unmeasured: Callable[[int], Result]) -> int:

@@ -6,7 +6,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic
 
@@ -14,26 +14,15 @@ from clarify_rl.pool.worker import Item, Result
 
 
 @dataclass(frozen=True)
-class PartState:
-    """How a part of a large pool stands: its workers and their threads now, and what it counted since last time."""
-
-    actors: int
-    threads: int
-    numbers: Mapping[str, float]
-
-
-@dataclass(frozen=True)
 class Worked(Generic[Result]):
     """Results in the order of the items, the seconds that each took, and how many threads hang in one that was late.
 
-    Of a chunk that took a whole deadline, only the first items have results; the others were not begun. `part` is set
-    where a part of a large pool did the work.
+    Of a chunk that took a whole deadline, only the first items have results; the others were not begun.
     """
 
     results: tuple[Result, ...]
     seconds: tuple[float, ...]
     hung: int = 0
-    part: PartState | None = None
 
 
 def work_on(

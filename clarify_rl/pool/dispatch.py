@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import pickle
 import time
 from collections import deque
@@ -31,7 +30,6 @@ class Route:
     """What dispatches of one pool share. `paces` holds what items cost so far, by task.
 
     A batch that has no worker at all waits `start_s` for one.
-    `in_parts`: the members are parts of a large pool, which no item can kill and which take as long as their chunks.
     """
 
     spec: PoolSpec
@@ -39,7 +37,6 @@ class Route:
     meters: Meters
     deadline_s: float
     start_s: float
-    in_parts: bool = False
     paces: dict[str, Pace] = field(default_factory=dict)
 
 
@@ -57,11 +54,9 @@ class Dispatch(Generic[Item, Result]):
         self.seconds: list[float] = [0.0] * len(items)  # that each item took
         self._waited_s = 0.0
 
-    def run(self, *, more: bool = False) -> list[Result]:
-        """Results in the order of the items. `more`: others wait elsewhere, so that more workers would be of use."""
+    def run(self) -> list[Result]:
+        """Results in the order of the items."""
         self._fleet.begin_batch()
-        if more:
-            self._fleet.grow(backlog=True)
         for _ in range(AHEAD):
             self._free.extend(self._fleet.members)
         while not self._batch.done:
@@ -94,7 +89,7 @@ class Dispatch(Generic[Item, Result]):
             chunk = self._batch.take(size)
             # Pickled here, once: Ray's own pickler takes far longer over many small dataclasses.
             pickled = pickle.dumps([self._items[i] for i in chunk.items], pickle.HIGHEST_PROTOCOL)
-            ref = member.handle.work.remote(self._task.name, pickled, self._batch.waiting > 0)
+            ref = member.handle.work.remote(self._task.name, pickled)
             if not member.flights:
                 member.since = time.monotonic()
             member.flights.append(Flight(chunk, ref))
@@ -107,15 +102,13 @@ class Dispatch(Generic[Item, Result]):
         A worker that dies over one item may take the result of the one before along, which is on its way only.
         """
         again = self._batch.tries_again or any(flight.chunk.again for flight in member.flights)
-        return self._route.in_parts or not (again and member.flights)
+        return not (again and member.flights)
 
     def _silence(self, member: Member) -> RayError | None:
         """Why a member that may get a second try is dead already, if it is: the item is not to blame for that.
 
         Workers are lost together, with their node, and Ray takes a while to say so of each.
         """
-        if self._route.in_parts:  # no item can kill those, and they answer behind their chunks only
-            return None
         try:
             ray.get(member.handle.where.remote(), timeout=ANSWER_S)
         except RayError as error:
@@ -169,9 +162,6 @@ class Dispatch(Generic[Item, Result]):
         self._batch.finish(Chunk(chunk.items[:done]), worked.results)
         if rest := chunk.items[done:]:
             self._batch.put_back(Chunk(rest, chunk.again))
-        if worked.part and not member.leaving:
-            self._fleet.resize(member, worked.part.threads, worked.part.actors)
-            self._meters.add(worked.part.numbers)
         member.leaving = member.leaving or worked.hung > 0
         self._meters.failed(Fault.HUNG, worked.hung)
         for i, seconds in zip(chunk.items, worked.seconds, strict=False):
@@ -206,7 +196,7 @@ class Dispatch(Generic[Item, Result]):
             self._meters.failed(fault)
             return self._task.unmeasured(self._why(self._items[i], fault, place, error))
 
-        self._meters.sent_again(self._batch.try_again(chunk, unmeasured, alone=not self._route.in_parts))
+        self._meters.sent_again(self._batch.try_again(chunk, unmeasured))
 
     def _why(self, item: Item, fault: Fault, place: Place, error: Exception | None) -> str:
         if fault is Fault.HUNG:
@@ -223,7 +213,7 @@ class Dispatch(Generic[Item, Result]):
             return
         self._looked = now
         for member in list(self._fleet.members):
-            if member.flights and now - member.since > self._patience_s(member):
+            if member.flights and now - member.since > 2 * self._route.deadline_s + GRACE_S:  # it begins none after one
                 self._lose(member, Fault.HUNG)
         waiting = self._batch.waiting
         self._fleet.grow(backlog=waiting > 0 and now - self._started > PATIENCE_S)
@@ -233,14 +223,3 @@ class Dispatch(Generic[Item, Result]):
         elif now - self._manned > self._route.start_s:
             why = self._fleet.why_empty()
             self._meters.failed(Fault.NO_WORKER, self._batch.give_up(lambda _: self._task.unmeasured(why)))
-
-    def _patience_s(self, member: Member) -> float:
-        """How long a chunk may take: a worker begins no item after the first deadline, a part works off all of them.
-
-        A part may find one of its own workers late, replace it, and find the next one late over the same item.
-        """
-        once = 2 * self._route.deadline_s + GRACE_S
-        if not self._route.in_parts:
-            return once
-        rounds = math.ceil(len(member.flights[0].chunk.items) / max(1, member.threads))
-        return once * (rounds + 2) + self._route.start_s

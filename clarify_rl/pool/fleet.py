@@ -44,7 +44,6 @@ class Member:
     handle: Any  # Any: Ray's handles have no methods
     place: Place
     threads: int
-    actors: int = 1  # more where it is a part of a large pool
     flights: deque[Flight] = field(default_factory=deque)
     since: float = 0.0  # when the oldest flight began
     last_batch: int = 0
@@ -61,15 +60,13 @@ class _Newcomer:
 class Fleet:
     """The members, and those on their way. `start` makes an actor with Ray's options.
 
-    `said` is what all environments have to say about where they run; by default, what the first one says.
+    `said` is what all environments have to say about where they run, which is what the first one says.
     """
 
-    def __init__(
-        self, start: Callable[[Mapping[str, Any]], Any], workers: Workers, meters: Meters, said: str | None = None
-    ) -> None:
+    def __init__(self, start: Callable[[Mapping[str, Any]], Any], workers: Workers, meters: Meters) -> None:
         self._start_actor, self._workers, self._meters = start, workers, meters
         self.members: list[Member] = []
-        self.said = said
+        self.said: str | None = None
         self.threads = 0  # of all members together
         self._joining: dict[Any, _Newcomer] = {}  # Any: Ray's object references
         self._refused: dict[str, str] = {}  # node id -> why
@@ -83,22 +80,20 @@ class Fleet:
     def joining(self) -> Collection[Any]:  # Any: Ray's object references
         return self._joining.keys()
 
-    def open(self, start_s: float | None, *, strict: bool = True) -> None:
+    def open(self, start_s: float) -> None:
         """Waits until the least number of workers has joined, or no more find room.
 
-        Raises ClarifyError: no worker joined within `start_s` (None: it waits on), or, if `strict`, a node is unfit or
-        unlike the others.
+        Raises ClarifyError: no worker joined within `start_s`, or a node is unfit or unlike the others.
         """
         self._start(self._workers.least)
-        deadline = None if start_s is None else time.monotonic() + start_s
+        deadline = time.monotonic() + start_s
         while self._joining and self._deaths < MOST_DEATHS:
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            patience = QUIET_S if self.members else left
+            patience = QUIET_S if self.members else max(0.0, deadline - time.monotonic())
             ready, _ = ray.wait(list(self._joining), timeout=patience)
             if not ready:
                 break
             self.admit(ready[0])
-            if self._refused and strict:
+            if self._refused:
                 raise ClarifyError(self._why_refused())
             self._start(self._workers.least - len(self.members) - len(self._joining))
         if not self.members:
@@ -159,19 +154,17 @@ class Fleet:
         member = Member(newcomer.handle, place, place.threads, last_batch=self.batches)
         self.members.append(member)
         self._fit.add(place.node_id)
-        self.resize(member, place.threads, actors=1)
+        self._count_members()
         return member
 
-    def resize(self, member: Member, threads: int, actors: int) -> None:
-        """Notes how much a member can do at once."""
-        member.threads, member.actors = threads, actors
+    def _count_members(self) -> None:
         self.threads = sum(each.threads for each in self.members)
-        self._meters.set_actors(sum(each.actors for each in self.members))
+        self._meters.set_actors(len(self.members))
 
     def remove(self, member: Member, *, lost: str = "") -> None:
         """Ends an actor. `lost` says why when it was lost: that is counted, and `grow` replaces it."""
         self.members.remove(member)
-        self.resize(member, 0, actors=0)
+        self._count_members()
         member.leaving = True
         ray.kill(member.handle)
         if lost:

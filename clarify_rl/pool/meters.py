@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -53,65 +53,58 @@ class _Dashboard:
 
 
 class Meters:
-    """Counts for both readers at once. With `in_parts`, the parts of a pool tell Ray, and this one only adds up."""
+    """Counts for both readers at once."""
 
-    def __init__(self, env: str, *, in_parts: bool = False) -> None:
-        self._board = None if in_parts else _Dashboard(env)
+    def __init__(self, env: str) -> None:
+        self._board = _Dashboard(env)
         self._actors = self._refused = 0
         self._tally = _Tally()
 
     def responded(self, seconds: Sequence[float]) -> None:
         self._tally.exchanges += len(seconds)
         self._tally.respond_s += sum(seconds)
-        if board := self._board:
-            board.exchanges.inc(len(seconds), board.tags)
-            for each in seconds:
-                board.respond_s.observe(each, board.tags)
+        board = self._board
+        board.exchanges.inc(len(seconds), board.tags)
+        for each in seconds:
+            board.respond_s.observe(each, board.tags)
 
     def scored(self, count: int) -> None:
-        if (board := self._board) and count:
-            board.episodes.inc(count, board.tags)
+        if count:
+            self._board.episodes.inc(count, self._board.tags)
 
     def failed(self, fault: Fault, count: int = 1) -> None:
         self._tally.failed += count
-        if (board := self._board) and count:
-            board.failures.inc(count, {**board.tags, "fault": fault.value})
+        if count:
+            self._board.failures.inc(count, {**self._board.tags, "fault": fault.value})
 
     def sent_again(self, count: int) -> None:
         self._tally.sent_again += count
-        if (board := self._board) and count:
-            board.sent_again.inc(count, board.tags)
+        if count:
+            self._board.sent_again.inc(count, self._board.tags)
 
     def lost_actor(self) -> None:
         self._tally.lost_actors += 1
-        if board := self._board:
-            board.restarts.inc(1, board.tags)
+        board = self._board
+        board.restarts.inc(1, board.tags)
 
     def refused_node(self) -> None:
         self._refused += 1
 
     def set_actors(self, count: int) -> None:
         self._actors = count
-        if board := self._board:
-            board.actors.set(count, board.tags)
+        board = self._board
+        board.actors.set(count, board.tags)
 
     def set_queue(self, waiting: int, in_flight: int) -> None:
-        if board := self._board:
-            board.waiting.set(waiting, board.tags)
-            board.in_flight.set(in_flight, board.tags)
+        board = self._board
+        board.waiting.set(waiting, board.tags)
+        board.in_flight.set(in_flight, board.tags)
 
     def batch(self, *, work_s: float, thread_s: float, driver_s: float) -> None:
         """A finished batch: seconds of work, seconds that threads were there for it, seconds that the driver worked."""
         self._tally.work_s += work_s
         self._tally.thread_s += thread_s
         self._tally.driver_s += driver_s
-
-    def add(self, part: Mapping[str, float]) -> None:
-        """What a part of the pool counted."""
-        self._tally.lost_actors += int(part["pool/lost_actors"])
-        self._tally.sent_again += int(part["pool/sent_again"])
-        self._tally.failed += int(part["pool/failed"])
-        self._refused = max(self._refused, int(part["pool/refused_nodes"]))
 
     def take(self) -> dict[str, float]:
         """The numbers since they were last taken, by their paths in metrics.jsonl; what nothing tells is left out."""

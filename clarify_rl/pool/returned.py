@@ -84,8 +84,6 @@ def _place(error: BaseException) -> str:
     """The innermost line that is the plugin's: behind the frames of ours that called it, before those of libraries."""
     frames = traceback.extract_tb(error.__traceback__)
     theirs = [frame for frame in frames if not _is_library(frame.filename)]
-    if not theirs:
-        theirs = frames[-1:]
     return f" ({theirs[-1].filename}:{theirs[-1].lineno})" if theirs else ""
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from clarify_rl.evaluation.compare import Comparison
 from clarify_rl.report.payload import Json, payload
-from clarify_rl.report.sentences import asking_sentence, evidence, headline
+from clarify_rl.report.sentences import against_the_first, asking_sentence, evidence, headline
 from clarify_rl.types import Results
 
 _SCRIPTS = ("dom.js", "results.js", "curves.js", "episode.js", "transcripts.js", "main.js")
@@ -50,12 +50,12 @@ def packed(data: Json) -> str:
 
 
 def _lede(comparison: Comparison) -> str:
-    """What stands under the headline: its evidence, and how the last checkpoint asks."""
-    suite, last = comparison.suites[0], comparison.checkpoints[-1]
-    difference = comparison.difference(comparison.checkpoints[0], last, suite, "solved")
-    summary = comparison.summary(last, suite) or comparison.summaries[-1]
-    proof = f"{evidence(difference)}. " if difference else ""
-    return f"{proof[:1].upper()}{proof[1:]}{asking_sentence(summary)}."
+    """What stands under the headline: its evidence, and the first checkpoint, and how the last one asks."""
+    suite, pair = comparison.suites[0], comparison.last_two
+    difference = comparison.difference(*pair, suite, "solved") if pair else None
+    summary = comparison.summary(comparison.checkpoints[-1], suite) or comparison.summaries[-1]
+    said = [evidence(difference) if difference else "", against_the_first(comparison), asking_sentence(summary)]
+    return " ".join(f"{each[:1].upper()}{each[1:]}." for each in said if each)
 
 
 def _page_file(name: str) -> str:

@@ -20,13 +20,26 @@ def percent(mean: Mean) -> str:
 
 
 def headline(comparison: Comparison) -> str:
-    """What to read first: the last checkpoint against the first on the first suite, or what the only one does."""
+    """What to read first: on the first suite, the last checkpoint against the one before, or what a single one does."""
     suite = comparison.suites[0]
-    difference = comparison.difference(comparison.checkpoints[0], comparison.checkpoints[-1], suite, "solved")
+    pair = comparison.last_two
+    difference = comparison.difference(*pair, suite, "solved") if pair else None
     if difference is None:
         return f"{_solved(comparison.summaries[-1])} on {comparison.summaries[-1].suite}"
-    doubt = ", which may be chance" if may_be_chance(difference) else ""
-    return f"{claim(difference)} on {suite}{doubt}"
+    return f"{claim(difference)} on {suite}{_doubt(difference)}"
+
+
+def against_the_first(comparison: Comparison) -> str:
+    """What to read second: the last checkpoint against the first, where others stand between them; else ""."""
+    if len(comparison.checkpoints) < 3:
+        return ""
+    first, last = comparison.checkpoints[0], comparison.checkpoints[-1]
+    difference = comparison.difference(first, last, comparison.suites[0], "solved")
+    return f"{claim(difference)}{_doubt(difference)}" if difference else ""
+
+
+def _doubt(difference: PairedDifference) -> str:
+    return ", which may be chance" if may_be_chance(difference) else ""
 
 
 def asking_sentence(summary: Summary) -> str:

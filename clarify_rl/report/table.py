@@ -10,7 +10,7 @@ from rich.table import Table
 
 from clarify_rl.evaluation.compare import Comparison
 from clarify_rl.evaluation.metrics import GROUPS, GroupSummary, Mean, Summary
-from clarify_rl.report.sentences import difference_sentence, percent
+from clarify_rl.report.sentences import difference_sentence, headline, percent
 
 _COLUMNS = (
     "solved\nall",
@@ -46,6 +46,49 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
             console.print()
             console.print(_kinds(part))
         console.print()
+
+
+_SHOWN = 3  # checkpoints beside each other in a summary, the last ones
+_MOST_SUITES = 8
+
+
+def print_summary(comparison: Comparison, console: Console | None = None) -> None:
+    """At most twenty lines: how much more the last checkpoint solves than the one before, and how both ask."""
+    console = console or Console()
+    console.print(f"\n[bold]{escape(headline(comparison))}[/bold]", soft_wrap=True)
+    console.print(_summary(comparison))
+    if (left_out := len(comparison.suites) - _MOST_SUITES) > 0:
+        console.print(f"[dim]{left_out} more suites are not shown[/dim]")
+
+
+def _summary(comparison: Comparison) -> Table:
+    """A row for each suite, in percent; a difference with its interval."""
+    names, pair = comparison.checkpoints[-_SHOWN:], comparison.last_two
+    asking = [f"{escape(name)}\n{what}" for name in pair or names for what in ("asks if\nunclear", "asks if\nclear")]
+    change = [f"{escape(pair[1])} - {escape(pair[0])}\npoints (95%)"] if pair else []
+    table = _table("suite", "n", *(f"{escape(name)}\nsolved" for name in names), *change, *asking)
+    for suite in comparison.suites[:_MOST_SUITES]:
+        found = {name: comparison.summary(name, suite) for name in comparison.checkpoints}
+        groups = {name: {group.group: group for group in each.groups} for name, each in found.items() if each}
+        solved = [percent(groups[name]["all"].solved) if name in groups else "-" for name in names]
+        asked = [
+            percent(groups[name][group].asked) if group in groups.get(name, {}) else "-"
+            for name in pair or names
+            for group in ("unclear", "clear")
+        ]
+        size = max(each["all"].episodes for each in groups.values())
+        table.add_row(escape(suite), str(size), *solved, *_change(comparison, suite, pair), *asked)
+    return table
+
+
+def _change(comparison: Comparison, suite: str, pair: tuple[str, str] | None) -> list[str]:
+    if pair is None:
+        return []
+    difference = comparison.difference(*pair, suite, "solved")
+    if difference is None or difference.points is None:
+        return ["-"]
+    between = "" if difference.low is None else f" ({difference.low:.1f} to {difference.high:.1f})"
+    return [f"{difference.points:+.1f}{between}"]
 
 
 def _size(summary: Summary) -> str:

@@ -19,6 +19,7 @@ def trainer_config(kind: type[Any], where: str, options: Options, out: Path, see
     """A trainer's own configuration. Raises ConfigError for an option that TRL does not know or does not take."""
     _check_names(kind, where, options)
     _check_types(kind, where, options)
+    _check_length(where, options)
     gpu = torch.cuda.is_available()
     # TRL takes bf16 for granted; without a GPU it must be told otherwise.
     machine = {"use_cpu": not gpu, "bf16": gpu, "dataloader_pin_memory": gpu}
@@ -46,6 +47,14 @@ def _check_names(kind: type[Any], where: str, options: Options) -> None:  # Any:
             near = difflib.get_close_matches(name, known, n=3)
             hint = f" Did you mean {' or '.join(near)}?" if near else ""
             raise ConfigError(f"{where}.{name}: TRL's {kind.__name__} has no such option.{hint}")
+
+
+def _check_length(where: str, options: Options) -> None:
+    """TRL takes any number: with a negative one it would end before its first step, or go on by the epochs."""
+    for name in ("max_steps", "num_train_epochs"):
+        value = options.get(name, 1)
+        if isinstance(value, int | float) and value <= 0 and (name, value) != ("max_steps", -1):
+            raise ConfigError(f"{where}.{name}={value:g}: training needs at least one step. Take more than 0.")
 
 
 _NUMBERS: Mapping[object, tuple[str, tuple[type, ...]]] = {

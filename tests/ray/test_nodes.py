@@ -1,14 +1,11 @@
 """Nodes that come, go, or are unlike the others."""
 
 import logging
-import os
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import pytest
@@ -21,7 +18,7 @@ from clarify_rl.pool.fleet import IDLE_BATCHES
 from clarify_rl.pool.ray_pool import RayPool
 from clarify_rl.types import Stop
 from tests.dialogues import SPEC, play
-from tests.ray.test_ray_pool import DIALOGUES, NAPS, PLUGINS, at_work, exchanges, meanwhile, settled
+from tests.ray.test_ray_pool import DIALOGUES, NAPS, PLUGINS, exchanges, meanwhile, settled
 
 pytestmark = pytest.mark.ray
 
@@ -120,37 +117,3 @@ def test_less_room_than_wanted_is_said_and_no_room_at_all_stops(
     ):
         assert len(pool._route.fleet.members) == 2
     assert "2 of 3 environment workers found room; 1 join when there is more." in caplog.text
-
-
-def test_a_pool_in_parts_outlives_a_lost_part_and_counts_what_its_parts_did(cluster: Cluster) -> None:
-    spec = replace(NAPS, env_options={"threads": 2})
-    with node(cluster, num_cpus=2), closing(RayPool(spec, workers=Workers(1, 4), deadline_s=2.0, parts=2)) as pool:
-        first, hung, *others = pool.respond(exchanges("0", "hang", *["0.2"] * 30))
-        assert {response.stop for response in (first, *others)} == {Stop.NO_CODE}
-        assert "gave no answer in 2 s for episode e1" in hung.failure
-        numbers = pool.numbers()
-        assert (numbers["pool/failed"], numbers["pool/lost_actors"]) == (1, 1)
-        assert 0.1 < numbers["pool/respond_s"] < 1.0
-
-        def kill_a_part() -> None:
-            time.sleep(0.3)
-            os.kill(at_work(pool)[0].place.pid, signal.SIGKILL)
-
-        killer = meanwhile(kill_a_part)
-        assert {response.stop for response in pool.respond(exchanges(*["0.2"] * 30))} == {Stop.NO_CODE}
-        killer.join()
-        numbers = pool.numbers()
-        assert (numbers["pool/failed"], numbers["pool/lost_actors"]) == (0, 1)
-
-
-def test_an_item_that_freezes_every_worker_costs_a_pool_in_parts_only_itself(cluster: Cluster) -> None:
-    make = partial(RayPool, NAPS, workers=Workers(4, 4), deadline_s=0.5, parts=2)
-    with pytest.raises(
-        ClarifyError, match=r"2 environment workers have started.*workers of its own have found no room"
-    ):
-        make(start_s=2.0)  # the parts themselves take all processors
-    with node(cluster, num_cpus=2), closing(make()) as pool:
-        responses = pool.respond(exchanges(*["0"] * 3, "freeze", *["0"] * 12))
-        assert [i for i, response in enumerate(responses) if response.stop is Stop.FAILED] == [3]
-        assert "gave no answer in 0.5 s for episode e3" in responses[3].failure
-        assert pool.numbers()["pool/failed"] == 1

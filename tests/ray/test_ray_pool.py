@@ -110,7 +110,7 @@ def test_a_users_reward_file_works_on_the_actors(episodes: list[Episode], tmp_pa
     with closing(RayPool(spec, workers=1)) as pool:
         (first, odd), (second, _) = pool.score(episodes[:2])
     assert (first, second) == (Score("length", 2.0, 0.5), Score("length", 1.0, 0.5))
-    assert (odd.value, odd.why) == (None, "KeyError: 'no such column'")
+    assert odd.value is None and "raises raised KeyError: 'no such column'" in odd.why
 
 
 def test_an_episode_that_kills_every_actor_costs_only_its_own_score(episodes: list[Episode]) -> None:
@@ -177,7 +177,7 @@ def test_a_response_that_cannot_be_sent_costs_only_itself() -> None:
         responses = pool.respond(exchanges("a", "lock", "b"))
         assert [response.stop for response in responses] == [Stop.NO_CODE, Stop.FAILED, Stop.NO_CODE]
         assert "episode e1" in responses[1].failure
-        assert "cannot pickle '_thread.lock' object" in responses[1].failure
+        assert "TypeError: it cannot be sent" in responses[1].failure
         assert pool.numbers()["pool/lost_actors"] == 0
 
 

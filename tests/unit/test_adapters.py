@@ -23,7 +23,7 @@ from clarify_rl.config_files import load_config
 from clarify_rl.demonstrations import demonstrate
 from clarify_rl.dialogue.episodes import DialogueLimits
 from clarify_rl.errors import ClarifyError, ConfigError
-from clarify_rl.pipeline import rl_start
+from clarify_rl.pipeline.checkpoints import rl_start
 from clarify_rl.policies.models import LoadedModel, embedded_folder, load_model, quantized
 from clarify_rl.pool import LocalPool, RewardSpec
 from clarify_rl.store import Run

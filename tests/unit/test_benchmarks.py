@@ -5,10 +5,9 @@ import ast
 import pytest
 
 from benchmarks import trl_step
-from benchmarks.dispatch_model import Costs, FixedChunks, SimulatedPart, SimulatedWorker, durations, simulate
+from benchmarks.dispatch_model import Costs, FixedChunks, SimulatedWorker, durations, simulate
 from benchmarks.mutants import mutants
 from benchmarks.problem_sets import called_function, helpers, relation_check
-from clarify_rl.pool.batch import Pace
 
 PROGRAM = '''
 def count(numbers: list[int]) -> int:
@@ -88,13 +87,9 @@ FREE = Costs(0.0, 0.0, 0.0, 0.0)
 def test_simulated_workers_do_what_arithmetic_says() -> None:
     assert SimulatedWorker(2).seconds([1.0, 1.0, 1.0]) == 2.0
     assert simulate([1.0] * 12, [SimulatedWorker(2)] * 3, FREE, FixedChunks(size=2)) == 2.0
-    part = SimulatedPart([SimulatedWorker(1)] * 3, FREE, Pace(0.0, 1.0))
-    assert (part.threads, part.seconds([1.0] * 6)) == (3, 2.0)
 
 
 def test_a_simulated_driver_is_the_limit_where_its_chunks_cost_more_than_the_work() -> None:
     costs, items = Costs(0.001, 0.0, 0.0, 0.0), durations(4000, 0.1)
     workers = [SimulatedWorker(1)] * 1000
     assert simulate(items, workers, costs, FixedChunks(size=1)) == pytest.approx(4.0, rel=0.1)
-    parts = [SimulatedPart(workers[:100], costs, Pace(0.001, 0.1))] * 10
-    assert simulate(items, parts, costs, Pace(0.001, 0.1)) < 1.5

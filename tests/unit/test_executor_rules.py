@@ -232,7 +232,12 @@ def test_a_function_that_is_not_there_is_named(file: Path, name: str, message: s
 )
 def test_a_function_is_not_called_with_more_than_it_can_bear(result: Tree) -> None:
     called: list[object] = []
-    assert not Custom(lambda result, expected: bool(called.append(result)))(result, encode(1))
+
+    def function(result: object, expected: object) -> bool:
+        called.append(result)
+        return True
+
+    assert not Custom(function)(result, encode(1))
     assert called == []
 
 

@@ -20,6 +20,8 @@ MAY_IMPORT = {
         "types": "",
         "errors": "",
         "arguments": "clarify_rl",
+        "trouble": "",
+        "threads": "",
         "syntax": "",
         "seeds": "",
         "wording": "",
@@ -44,13 +46,13 @@ MAY_IMPORT = {
         "evaluation": "types errors seeds records config store policies problems dialogue pool",
         "report": "types errors seeds records config store evaluation",
         "launch": "clarify_rl types errors config store pool training evaluation",
-        "pipeline": "types errors seeds registry records config store executor policies problems synthesis dialogue "
-        "players pool demonstrations training evaluation report launch",
-        "plan": "types errors config policies problems training pipeline",
+        "pipeline": "types errors seeds registry records config config_files store executor policies problems "
+        "synthesis dialogue players pool demonstrations training evaluation report launch",
         "play": "types errors config store policies players dialogue pipeline",
         "doctor": "clarify_rl errors executor",
         # training: the base model's pretraining is no stage of a run, so the command calls it itself.
-        "cli": "clarify_rl errors config config_files store training launch pipeline plan play doctor arguments",
+        "cli": "clarify_rl errors config config_files store training launch pipeline play doctor arguments trouble "
+        "threads",
         "__main__": "cli",
     }.items()
 }

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from clarify_rl.config import Config, RewardConfig
-from clarify_rl.pipeline import open_pool
+from clarify_rl.pipeline.environments import open_pool
 from clarify_rl.store import Run
 
 REWARDS = "def half(episode):\n    return 0.5\n\n\ndef none(episode):\n    return 0.0\n"

@@ -56,15 +56,6 @@ def test_what_an_actor_had_not_begun_waits_again_and_keeps_its_second_chance() -
     assert batch.try_again(chunk, unmeasured) == 2
 
 
-def test_a_chunk_that_cannot_be_the_cause_stays_together_and_still_has_only_one_more_chance() -> None:
-    batch: Batch[str] = Batch(2)
-    batch.try_again(batch.take(2), unmeasured, alone=False)
-    again = batch.take(1)
-    assert again == Chunk((0, 1), again=True)
-    batch.try_again(again, unmeasured, alone=False)
-    assert batch.results == ["unmeasured 0", "unmeasured 1"]
-
-
 def test_giving_up_leaves_results_as_they_are() -> None:
     batch: Batch[str] = Batch(4)
     chunk = batch.take(2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from clarify_rl.config_files import load_config
-from clarify_rl.pipeline import suite_variants
+from clarify_rl.pipeline.data import suite_variants
 
 SMALL = ["eval.suites.new_instances.count=6"]
 

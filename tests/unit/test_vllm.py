@@ -18,7 +18,7 @@ from clarify_rl.config import Config, EnvConfig, RewardConfig, RLSection
 from clarify_rl.config_files import load_config
 from clarify_rl.dialogue.episodes import DialogueLimits
 from clarify_rl.errors import ConfigError
-from clarify_rl.plan import checks
+from clarify_rl.pipeline.plan import heavy_checks
 from clarify_rl.policies.hf import HFPolicy
 from clarify_rl.policies.models import load_model
 from clarify_rl.pool import LocalPool, PoolSpec, RewardSpec
@@ -204,7 +204,7 @@ def test_without_vllm_the_message_says_how_to_get_it(tmp_path: Path, monkeypatch
 
 
 def problems(overrides: list[str]) -> list[str]:
-    return [check.problem for check in checks(load_config("demo", overrides)) if check.problem]
+    return [check.problem for check in heavy_checks(load_config("demo", overrides)) if check.problem]
 
 
 def test_a_prompt_may_be_no_longer_than_the_context_that_vllm_was_given(tmp_path: Path) -> None:

@@ -215,10 +215,10 @@ class _Served:
         module = program.module
         self.link.send({"ok": [name for name in module.__dict__ if not name.startswith("__")]})
         while True:
-            request = self.link.receive(LONGEST_REQUEST)
-            assert isinstance(request, dict)
+            asked = self.link.receive(LONGEST_REQUEST)
+            assert isinstance(asked, dict)
             try:
-                answer = self.answer(request, module)
+                answer = self.answer(asked, module)
             except BaseException as error:
                 answer = {"e": _builtin_raised(error)}
             self.link.send(answer)

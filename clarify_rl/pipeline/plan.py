@@ -1,8 +1,12 @@
-"""A run before it starts: what each stage would read and write, and what would stop it."""
+"""A run before it starts: what each stage would read and write, and what would stop it.
+
+Heavy libraries are imported where they are needed: a mistake that needs none of them is told at once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,17 +14,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from clarify_rl.config import CONTINUE, Config
+from clarify_rl.config_files import holds_run
 from clarify_rl.errors import ClarifyError, ConfigError
-from clarify_rl.pipeline import checkpoints, family_roles, open_pool, rl_start
-from clarify_rl.policies.models import (
-    EMBEDDED,
-    device_named,
-    embedded_folder,
-    may_be_hub_name,
-    quantized,
-    verify_digests,
-)
-from clarify_rl.policies.openai import served
+from clarify_rl.pipeline.checkpoints import checkpoints, rl_start
+from clarify_rl.pipeline.data import family_roles
 from clarify_rl.problems.humaneval_comm import HUB_NAME, may_be_on_hub
 
 
@@ -70,28 +67,40 @@ def steps(config: Config) -> list[Step]:
     return [Step("data", ", ".join(sources), files), *found, *evaluated, last]
 
 
-def checks(config: Config) -> list[Check]:
-    """Everything that can be known to fail before work starts."""
-    rewards = ", ".join(item.use for item in config.rewards) or "no reward"
-    wanted: list[tuple[str, Callable[[Config], None]]] = [
-        (f"families and suites: {', '.join(config.eval.suites) or 'none'}", _check_data),
-        (f"environment {config.env.use}, user {config.env.user}, {rewards}", _check_plugins),
-        ("options of the trainers", _check_trainers),
-        *((f"model {spec}", _model_check(spec)) for spec in _models(config)),
+def light_checks(config: Config) -> list[Check]:
+    """What can be known to fail without loading a heavy library."""
+    suites = f"families and suites: {', '.join(config.eval.suites) or 'none'}"
+    return [_checked(config, f"folder {config.folder}", _check_folder), _checked(config, suites, _check_data)]
+
+
+def heavy_checks(config: Config) -> list[Check]:
+    """The rest of what can be known to fail before work starts: options of libraries, models, and a whole episode."""
+    found = [
+        _checked(config, "options of the trainers", _check_trainers),
+        *(_checked(config, f"model {spec}", _model_check(spec)) for spec in _models(config)),
     ]
-    return [_checked(config, what, check) for what, check in wanted]
+    return [*found, _rehearsed(config, models_work=not any(check.problem for check in found[1:]))]
+
+
+def require_light(config: Config) -> None:
+    """Raises ConfigError for what would stop a run and can be told at once."""
+    _raise_problems(light_checks(config))
 
 
 def require(config: Config) -> None:
     """Raises ConfigError with everything that would stop a run, before its folder is made."""
-    problems = [check.problem for check in checks(config) if check.problem]
-    if problems:
+    require_light(config)
+    _raise_problems(heavy_checks(config))
+
+
+def _raise_problems(checks: Sequence[Check]) -> None:
+    if problems := [check.problem for check in checks if check.problem]:
         raise ConfigError("\n".join(problems))
 
 
 def print_plan(config: Config, console: Console) -> None:
     """What `clarify-rl run` would do. Raises ConfigError when something would stop it. Writes nothing."""
-    state = "it holds a run already: add --resume" if (config.folder / "config.yaml").exists() else "new"
+    state = "it holds a run already: add --resume" if holds_run(config.folder) else "new"
     console.print(
         f"[bold]{config.folder}[/bold] ({state}), seed {config.seed}, {config.env.workers} environment workers, "
         f"{config.learners.count} learner{'s' if config.learners.count > 1 else ''}"
@@ -101,14 +110,13 @@ def print_plan(config: Config, console: Console) -> None:
             f"  [bold]{step.name:<10}[/bold] {escape(step.reads)}\n             -> {escape(step.writes)}",
             soft_wrap=True,
         )
-    found = checks(config)
+    found = light_checks(config)
+    if not any(check.problem for check in found):
+        found += heavy_checks(config)
     for check in found:
-        console.print(
-            f"  {'[red]wrong[/red]' if check.problem else '[green]ok[/green]   '}  {escape(check.what)}", soft_wrap=True
-        )
-    problems = [check.problem for check in found if check.problem]
-    if problems:
-        raise ConfigError("\n".join(problems))
+        state = "[red]wrong[/red]" if check.problem else "[green]ok[/green]   "
+        console.print(f"  {state}  {escape(check.what)}", soft_wrap=True)
+    _raise_problems(found)
 
 
 def _checked(config: Config, what: str, check: Callable[[Config], None]) -> Check:
@@ -137,9 +145,34 @@ def _check_data(config: Config) -> None:
             )
 
 
-def _check_plugins(config: Config) -> None:
+def _check_folder(config: Config) -> None:
+    """Whether the run folder can be made and written: its nearest existing parent says so."""
+    folder = config.folder.absolute()
+    nearest = next(path for path in (folder, *folder.parents) if path.exists())
+    if not nearest.is_dir():
+        raise ConfigError(f"out={config.out}: {nearest} is a file, not a folder. Choose another folder: out=...")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise ConfigError(f"out={config.out}: {nearest} cannot be written. Choose another folder: out=...")
+
+
+def _rehearsed(config: Config, *, models_work: bool) -> Check:
+    """A scripted episode with the run's own tokenizer, user, executor and rewards."""
+    what = f"environment {config.env.use}, user {config.env.user}, {', '.join(each.use for each in config.rewards)}"
     if config.rl and not config.rewards:
-        raise ConfigError("rl needs at least one reward, for example rewards: [{use: pass_rate}].")
+        return Check(what, "rl needs at least one reward, for example rewards: [{use: pass_rate}].")
+    if not models_work:
+        return _checked(config, what, _check_plugins)
+    from clarify_rl.pipeline.rehearsal import rehearse, sentence
+
+    try:
+        return Check(f"{what}; {sentence(rehearse(config))}")
+    except ClarifyError as error:
+        return Check(what, str(error))
+
+
+def _check_plugins(config: Config) -> None:
+    from clarify_rl.pipeline.environments import open_pool
+
     with open_pool(config.model_copy(update={"env": config.env.model_copy(update={"workers": 0})})):
         pass
 
@@ -176,9 +209,22 @@ def _models(config: Config) -> list[str]:
 
 
 def _model_check(spec: str) -> Callable[[Config], None]:
-    """Looks for the files of a model; a hub name is left to the moment when it is loaded."""
+    """Looks for the files of a model, or asks the hub for it, and reads its tokenizer and its chat template."""
 
     def check(config: Config) -> None:
+        from clarify_rl.dialogue.chat import Chat
+        from clarify_rl.players import end_ids_of
+        from clarify_rl.policies.models import (
+            EMBEDDED,
+            device_named,
+            embedded_folder,
+            load_tokenizer,
+            may_be_hub_name,
+            quantized,
+            verify_digests,
+        )
+        from clarify_rl.policies.openai import served
+
         trains = config.sft is not None or config.rl is not None
         if served(spec) and not (trains and spec == config.model.base):
             return
@@ -197,6 +243,8 @@ def _model_check(spec: str) -> Callable[[Config], None]:
                 raise ConfigError(f"No model {spec!r}: looked for that file, or a folder with a config.json.")
         if spec == config.model.base:
             _check_continued(config)
+        tokenizer = load_tokenizer(spec)
+        Chat(tokenizer, end_ids=end_ids_of(spec, tokenizer))
 
     return check
 
@@ -205,7 +253,7 @@ def _check_continued(config: Config) -> None:
     """An adapter that the first stage shall go on with is looked for where `model.base` is here, not on the hub."""
     name = "sft" if config.sft else "rl"
     first, base = config.sft or config.rl, Path(config.model.base)
-    here = config.model.base == EMBEDDED or base.exists()
+    here = config.model.base == "embedded" or base.exists()
     if first and first.lora == CONTINUE and here and not (base / "adapter_config.json").is_file():
         raise ConfigError(
             f"{name}.lora=continue needs an adapter to go on with, and model.base={config.model.base} is none. Name an "

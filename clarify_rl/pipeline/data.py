@@ -1,0 +1,101 @@
+"""The data of a run: which variants each part and each suite holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from rich.markup import escape
+from tqdm.auto import tqdm
+
+from clarify_rl.config import Config, MixConfig, SuiteConfig
+from clarify_rl.errors import ConfigError, unknown_name
+from clarify_rl.pipeline.terminal import say
+from clarify_rl.problems.bank.draw import Split
+from clarify_rl.problems.bank.families import FAMILIES
+from clarify_rl.problems.bank.spec import Family
+from clarify_rl.problems.humaneval_comm import load_humaneval_comm
+from clarify_rl.seeds import derive_seed
+from clarify_rl.store import Run
+from clarify_rl.synthesis.mix import Mix, interleaved, sample_variants
+from clarify_rl.types import Defect, Variant
+
+
+@dataclass(frozen=True)
+class FamilyRoles:
+    """Which families serve for what."""
+
+    trained: tuple[Family, ...]
+    demonstrated: tuple[Family, ...]
+    held_out: tuple[Family, ...]
+    unseen: tuple[Family, ...]
+
+
+def family_roles(config: Config) -> FamilyRoles:
+    """The families by role. Raises ConfigError for a name that the bank does not have."""
+    by_name = {family.name: family for family in FAMILIES}
+    data = config.data
+    for name in (*data.demonstrated, *data.tests_only, *data.held_out, *data.unseen):
+        if name not in by_name:
+            raise ConfigError(unknown_name("family", name, by_name))
+    others = [name for name in by_name if name not in {*data.demonstrated, *data.held_out, *data.unseen}]
+    return FamilyRoles(
+        trained=tuple(by_name[name] for name in (*data.demonstrated, *(data.tests_only or others))),
+        demonstrated=tuple(by_name[name] for name in data.demonstrated),
+        held_out=tuple(by_name[name] for name in data.held_out),
+        unseen=tuple(by_name[name] for name in data.unseen),
+    )
+
+
+def make_data(config: Config, run: Run) -> None:
+    """Writes the variants of every part: SFT (with its held-out part), RL and each suite."""
+    roles = family_roles(config)
+    data = config.data
+    parts: list[tuple[str, MixConfig, Split, tuple[Family, ...]]] = []
+    if config.sft:
+        parts += [("sft", data.sft, "train", roles.demonstrated), ("sft_dev", data.sft_dev, "dev", roles.demonstrated)]
+    if config.rl:
+        parts.append(("rl", data.rl, "train", roles.trained))
+        if config.rl.evaluation.every:
+            parts.append(("rl_dev", data.rl_dev, "dev", roles.trained))
+    suites = [suite for suite in config.eval.suites.values() if suite.source == "bank"]
+    total = sum(mix.count for _, mix, _, _ in parts) + sum(suite.count for suite in suites)
+    if total:
+        say(f"[bold]data[/bold]: {total} variants, each proved to matter by its tests -> {run.folder / 'data'}")
+    with tqdm(total=total, desc="data", unit="variant", dynamic_ncols=True, disable=not total) as bar:
+        for name, mix, split, families in parts:
+            variants = _sample(mix, families, roles.trained, split, derive_seed(config.seed, name), bar.update)
+            run.write_variants(name, interleaved(variants))
+        for name, suite in config.eval.suites.items():
+            run.write_variants(name, suite_variants(config, name, suite, bar.update))
+
+
+def suite_variants(
+    config: Config,
+    name: str,
+    suite: SuiteConfig,
+    on_variant: Callable[[], object] = lambda: None,
+    *,
+    quiet: bool = False,
+) -> list[Variant]:
+    """The variants of an evaluation suite. The same for every seed of training: they depend on the suite alone."""
+    if suite.source != "bank":
+        loaded = load_humaneval_comm(suite.source, limit=suite.count)
+        if not quiet:
+            say(f"[bold]data[/bold]: {name}: {escape(loaded.summary())}")
+        return list(loaded.variants)
+    families: tuple[Family, ...] = getattr(family_roles(config), suite.families)
+    return _sample(suite, families, families, suite.split, derive_seed("suite", name, suite.draw), on_variant)
+
+
+def _sample(
+    mix: MixConfig,
+    families: Sequence[Family],
+    clear_families: Sequence[Family],
+    split: Split,
+    seed: int,
+    on_variant: Callable[[], object],
+) -> list[Variant]:
+    defects = {Defect(name): weight for name, weight in mix.defects.items()}
+    wanted = Mix(mix.count, families, clear_families, mix.clear_share, mix.missing, defects)
+    return sample_variants(wanted, split, seed, on_variant=lambda: (on_variant(), None)[1])

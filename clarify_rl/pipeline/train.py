@@ -1,0 +1,69 @@
+"""The two stages that train: SFT on demonstrations, then RL on dialogues of the policy's own."""
+
+from __future__ import annotations
+
+from rich.markup import escape
+
+from clarify_rl.config import Config, RLSection
+from clarify_rl.demonstrations import demonstrate
+from clarify_rl.pipeline.checkpoints import rl_start
+from clarify_rl.pipeline.environments import open_pool
+from clarify_rl.pipeline.terminal import say
+from clarify_rl.players import chat_for, dialogue_limits, load
+from clarify_rl.store import Run
+
+
+def sft(config: Config, run: Run) -> None:
+    """Demonstrates the SFT variants, trains on them until the held-out loss stops falling, writes models/sft."""
+    from clarify_rl.training.sft import train_sft
+
+    assert config.sft is not None
+    loaded = load(config, config.model.base)
+    variants, held_out = run.read_variants("sft"), run.read_variants("sft_dev")
+    say(
+        f"[bold]sft[/bold]: {len(variants)} demonstrations ({sum(not v.is_clear for v in variants)} that ask), "
+        f"{len(held_out)} held out -> {run.model_folder('sft')}"
+    )
+    chat = chat_for(config, loaded)
+    encode = lambda text: loaded.tokenizer.encode(text, add_special_tokens=False)  # noqa: E731 - names a tokenizer call
+    with open_pool(config, run) as pool:
+        train, dev = (
+            demonstrate(
+                part, pool=pool, chat=chat, encode=encode, limits=dialogue_limits(config, loaded), seed=config.seed
+            )
+            for part in (variants, held_out)
+        )
+    if untold := sum(len(episode.revealed) < len(episode.variant.facts) for episode in train):
+        say(
+            f"[yellow]In {untold} of {len(train)} demonstrations the user {escape(config.env.user)} keeps facts to "
+            "itself that the code then uses, so SFT learns to guess there[/yellow]"
+        )
+    train_sft(loaded, train, dev, config.sft, run, config.seed)
+
+
+def rl(config: Config, run: Run) -> None:
+    """Optimises asking and coding together from the SFT checkpoint (without one, the base model), writes models/rl."""
+    algorithm = (config.rl or RLSection()).algorithm.upper()
+    by = f" by {config.learners.count} learners" if config.learners.count > 1 else ""
+    start, count = rl_start(config, run.folder), len(run.read_variants("rl"))
+    say(f"[bold]rl[/bold]: {algorithm}{by} from {start} on {count} variants -> {run.model_folder('rl')}")
+    if config.learners.count > 1:
+        from clarify_rl.launch.learners import train_on_learners
+
+        train_on_learners(learn, config, say)
+    else:
+        learn(config, run)
+    if which := run.info().get("models/rl"):
+        say(f"models/rl is {which}")
+
+
+def learn(config: Config, run: Run) -> None:
+    """The RL stage as one process does it: the only one, or each of several learners."""
+    from clarify_rl.training.grpo import train_grpo
+    from clarify_rl.training.ppo import train_ppo
+
+    train = {"grpo": train_grpo, "ppo": train_ppo}[(config.rl or RLSection()).algorithm]
+    loaded = load(config, rl_start(config, run.folder))
+    variants = run.read_variants("rl")
+    with open_pool(config, run) as pool:
+        train(loaded, variants, pool, chat_for(config, loaded), dialogue_limits(config, loaded), config, run)
