@@ -5,7 +5,7 @@ Heavy libraries are imported where they are needed: a mistake that needs none of
 
 from __future__ import annotations
 
-import os
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,8 +151,12 @@ def _check_folder(config: Config) -> None:
     nearest = next(path for path in (folder, *folder.parents) if path.exists())
     if not nearest.is_dir():
         raise ConfigError(f"out={config.out}: {nearest} is a file, not a folder. Choose another folder: out=...")
-    if not os.access(nearest, os.W_OK | os.X_OK):
-        raise ConfigError(f"out={config.out}: {nearest} cannot be written. Choose another folder: out=...")
+    try:  # asking for rights would not do: root has them all, also where nothing can be written
+        Path(tempfile.mkdtemp(prefix=".clarify-rl-", dir=nearest)).rmdir()
+    except OSError as error:
+        raise ConfigError(
+            f"out={config.out}: {nearest} cannot be written ({error.strerror}). Choose another folder: out=..."
+        ) from None
 
 
 def _rehearsed(config: Config, *, models_work: bool) -> Check:

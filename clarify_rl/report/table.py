@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
@@ -48,7 +50,6 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
         console.print()
 
 
-_SHOWN = 3  # checkpoints beside each other in a summary, the last ones
 _MOST_SUITES = 8
 
 
@@ -56,39 +57,59 @@ def print_summary(comparison: Comparison, console: Console | None = None) -> Non
     """At most twenty lines: how much more the last checkpoint solves than the one before, and how both ask."""
     console = console or Console()
     console.print(f"\n[bold]{escape(headline(comparison))}[/bold]", soft_wrap=True)
-    console.print(_summary(comparison))
+    table = _summary(comparison)
+    unbounded = console.options.update(max_width=10_000)
+    if console.measure(table, options=unbounded).minimum <= console.width:
+        console.print(table)
+    else:
+        for sentence in _in_words(comparison):
+            console.print(escape(sentence), highlight=False, soft_wrap=True)
     if (left_out := len(comparison.suites) - _MOST_SUITES) > 0:
         console.print(f"[dim]{left_out} more suites are not shown[/dim]")
 
 
 def _summary(comparison: Comparison) -> Table:
-    """A row for each suite, in percent; a difference with its interval."""
-    names, pair = comparison.checkpoints[-_SHOWN:], comparison.last_two
-    asking = [f"{escape(name)}\n{what}" for name in pair or names for what in ("asks if\nunclear", "asks if\nclear")]
-    change = [f"{escape(pair[1])} - {escape(pair[0])}\npoints (95%)"] if pair else []
-    table = _table("suite", "n", *(f"{escape(name)}\nsolved" for name in names), *change, *asking)
+    """A row for each suite, in percent; a difference with its interval; asking of the last two."""
+    pair = comparison.last_two
+    asked = pair or comparison.checkpoints
+    names = dict.fromkeys((comparison.checkpoints[0], *asked))
+    change = [f"{pair[1]} - {pair[0]}\npoints (95%)"] if pair else []
+    asking = [f"ask if {group}\n{', '.join(asked)}" for group in ("unclear", "clear")]
+    table = _table("suite", "n", *(f"{name}\nsolved" for name in names), *change, *asking)
     for suite in comparison.suites[:_MOST_SUITES]:
-        found = {name: comparison.summary(name, suite) for name in comparison.checkpoints}
-        groups = {name: {group.group: group for group in each.groups} for name, each in found.items() if each}
-        solved = [percent(groups[name]["all"].solved) if name in groups else "-" for name in names]
-        asked = [
-            percent(groups[name][group].asked) if group in groups.get(name, {}) else "-"
-            for name in pair or names
-            for group in ("unclear", "clear")
+        groups = {name: _groups(comparison, name, suite) for name in comparison.checkpoints}
+        size = max(each["all"].episodes for each in groups.values() if each)
+        solved = [_percent_of(groups[name].get("all"), "solved") for name in names]
+        asks = [
+            ", ".join(_percent_of(groups[name].get(group), "asked") for name in asked) for group in ("unclear", "clear")
         ]
-        size = max(each["all"].episodes for each in groups.values())
-        table.add_row(escape(suite), str(size), *solved, *_change(comparison, suite, pair), *asked)
+        table.add_row(escape(suite), str(size), *solved, *([_change(comparison, suite, pair)] if pair else []), *asks)
     return table
 
 
-def _change(comparison: Comparison, suite: str, pair: tuple[str, str] | None) -> list[str]:
-    if pair is None:
-        return []
+def _groups(comparison: Comparison, checkpoint: str, suite: str) -> dict[str, GroupSummary]:
+    summary = comparison.summary(checkpoint, suite)
+    return {group.group: group for group in summary.groups} if summary else {}
+
+
+def _percent_of(group: GroupSummary | None, measure: Literal["solved", "asked"]) -> str:
+    return percent(getattr(group, measure)) if group else "-"
+
+
+def _change(comparison: Comparison, suite: str, pair: tuple[str, str]) -> str:
     difference = comparison.difference(*pair, suite, "solved")
     if difference is None or difference.points is None:
-        return ["-"]
+        return "-"
     between = "" if difference.low is None else f" ({difference.low:.1f} to {difference.high:.1f})"
-    return [f"{difference.points:+.1f}{between}"]
+    return f"{difference.points:+.1f}{between}"
+
+
+def _in_words(comparison: Comparison) -> list[str]:
+    """The summary where the terminal has no room for its table."""
+    pair = comparison.last_two
+    if pair is None:
+        return []
+    return [f"{suite}: {pair[1]} {_change(comparison, suite, pair)}" for suite in comparison.suites[:_MOST_SUITES]]
 
 
 def _size(summary: Summary) -> str:
@@ -130,7 +151,7 @@ def _beside_each_other(summaries: list[Summary], console: Console) -> list[list[
 
 def _kinds(summaries: list[Summary]) -> Table:
     """Solved and asked for each kind of variant and each number of missing facts."""
-    headers = [f"{escape(summary.checkpoint)}\n{what}" for summary in summaries for what in ("solved", "asked")]
+    headers = [f"{summary.checkpoint}\n{what}" for summary in summaries for what in ("solved", "asked")]
     table = _table("variants", "n", *headers)
     names = dict.fromkeys(group.group for summary in summaries for group in summary.groups)
     for name in (name for name in names if name not in ("all", "unclear")):
@@ -147,7 +168,7 @@ def _solved_and_asked(group: GroupSummary | None) -> tuple[str, str]:
 def _table(first: str, *others: str) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=0, show_edge=False)
     table.add_column(first, overflow="fold", min_width=8)
-    for header in others:
+    for header in map(escape, others):
         # In a narrow terminal the names fold, and no number is cut.
         table.add_column(header, justify="right", no_wrap=True, min_width=max(map(len, header.split("\n"))))
     return table

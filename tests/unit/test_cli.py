@@ -1,17 +1,23 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import os
+import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from huggingface_hub.errors import OfflineModeIsEnabled
 
 from clarify_rl.arguments import make_parser, parse
-from clarify_rl.cli import main
+from clarify_rl.cli import _evaluation_config, main
 from clarify_rl.config_files import load_config, to_yaml
+from clarify_rl.policies.models import embedded_folder
 from clarify_rl.store import Run
 
 TINY = ["data.sft.count=4", "data.sft_dev.count=2", "data.rl.count=16"]
@@ -135,6 +141,11 @@ def test_a_dry_run_says_what_is_evaluated_on_the_way(tmp_path: Path, capsys: pyt
         ("sft.lora=continue", "sft.lora=continue needs an adapter to go on with, and model.base=embedded is none."),
         ("eval.suites.new_families.source=no.jsonl", "no file no.jsonl"),
         ("eval.suites.new_families.source=bnk", "no file bnk. Take bank, the path of HumanEvalComm.jsonl"),
+        ("rl.trainer.max_steps=-5", "rl.trainer.max_steps=-5: training needs at least one step."),
+        ("dialogue.turn_tokens=400", "turn_tokens=400 is more than total_tokens=288"),
+        ("model.base=nobody/nothing-of-that-name", "and the hub:"),
+        ("out=/dev/null", "/dev/null is a file, not a folder"),
+        ("out=/proc/{name}", "/proc cannot be written"),
     ],
 )
 @pytest.mark.parametrize("dry", [True, False], ids=["dry-run", "run"])
@@ -208,8 +219,154 @@ def test_an_interrupted_command_says_what_is_kept_and_how_to_go_on(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("clarify_rl.pipeline.sample_variants", interrupted)
+    monkeypatch.setattr("clarify_rl.pipeline.run.make_data", interrupted)
     assert main(["run", "demo"]) == 130
     err = capsys.readouterr().err
     assert "runs/demo keeps the complete stages (none)" in err
     assert err.endswith("Go on with it: clarify-rl run demo --resume\n")
+
+
+PLUGINS = """
+from clarify_rl import Answer
+
+def two_arguments(episode, other):
+    return 1.0
+
+def broken(episode):
+    return episode.nothing
+
+class Deaf:
+    def answer(self, variant, questions):
+        return Answer("What?")
+
+class Loose:
+    def answer(self, variant, questions, turns, seed):
+        return Answer("x", revealed=(variant.facts[0].id))
+"""
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("rewards=[{use: mine.py:two_arguments}]", "reward mine.py:two_arguments raised TypeError: two_arguments()"),
+        ("rewards=[{use: mine.py:broken}]", "reward mine.py:broken raised AttributeError"),
+        ("env.user=mine.py:Deaf", "environment ask_or_code raised TypeError: Deaf.answer()"),
+        ("env.user=mine.py:Loose", "user mine.py:Loose: Answer.revealed must be a tuple of fact ids"),
+    ],
+)
+@pytest.mark.parametrize("dry", [True, False], ids=["dry-run", "run"])
+def test_a_plugin_that_cannot_work_is_found_by_one_scripted_episode(
+    override: str, says: str, dry: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("mine.py").write_text(PLUGINS, encoding="utf-8")
+    assert main(["run", "demo", override, *(["--dry-run"] if dry else [])]) == 2
+    assert says in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.py"]
+
+
+def test_a_dry_run_plays_a_scripted_episode_and_says_what_it_earned(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "demo", "--dry-run"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert re.search(r"one scripted episode: 1 question, (\d+) of \1 tests, reward 1\.3", out), out
+
+
+def test_a_model_without_a_chat_template_is_found_before_the_folder_is_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(embedded_folder(), "plain", ignore=shutil.ignore_patterns("chat_template.jinja", "DIGESTS.json"))
+    assert main(["run", "demo", "model.base=plain", "--dry-run"]) == 2
+    assert "The tokenizer of plain has no chat template" in capsys.readouterr().err
+    assert main(["run", "demo", "model.base=plain"]) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["plain"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "hint"),
+    [
+        (["run", "demo", "--seed", "3"], "Settings are written without dashes: seed=3"),
+        (["run", "demo", "--rl.trainer.max_steps=5"], "Settings are written without dashes: rl.trainer.max_steps=5"),
+    ],
+)
+def test_a_setting_that_is_written_as_an_option_is_told_how(
+    argv: list[str], hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(argv)
+    assert hint in capsys.readouterr().err
+
+
+LIGHT = """
+import sys
+from clarify_rl.cli import _evaluation_config, main
+code = main(sys.argv[1:])
+sys.exit(code if not {'torch', 'transformers', 'trl', 'ray', 'datasets'} & sys.modules.keys() else 99)
+"""
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["export", "embedded", "--out", "full"],
+        ["pretrain", "--out", "full"],
+        ["run", "demo", "data.held_out=[pionts_beyond]"],
+        ["run", "demo", "out=full/held"],
+        ["run", "demo", "out=full/file"],
+        ["sft", "demo"],
+        ["eval", "runs/x"],
+        ["eval", "--model", "embedded", "--suite", "no.jsonl"],
+        ["compare", "runs/x"],
+        ["play", "--kind", "strange"],
+        ["run", "demo", "--resume"],
+    ],
+    ids=" ".join,
+)
+def test_a_mistake_that_needs_no_heavy_library_loads_none(argv: list[str]) -> None:
+    """Loading them takes longer than anybody waits for a slip of the pen."""
+    Path("full/held").mkdir(parents=True)
+    Path("full/file").write_text("x", encoding="utf-8")
+    Path("full/held/config.yaml").write_text(to_yaml(load_config("demo")), encoding="utf-8")
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run([sys.executable, "-c", LIGHT, *argv], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("clarify-rl: ")
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "runs/x/a"), "The disk is full (runs/x/a). Make room there"),
+        (RuntimeError("write failed: No space left on device (os error 28)"), "The disk is full. Make room"),
+        (OSError(errno.EROFS, "Read-only", "/x"), "The file system is read-only (/x). Choose another folder: out=..."),
+        (OSError(errno.EACCES, "no", "/x"), "No permission to write or read (/x)"),
+        (OfflineModeIsEnabled("Cannot reach the hub: offline mode"), "The hub did not answer: Cannot reach the hub"),
+    ],
+)
+def test_what_the_machine_does_is_a_sentence_and_no_traceback(
+    error: Exception, says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        try:
+            raise error
+        except Exception as cause:
+            raise RuntimeError("a library's own words") from cause
+
+    monkeypatch.setattr("clarify_rl.pipeline.run.make_data", fails)
+    assert main(["data", "demo"]) == 2
+    err = capsys.readouterr().err
+    assert f"clarify-rl: {says}" in err and "Traceback" not in err
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("clarify_rl.pipeline.run.make_data", fails)
+    with pytest.raises(ZeroDivisionError):
+        main(["data", "demo"])
+
+
+def test_the_embedded_model_is_evaluated_without_an_instruction_unless_one_is_given() -> None:
+    plain = ["eval", "--model", "embedded", "--suite", "bank"]
+    assert _evaluation_config(parse(plain), []).dialogue.instruction == ""
+    assert _evaluation_config(parse([*plain, "--instruction", "Ask."]), []).dialogue.instruction == "Ask."
+    assert _evaluation_config(parse(["eval", "--model", "some/where", "--suite", "bank"]), []).dialogue.instruction

@@ -8,8 +8,8 @@ from rich.console import Console
 
 from clarify_rl.errors import DataError
 from clarify_rl.evaluation.compare import Comparison, compare, to_json
-from clarify_rl.report.sentences import difference_sentence, headline
-from clarify_rl.report.table import print_comparison
+from clarify_rl.report.sentences import against_the_first, difference_sentence, headline
+from clarify_rl.report.table import print_comparison, print_summary
 from clarify_rl.types import (
     Case,
     Defect,
@@ -47,6 +47,13 @@ def three_checkpoints() -> Comparison:
     near = [results(name, "near", solved) for name, solved in (("base", "000000"), ("sft", "100100"), ("rl", "11?111"))]
     far = [results(name, "far", solved) for name, solved in (("base", "0000"), ("rl", "0101"))]
     return compare([*near, *far], resamples=200)
+
+
+def summary(comparison: Comparison, width: int) -> str:
+    console = Console(file=StringIO(), width=width, color_system=None)
+    print_summary(comparison, console)
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue()
 
 
 def printed(comparison: Comparison, width: int = 110) -> str:
@@ -109,6 +116,34 @@ def test_the_headline_admits_that_a_difference_may_be_chance() -> None:
 
 def test_the_headline_of_a_single_checkpoint_says_what_it_solves() -> None:
     assert headline(compare([results("rl", "s", "011?")])) == "rl solves 66.7% of 3 variants on s"
+
+
+def test_the_headline_is_the_last_checkpoint_against_the_one_before_and_the_first_comes_second() -> None:
+    comparison = three_checkpoints()
+    assert headline(comparison).startswith("rl solves 60.0 points more than sft on near")
+    assert against_the_first(comparison).startswith("rl solves")
+    assert "than base" in against_the_first(comparison)
+    assert against_the_first(compare([results("sft", "s", "01"), results("rl", "s", "11")])) == ""
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+@pytest.mark.parametrize("runs", [1, 2])
+def test_the_summary_has_at_most_twenty_lines_and_the_difference_with_its_interval(width: int, runs: int) -> None:
+    names = [f"run{n}/{checkpoint}" for n in range(runs) for checkpoint in ("base", "sft", "rl")]
+    solved = ["0000000000", "1000000000", "1110000000"] * runs
+    suites = [f"suite_{n}" for n in range(6)]
+    comparison = compare(
+        [results(name, suite, each) for suite in suites for name, each in zip(names, solved, strict=True)], resamples=50
+    )
+    text = summary(comparison, width)
+    assert len(text.strip().splitlines()) <= 20 or width < 80
+    assert "+20.0 (" in text
+    for suite in suites:
+        assert suite in text.replace("\n", "")
+
+
+def test_the_summary_of_one_checkpoint_says_what_it_does() -> None:
+    assert "rl solves 66.7% of 3 variants on s" in summary(compare([results("rl", "s", "011?")]), 80)
 
 
 def test_the_table_shows_every_checkpoint_of_a_suite() -> None:
