@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from clarify_rl.pool.batch import Batch, Chunk, Pace
+from clarify_rl.pool.batch import Chunk, Ledger, Pace
 
 AHEAD = 2  # as in clarify_rl/pool/dispatch.py, which imports Ray
 
@@ -54,7 +54,7 @@ def simulate(
     items: Sequence[float], members: Sequence[SimulatedWorker], costs: Costs, pace: Pace, *, one_by_one: bool = False
 ) -> float:
     """Seconds until all items are done. `one_by_one`: the driver takes in one chunk for each wait."""
-    batch: Batch[float] = Batch(len(items))
+    batch: Ledger[float] = Ledger(len(items))
     threads = sum(member.threads for member in members)
     free = deque(list(range(len(members))) * AHEAD)
     free_at = [0.0] * len(members)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import importlib.util
 import pkgutil
-import sys
-import traceback
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from clarify_rl.errors import ConfigError, unknown_name
+from clarify_rl.loading import load_object
 from clarify_rl.types import Env, Reward, User
 
 Plugin = TypeVar("Plugin", bound=Callable[..., Any])  # Any: a plugin's own options decide its signature
@@ -98,7 +96,7 @@ def _build(kind: str, spec: str, plugin: Callable[..., Any], options: Mapping[st
 
 def _find(kind: str, spec: str) -> Callable[..., Any]:
     if ":" in spec:
-        return _from_location(kind, spec)
+        return cast(Callable[..., Any], load_object(kind, spec))  # Any: as above
     if spec.endswith(".py"):
         raise ConfigError(f"{spec!r} lacks the name of the {kind} in that file: {spec}:NAME")
     _import_plugins(_PACKAGES[kind])
@@ -111,59 +109,6 @@ def _find(kind: str, spec: str) -> Callable[..., Any]:
             unknown_name(kind, spec, known) + " A file works too: path/to/file.py:name, or package.module:name."
         )
     return _REGISTRY[kind, spec]
-
-
-def _from_location(kind: str, spec: str) -> Callable[..., Any]:
-    location, _, name = spec.rpartition(":")
-    module = _load_file(Path(location)) if location.endswith(".py") else _load_module(location)
-    try:
-        return cast(Callable[..., Any], getattr(module, name))
-    except AttributeError:
-        public = [item for item in vars(module) if not item.startswith("_")]
-        raise ConfigError(unknown_name(f"{kind} in {location}", name, public)) from None
-
-
-def _load_module(location: str) -> object:
-    try:
-        return importlib.import_module(location)
-    except ModuleNotFoundError as error:
-        if error.name and not location.startswith(error.name):
-            raise  # the module is there, and lacks something itself
-        raise ConfigError(f"No module {location!r}. Install it, or name a file: path/to/file.py:name.") from None
-
-
-def _load_file(path: Path) -> object:
-    """Imports a file under a name made from its path and content: an edited file is a new module.
-
-    It may import modules that lie beside it, at once or later: its folder is on the path from here on, behind all else.
-    """
-    if not path.is_file():
-        raise ConfigError(f"No file {str(path)!r} (looked in {Path.cwd()}). Give a path to an existing .py file.")
-    digest = hashlib.sha256(str(path.resolve()).encode() + path.read_bytes()).hexdigest()[:12]
-    name = f"clarify_rl_plugin_{path.stem}_{digest}"
-    if name not in sys.modules:
-        found = importlib.util.spec_from_file_location(name, path)
-        assert found is not None and found.loader is not None
-        module = importlib.util.module_from_spec(found)
-        sys.modules[name] = module
-        if (folder := str(path.resolve().parent)) not in sys.path:
-            sys.path.append(folder)
-        try:
-            found.loader.exec_module(module)
-        except BaseException as error:
-            del sys.modules[name]
-            if not isinstance(error, Exception):
-                raise
-            raise ConfigError(f"{path} cannot be imported.\n{_traceback_from(path, error)}") from error
-    return sys.modules[name]
-
-
-def _traceback_from(path: Path, error: Exception) -> str:
-    """What went wrong in a user's file, without the frames that led there."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [Path(frame.filename).resolve() == path.resolve() for frame in frames]
-    shown = frames[own.index(True) :] if any(own) else []
-    return "".join([*traceback.format_list(shown), *traceback.format_exception_only(error)]).rstrip()
 
 
 def _import_plugins(package: str) -> None:

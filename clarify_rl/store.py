@@ -40,7 +40,7 @@ _PACKAGES = ("clarify-rl", "torch", "transformers", "trl", "peft", "accelerate",
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PastEpisode:
     """What came of one episode on record. `solved` is None where it could not be measured."""
 
     step: int
@@ -158,7 +158,7 @@ class Run:
         rows = list(read_rows(self.folder / "episodes" / f"{name}.jsonl"))
         return [from_record(Episode, {**row, "variant": by_id[str(row["variant"])]}) for row in rows]
 
-    def read_outcomes(self, name: str, variants: Iterable[Variant], *, before: int) -> Iterator[Outcome]:
+    def read_outcomes(self, name: str, variants: Iterable[Variant], *, before: int) -> Iterator[PastEpisode]:
         """What came of the episodes of the steps before one. Dialogues are left unread: a long run has very many."""
         path = self.folder / "episodes" / f"{name}.jsonl"
         by_id = {variant.id: variant for variant in variants}
@@ -168,7 +168,7 @@ class Run:
             variant, execution = by_id[str(row["variant"])], row["execution"]
             ran = from_record(Execution, execution) if isinstance(execution, dict) else None
             ended = Episode(str(row["id"]), variant, 0, (), Stop(str(row["stop"])), ran, str(row["failure"]))
-            yield Outcome(int(_number(row["step"])), variant.id, ended.solved)
+            yield PastEpisode(int(_number(row["step"])), variant.id, ended.solved)
 
     def drop_episodes(self, name: str, *, from_step: int = 0) -> None:
         """Forgets the episodes of `from_step` and later, which a resumed stage will make again."""

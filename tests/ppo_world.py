@@ -16,7 +16,7 @@ from trl import GRPOConfig
 
 from clarify_rl.config import PPOSection
 from clarify_rl.policies.hf import HFPolicy
-from clarify_rl.training.groups import Batch
+from clarify_rl.training.groups import GenerationBatch
 from clarify_rl.training.grpo import reward_function
 from clarify_rl.training.ppo import DialoguePPOTrainer
 from clarify_rl.types import Episode, Request, Score, Stop
@@ -36,7 +36,7 @@ class World:
     numbers: dict[str, float] = field(default_factory=dict)
     episodes: list[list[Episode]] = field(default_factory=list)
 
-    def __call__(self, trainer: Any, rows: Sequence[int]) -> Batch:  # Any: PPO's trainer, or that of GRPO
+    def __call__(self, trainer: Any, rows: Sequence[int]) -> GenerationBatch:  # Any: PPO's trainer, or that of GRPO
         step = len(self.episodes)
         contexts = [self.prompts[row % len(self.prompts)] for row in rows]
         first = self._speak(trainer, contexts, step, 0)
@@ -45,7 +45,7 @@ class World:
             self._episode(f"{step}/{i}", *parts) for i, parts in enumerate(zip(contexts, first, second, strict=True))
         ]
         self.episodes.append(made)
-        return Batch(tuple(rows), tuple(made))
+        return GenerationBatch(tuple(rows), tuple(made))
 
     def _speak(
         self, trainer: Any, contexts: Sequence[tuple[int, ...]], step: int, turn: int

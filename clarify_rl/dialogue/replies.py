@@ -54,9 +54,9 @@ def _take_apart(text: str) -> _Parts:
     block: list[str] = []
     for line in text.split("\n"):
         if not fence:
-            opening = _FENCE_OPENS.search(line)
-            parts.prose.append(line[: opening.start()] if opening else line)
-            fence, block = (opening.group(1), []) if opening else ("", [])
+            fence_start = _FENCE_OPENS.search(line)
+            parts.prose.append(line[: fence_start.start()] if fence_start else line)
+            fence, block = (fence_start.group(1), []) if fence_start else ("", [])
         elif line.lstrip().startswith(fence):
             parts.blocks.append("\n".join(block) + "\n")
             parts.prose.append(line.lstrip().removeprefix(fence))

@@ -37,7 +37,7 @@ class Fault(StrEnum):
 
 
 @dataclass(frozen=True)
-class Run:
+class Tried:
     """One program on one kind of hidden tests."""
 
     tests: str
@@ -50,7 +50,7 @@ class Finding:
     """How one program fared on each kind of tests. `fault` is the first thing that was wrong, and `why` tells more."""
 
     program: Program
-    runs: tuple[Run, ...] = ()
+    runs: tuple[Tried, ...] = ()
     fault: Fault | None = None
     why: str = ""
 
@@ -140,7 +140,7 @@ def _run(executor: Executor, program: Program, victim: Victim, witness: Witness)
     for name, tests in program.tests.items():
         started_s = time.monotonic()
         execution = executor.run(text, ENTRY_POINT, tests)
-        runs.append(Run(name, execution, time.monotonic() - started_s))
+        runs.append(Tried(name, execution, time.monotonic() - started_s))
     witness.look()
     return judged(program, tuple(runs), allowed_s(executor.limits))
 
@@ -150,7 +150,7 @@ def allowed_s(limits: Limits) -> float:
     return TRIES * (limits.wall_s + GRACE_S)
 
 
-def judged(program: Program, runs: tuple[Run, ...], most_s: float) -> Finding:
+def judged(program: Program, runs: tuple[Tried, ...], most_s: float) -> Finding:
     """The finding on a program that has run."""
     for run in runs:
         fault = _fault(program.kind, run, most_s)
@@ -162,7 +162,7 @@ def judged(program: Program, runs: tuple[Run, ...], most_s: float) -> Finding:
     return Finding(program, runs)
 
 
-def _fault(kind: Kind, run: Run, most_s: float) -> Fault | None:
+def _fault(kind: Kind, run: Tried, most_s: float) -> Fault | None:
     execution = run.execution
     if run.seconds > most_s:
         return Fault.TOO_LATE

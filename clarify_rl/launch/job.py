@@ -41,7 +41,7 @@ _UNANSWERED = (RuntimeError, OSError, ValueError, aiohttp.ClientError, http.clie
 
 
 @dataclass(frozen=True)
-class Job:
+class SubmittedJob:
     """A submitted run: its id, and the address of the head's dashboard."""
 
     id: str
@@ -60,7 +60,7 @@ class Job:
         return f"ray job stop {self.id} --address {self.address}"
 
 
-def submit(config: Config, address: str = DEFAULT_ADDRESS, *, resume: bool = False) -> Job:
+def submit(config: Config, address: str = DEFAULT_ADDRESS, *, resume: bool = False) -> SubmittedJob:
     """Sends a run to the cluster whose dashboard is at `address`, and does not wait for it.
 
     `resume` goes on with the run in the same `out`. Raises ClarifyError: no Ray at that address, another version of it,
@@ -78,10 +78,10 @@ def submit(config: Config, address: str = DEFAULT_ADDRESS, *, resume: bool = Fal
             runtime_env={"working_dir": str(Path(folder) / "files"), "py_modules": [str(wheel)]},
             metadata={"clarify_rl": config.name},
         )
-    return Job(job_id, address)
+    return SubmittedJob(job_id, address)
 
 
-def follow(job: Job, write: Callable[[str], object]) -> int:
+def follow(job: SubmittedJob, write: Callable[[str], object]) -> int:
     """Hands on the job's log as it grows, also over a lost connection. 0 when the job succeeded, else its exit code.
 
     As in a shell, that of a job that a signal ended is 128 and the signal's number.
@@ -95,7 +95,7 @@ def follow(job: Job, write: Callable[[str], object]) -> int:
 
 
 async def _tail(
-    client: JobSubmissionClient, job: Job, write: Callable[[str], object]
+    client: JobSubmissionClient, job: SubmittedJob, write: Callable[[str], object]
 ) -> dict[str, Any]:  # Any: JSON, what Ray says about the job once it has ended
     log, missed = _Log(client, job, write), 0
     while True:
@@ -120,7 +120,7 @@ class _Log:
     """A job's log, and how many of its characters were shown: Ray always sends it from its start."""
 
     client: JobSubmissionClient
-    job: Job
+    job: SubmittedJob
     write: Callable[[str], object]
     shown: int = 0
 

@@ -35,7 +35,7 @@ Train = Callable[[Config, Run], None]
 
 
 @dataclass(frozen=True)
-class _Task:
+class _Assignment:
     """What each learner is sent: the stage, its configuration, and the folder in which relative paths begin."""
 
     train: Train
@@ -50,7 +50,7 @@ def train_on_learners(train: Train, config: Config, say: Callable[[str], object]
     Raises ClarifyError: one that a learner raised, or when learners are lost again and again without progress.
     """
     wanted = config.learners
-    task = _Task(train, config, config.folder.resolve(), Path.cwd())
+    task = _Assignment(train, config, config.folder.resolve(), Path.cwd())
     with _connected(config), _progress(task):
         machines: list[dict[str, float]] = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         gpus = _gpus(wanted.gpus, wanted.count, ray.cluster_resources())
@@ -67,7 +67,7 @@ def train_on_learners(train: Train, config: Config, say: Callable[[str], object]
             say(f"[yellow]{why}. All learners go on from {newest or 'the start'}.[/yellow]")
 
 
-def _attempt(task: _Task, gpus: int) -> str:
+def _attempt(task: _Assignment, gpus: int) -> str:
     """Trains to the end: "". Or says which learner was lost, and why; a ClarifyError of a learner is raised."""
     handler = signal.getsignal(signal.SIGINT)
     try:
@@ -87,7 +87,7 @@ def _attempt(task: _Task, gpus: int) -> str:
     return ""
 
 
-def _trainer(task: _Task, gpus: int) -> TorchTrainer:
+def _trainer(task: _Assignment, gpus: int) -> TorchTrainer:
     # Ray Train would move each learner into a folder of its own, where no relative path of the configuration is right.
     os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
     resources = {"CPU": task.config.learners.cpus, **({"GPU": gpus} if gpus else {})}
@@ -111,7 +111,7 @@ def _trainer(task: _Task, gpus: int) -> TorchTrainer:
     )
 
 
-def _learn(sent: Mapping[str, _Task]) -> None:
+def _learn(sent: Mapping[str, _Assignment]) -> None:
     """What runs in each learner. torch's process group is there already."""
     task = sent["task"]
     if task.start_folder.is_dir():
@@ -191,7 +191,7 @@ def _wanted(config: Config) -> dict[str, float]:
 
 
 @contextmanager
-def _progress(task: _Task) -> Iterator[None]:
+def _progress(task: _Assignment) -> Iterator[None]:
     """A bar, with warnings above it, that follows metrics.jsonl, which the first learner writes."""
     done = threading.Event()
     follower = threading.Thread(target=_follow, args=(task, done), daemon=True)
@@ -203,7 +203,7 @@ def _progress(task: _Task) -> Iterator[None]:
         follower.join()
 
 
-def _follow(task: _Task, done: threading.Event) -> None:
+def _follow(task: _Assignment, done: threading.Event) -> None:
     path, steps = task.run_folder / "metrics.jsonl", _max_steps(task.config)
     said = set(_warnings(_rows(path)))
     with tqdm(total=steps, desc="rl", unit="step", dynamic_ncols=True) as bar:

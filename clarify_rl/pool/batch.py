@@ -22,7 +22,7 @@ class Chunk:
     again: bool = False
 
 
-class Batch(Generic[Result]):
+class Ledger(Generic[Result]):
     """The items of one call, by index. Each is done once, whatever happens to the workers."""
 
     def __init__(self, size: int) -> None:

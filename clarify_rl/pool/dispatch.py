@@ -13,10 +13,10 @@ import ray
 from ray.exceptions import RayActorError, RayError
 
 from clarify_rl.pool.actor import Place
-from clarify_rl.pool.batch import Batch, Chunk, Pace
+from clarify_rl.pool.batch import Chunk, Ledger, Pace
 from clarify_rl.pool.deadlines import Worked
 from clarify_rl.pool.fleet import PATIENCE_S, Fleet, Flight, Member, reason
-from clarify_rl.pool.meters import Fault, Meters
+from clarify_rl.pool.meters import Cause, Meters
 from clarify_rl.pool.worker import Item, PoolSpec, Result, Task, no_answer
 
 AHEAD = 2  # chunks that a worker has at once: the one it works on, and the next
@@ -47,7 +47,7 @@ class Dispatch(Generic[Item, Result]):
         self._fleet, self._meters, self._route = route.fleet, route.meters, route
         self._task, self._items = task, items
         self._pace = route.paces.setdefault(task.name, Pace())
-        self._batch: Batch[Result] = Batch(len(items))
+        self._batch: Ledger[Result] = Ledger(len(items))
         self._flights: dict[Any, Member] = {}  # Any: Ray's object references
         self._free: deque[Member] = deque()  # once for every chunk that a member may have besides those it has
         self._started = self._looked = self._manned = time.monotonic()
@@ -83,7 +83,7 @@ class Dispatch(Generic[Item, Result]):
                 self._free.append(member)
                 continue
             if self._batch.tries_again and (error := self._silence(member)):
-                self._lose(member, Fault.LOST, error)
+                self._lose(member, Cause.LOST, error)
                 continue
             size = self._pace.chunk_size(member.threads, self._fleet.threads, self._batch.waiting)
             chunk = self._batch.take(size)
@@ -139,11 +139,11 @@ class Dispatch(Generic[Item, Result]):
         try:
             worked: Worked[Result] = ray.get(ref)
         except RayActorError as error:
-            self._lose(member, Fault.LOST, error)
+            self._lose(member, Cause.LOST, error)
             return
         except RayError as error:  # the chunk's own, e.g. a response that cannot be sent; the actor is well
             self._forget(member, flight)
-            self._try_again(flight.chunk, Fault.LOST, member.place, error)
+            self._try_again(flight.chunk, Cause.LOST, member.place, error)
         else:
             self._forget(member, flight)
             self._finish(member, flight.chunk, worked)
@@ -163,7 +163,7 @@ class Dispatch(Generic[Item, Result]):
         if rest := chunk.items[done:]:
             self._batch.put_back(Chunk(rest, chunk.again))
         member.leaving = member.leaving or worked.hung > 0
-        self._meters.failed(Fault.HUNG, worked.hung)
+        self._meters.failed(Cause.HUNG, worked.hung)
         for i, seconds in zip(chunk.items, worked.seconds, strict=False):
             self.seconds[i] = seconds
         self._pace.saw_items(worked.seconds)
@@ -172,7 +172,7 @@ class Dispatch(Generic[Item, Result]):
         else:
             self._meters.scored(done)
 
-    def _lose(self, member: Member, fault: Fault, error: Exception | None = None) -> None:
+    def _lose(self, member: Member, fault: Cause, error: Exception | None = None) -> None:
         """Saves what a lost actor had finished. What it worked on is tried again, what it had not begun waits again."""
         begun = True
         for flight in list(member.flights):
@@ -191,15 +191,15 @@ class Dispatch(Generic[Item, Result]):
         self._fleet.remove(member, lost=why)
         self._fleet.grow(backlog=False)
 
-    def _try_again(self, chunk: Chunk, fault: Fault, place: Place, error: Exception | None) -> None:
+    def _try_again(self, chunk: Chunk, fault: Cause, place: Place, error: Exception | None) -> None:
         def unmeasured(i: int) -> Result:
             self._meters.failed(fault)
             return self._task.unmeasured(self._why(self._items[i], fault, place, error))
 
         self._meters.sent_again(self._batch.try_again(chunk, unmeasured))
 
-    def _why(self, item: Item, fault: Fault, place: Place, error: Exception | None) -> str:
-        if fault is Fault.HUNG:
+    def _why(self, item: Item, fault: Cause, place: Place, error: Exception | None) -> str:
+        if fault is Cause.HUNG:
             return no_answer(self._task, self._route.spec, item, self._route.deadline_s, f" on {place}")
         return (
             f"{self._task.plugins(self._route.spec)} lost its worker twice for episode {self._task.episode_id(item)}, "
@@ -214,7 +214,7 @@ class Dispatch(Generic[Item, Result]):
         self._looked = now
         for member in list(self._fleet.members):
             if member.flights and now - member.since > 2 * self._route.deadline_s + GRACE_S:  # it begins none after one
-                self._lose(member, Fault.HUNG)
+                self._lose(member, Cause.HUNG)
         waiting = self._batch.waiting
         self._fleet.grow(backlog=waiting > 0 and now - self._started > PATIENCE_S)
         self._meters.set_queue(waiting, sum(len(each.chunk.items) for m in self._fleet.members for each in m.flights))
@@ -222,4 +222,4 @@ class Dispatch(Generic[Item, Result]):
             self._manned = now
         elif now - self._manned > self._route.start_s:
             why = self._fleet.why_empty()
-            self._meters.failed(Fault.NO_WORKER, self._batch.give_up(lambda _: self._task.unmeasured(why)))
+            self._meters.failed(Cause.NO_WORKER, self._batch.give_up(lambda _: self._task.unmeasured(why)))

@@ -11,7 +11,7 @@ from ray.util.metrics import Counter, Gauge, Histogram
 BOUNDARIES_S = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0]
 
 
-class Fault(StrEnum):
+class Cause(StrEnum):
     """Why the pool could not measure an item."""
 
     HUNG = "hung"
@@ -72,7 +72,7 @@ class Meters:
         if count:
             self._board.episodes.inc(count, self._board.tags)
 
-    def failed(self, fault: Fault, count: int = 1) -> None:
+    def failed(self, fault: Cause, count: int = 1) -> None:
         self._tally.failed += count
         if count:
             self._board.failures.inc(count, {**self._board.tags, "fault": fault.value})

@@ -10,12 +10,10 @@ from typing import TypeAlias, TypeGuard
 
 from clarify_rl.evaluation.compare import Comparison
 from clarify_rl.report.sentences import difference_sentence
-from clarify_rl.types import Episode, Execution, Raises, Results, Score, Turn, Variant
+from clarify_rl.types import Episode, Execution, Results, Score, Turn, Variant
 
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 
-# A hidden test may hold a list of a hundred thousand numbers; nobody reads it, and it would outweigh the page.
-LONGEST_VALUE = 600
 
 _ALARM = "alarm/"
 
@@ -80,16 +78,6 @@ def finite(tree: object) -> Json:
             return [finite(value) for value in tree]
         case _:
             return str(tree)
-
-
-def shown(value: object) -> str:
-    """A Python value as a reader would type it; `raises ValueError` for an expected exception."""
-    if isinstance(value, Raises):
-        return f"raises {value.exception}"
-    text = repr(value)
-    if len(text) <= LONGEST_VALUE:
-        return text
-    return f"{text[:LONGEST_VALUE]} ... ({len(text):,} characters)"
 
 
 def runs(mask: Iterable[int]) -> list[list[int]]:

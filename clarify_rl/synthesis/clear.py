@@ -6,23 +6,14 @@ question that the user answers himself; in some, the user asks about a complete 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from random import Random
-from typing import Literal
 
 from clarify_rl.problems.bank.draw import Draw
 from clarify_rl.problems.bank.spec import FactSpec
 from clarify_rl.synthesis.mix import code_reply
+from clarify_rl.types import Message
 
 MOST_COMPLETED = 3
-
-
-@dataclass(frozen=True)
-class Message:
-    """One turn of a dialogue."""
-
-    role: Literal["user", "assistant"]
-    content: str
 
 
 def clear_dialogue(draw: Draw, rng: Random, *, completed_share: float, reading_share: float) -> tuple[Message, ...]:

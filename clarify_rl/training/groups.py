@@ -20,7 +20,7 @@ from trl import GRPOConfig
 from clarify_rl.config import GroupsSection, RLSection
 from clarify_rl.errors import ConfigError
 from clarify_rl.seeds import derive_seed
-from clarify_rl.store import Outcome
+from clarify_rl.store import PastEpisode
 from clarify_rl.training.openings import Openings
 from clarify_rl.training.solve_rates import SolveRates
 from clarify_rl.training.vllm import shares_engine
@@ -31,7 +31,7 @@ _EQUAL = 1e-6  # rewards are sums of floats
 
 
 @dataclass(frozen=True)
-class Batch:
+class GenerationBatch:
     """What one generation batch trains on: an index into the variants for each row, and its episode.
 
     `replaced` counts groups that took the place of one without variance.
@@ -62,13 +62,13 @@ class Groups:
     openings: Openings = field(default_factory=Openings)
     rates: SolveRates = field(default_factory=SolveRates)
 
-    def fill(self, rows: Sequence[int], play: Play, moment: Moment) -> Batch:
+    def fill(self, rows: Sequence[int], play: Play, moment: Moment) -> GenerationBatch:
         """The batch in place of `rows`, of which equal ones stand beside each other and form a group.
 
         `play` is called with rows for whole groups, again and again until nothing is left to exchange.
         """
         if len(rows) % self.size:  # a group is spread over processes; none of the options allows that
-            return Batch(tuple(rows), tuple(play(rows)))
+            return GenerationBatch(tuple(rows), tuple(play(rows)))
         slots = list(rows[:: self.size])
         others = _Others(self, moment, slots)
         if self.options.by_solve_rate:
@@ -84,7 +84,7 @@ class Groups:
                 if is_informative(group):
                     slots[place], groups[place] = row, group
                     replaced += 1
-        return Batch(self._repeated(slots), tuple(episode for group in groups for episode in group), replaced)
+        return GenerationBatch(self._repeated(slots), tuple(episode for group in groups for episode in group), replaced)
 
     def _played(self, slots: Sequence[int], play: Play) -> list[list[Episode]]:
         return in_groups(play(self._repeated(slots)), self.size)
@@ -138,7 +138,7 @@ def make_groups(
     trainer: GRPOConfig,
     variants: Sequence[Variant],
     tokenizer: PreTrainedTokenizerBase,
-    record: Iterable[Outcome],
+    record: Iterable[PastEpisode],
 ) -> Groups:
     """The groups that a configuration asks for. `record`: what came of all episodes so far, read only where needed."""
     made = Groups(options, variants, trainer.num_generations)

@@ -26,10 +26,10 @@ from clarify_rl.errors import ConfigError
 from clarify_rl.policies.hf import HFPolicy
 from clarify_rl.policies.models import LoadedModel
 from clarify_rl.seeds import derive_seed
-from clarify_rl.store import Outcome, Run
+from clarify_rl.store import PastEpisode, Run
 from clarify_rl.training.adapters import adapter_for, naming
 from clarify_rl.training.checkpoints import MarkComplete, check_saving, newest_checkpoint, save_model, train_from
-from clarify_rl.training.groups import Batch, Groups, Moment, check_enough, check_groups, make_groups
+from clarify_rl.training.groups import GenerationBatch, Groups, Moment, check_enough, check_groups, make_groups
 from clarify_rl.training.health import check_alarms
 from clarify_rl.training.openings import compare_alike
 from clarify_rl.training.options import trainer_config
@@ -60,7 +60,7 @@ class Rollouts:
     _last: Moment | None = None
     _played: int = 0  # episodes at that moment, by this learner: a step may take several batches
 
-    def __call__(self, trainer: DialogueGRPOTrainer, rows: Sequence[int]) -> Batch:
+    def __call__(self, trainer: DialogueGRPOTrainer, rows: Sequence[int]) -> GenerationBatch:
         """One episode for each row, an index of a variant; equal rows stand beside each other and form a group.
 
         The groups may be about other variants than the rows that came; the batch says which.
@@ -83,7 +83,7 @@ class Rollouts:
         shared = gather_object([(batch, played)])  # of all learners, in their order
         everyones = [episode for _, episodes in shared for episode in episodes]
         self.run.add_episodes("rl", everyones, step=step)
-        self.groups.rates.add(Outcome(step, episode.variant.id, episode.solved) for episode in everyones)
+        self.groups.rates.add(PastEpisode(step, episode.variant.id, episode.solved) for episode in everyones)
         self.numbers = {
             **rollout_metrics(everyones),
             **group_metrics([each for each, _ in shared], self.groups.size),
@@ -160,7 +160,7 @@ class DialogueGRPOTrainer(GRPOTrainer):
 
     def __init__(self, *args: Any, rollouts: Rollouts, **kwargs: Any) -> None:  # Any: TRL's own signature
         self._rollouts = rollouts
-        self._batch = Batch((), ())
+        self._batch = GenerationBatch((), ())
         self._buffered_inputs: Any = None  # Any: TRL's own, micro-batches still to be trained on
         super().__init__(*args, rollout_func=_rollout, **kwargs)
 
@@ -311,23 +311,10 @@ def train_grpo(
     trainer.add_callback(CheckStart(trainer, [chat.prompt_ids(variant) for variant in variants[:CHECKED]]))
     move_reference(trainer, newest)
     trainer.add_callback(MarkComplete())
-    watch_training(trainer, rollouts, config, run, SHOWN)
+    watch_training(trainer, rollouts, config, run)
     train_from(trainer, newest)
     take_best(trainer, config, run)
     return save_model(trainer.model, loaded.tokenizer, run.model_folder("rl"))
-
-
-SHOWN = {
-    "reward": "reward/total",
-    "solved": "episode/solved",
-    "ask": "episode/asked_unclear",
-    "false ask": "episode/asked_clear",
-    "held-out solved": "eval/solved",
-    "kl": "train/kl",
-    "tokens/s": "rollout/tokens_per_s",
-    "generate s": "time/generate_s",
-    "env s": "time/env_s",
-}
 
 
 def grpo_config(config: Config, section: RLSection, out: Path) -> GRPOConfig:

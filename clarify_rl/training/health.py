@@ -36,7 +36,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Rule:
+class AlarmRule:
     """Warns when the mean over the last window is above (or `below`) `limit`, a function of the first window's mean."""
 
     name: AlarmName
@@ -58,7 +58,7 @@ class Alarm:
 class Series:
     """The values that one rule has read. It warns once, and again only after a whole window without a reason to."""
 
-    rule: Rule
+    rule: AlarmRule
     window: int
     steps: list[int] = field(default_factory=list)
     values: list[float] = field(default_factory=list)
@@ -142,7 +142,7 @@ def check_alarms(section: RLSection, args: Any) -> None:  # Any: TRL's options, 
             raise ConfigError(f"rl.health.stop_on: {name} would never come, as {never[name]}.")
 
 
-def rules(config: Config, args: Any) -> list[Rule]:  # Any: TRL's options, which have no types
+def rules(config: Config, args: Any) -> list[AlarmRule]:  # Any: TRL's options, which have no types
     """What to watch, with advice that fits the run's own settings."""
     options = (config.rl or RLSection()).health
     slower = f"rl.trainer.learning_rate={args.learning_rate / 2:.2g}"
@@ -162,8 +162,8 @@ def rules(config: Config, args: Any) -> list[Rule]:  # Any: TRL's options, which
 _SELDOM = 0.05
 
 
-def _ask_collapse(options: HealthSection, nearer: str) -> Rule:
-    return Rule(
+def _ask_collapse(options: HealthSection, nearer: str) -> AlarmRule:
+    return AlarmRule(
         "ask_collapse",
         lambda row: row.get("episode/asked_unclear"),
         lambda first: options.ask_left * first if first >= _SELDOM else -inf,
@@ -176,8 +176,8 @@ def _ask_collapse(options: HealthSection, nearer: str) -> Rule:
     )
 
 
-def _entropy_collapse(options: HealthSection, slower: str) -> Rule:
-    return Rule(
+def _entropy_collapse(options: HealthSection, slower: str) -> AlarmRule:
+    return AlarmRule(
         "entropy_collapse",
         lambda row: row.get("train/entropy"),
         lambda first: options.entropy_left * first,
@@ -190,9 +190,9 @@ def _entropy_collapse(options: HealthSection, slower: str) -> Rule:
     )
 
 
-def _malformed(options: HealthSection, slower: str, config: Config) -> Rule:
+def _malformed(options: HealthSection, slower: str, config: Config) -> AlarmRule:
     longer = f"dialogue.turn_tokens={2 * config.dialogue.turn_tokens}"
-    return Rule(
+    return AlarmRule(
         "malformed",
         lambda row: row.get("episode/malformed"),
         lambda first: first + options.malformed_rise,
@@ -204,8 +204,8 @@ def _malformed(options: HealthSection, slower: str, config: Config) -> Rule:
     )
 
 
-def _kl(options: HealthSection, slower: str, nearer: str) -> Rule:
-    return Rule(
+def _kl(options: HealthSection, slower: str, nearer: str) -> AlarmRule:
+    return AlarmRule(
         "kl",
         lambda row: row.get("train/kl"),
         lambda _: options.kl,
@@ -216,9 +216,9 @@ def _kl(options: HealthSection, slower: str, nearer: str) -> Rule:
     )
 
 
-def _unmeasured(config: Config) -> Rule:
+def _unmeasured(config: Config) -> AlarmRule:
     most, longer = config.env.max_failed_share, f"env.deadline_s={2 * config.env.deadline_s:g}"
-    return Rule(
+    return AlarmRule(
         "unmeasured",
         lambda row: row["rollout/failed"] / row["rollout/episodes"] if row.get("rollout/episodes") else None,
         lambda _: most / 2,
@@ -230,9 +230,9 @@ def _unmeasured(config: Config) -> Rule:
     )
 
 
-def _zero_variance(options: HealthSection, args: Any) -> Rule:  # Any: as above
+def _zero_variance(options: HealthSection, args: Any) -> AlarmRule:  # Any: as above
     larger = f"rl.trainer.num_generations={2 * args.num_generations}"
-    return Rule(
+    return AlarmRule(
         "zero_variance",
         lambda row: row.get("group/zero_variance"),
         lambda _: options.zero_variance,

@@ -36,7 +36,7 @@ Row = Mapping[str, Any]  # Any: a row of metrics.jsonl: numbers, and text
 Model = Any  # Any: a model of transformers, or peft's around one
 
 
-class Rollouts(Protocol):
+class Surroundings(Protocol):
     """What held-out episodes share with those of training."""
 
     pool: Pool
@@ -83,7 +83,7 @@ class HeldOut(TrainerCallback):
     """
 
     def __init__(
-        self, variants: Sequence[Variant], rollouts: Rollouts, config: Config, run: Run, log: Callable[..., None]
+        self, variants: Sequence[Variant], rollouts: Surroundings, config: Config, run: Run, log: Callable[..., None]
     ) -> None:
         self.variants, self.rollouts, self.config, self.run, self.log = variants, rollouts, config, run, log
         self.options = (config.rl or RLSection()).evaluation

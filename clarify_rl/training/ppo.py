@@ -29,7 +29,6 @@ from clarify_rl.training.critic import SaveCritic, attach, make_critic
 from clarify_rl.training.gae import at_last_token, clipped_squares, explained_variance, gae, mean_and_std
 from clarify_rl.training.groups import check_enough, make_groups
 from clarify_rl.training.grpo import (
-    SHOWN,
     DialogueGRPOTrainer,
     Rollouts,
     grpo_config,
@@ -42,7 +41,7 @@ from clarify_rl.training.start import CHECKED, CheckStart
 from clarify_rl.training.watch import take_best, watch_training
 from clarify_rl.types import Episode, Pool, Variant
 
-Batch = dict[str, Any]  # Any: TRL's tensors and scalars, by its own names
+Tensors = dict[str, Any]  # Any: TRL's tensors and scalars, by its own names
 
 
 class DialoguePPOTrainer(DialogueGRPOTrainer):
@@ -68,7 +67,7 @@ class DialoguePPOTrainer(DialogueGRPOTrainer):
         optimizer.add_param_group({"params": mine, "lr": rate, "weight_decay": 0.0})
         return optimizer
 
-    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> Batch:  # Any: TRL's own types
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> Tensors:  # Any: TRL's own types
         scored = super()._generate_and_score_completions(inputs)
         mask = _policy_mask(scored)
         rewards = at_last_token(self._rewards([row["episode"] for row in inputs]), mask)
@@ -94,7 +93,7 @@ class DialoguePPOTrainer(DialogueGRPOTrainer):
         return torch.tensor(sums, device=self.accelerator.device)
 
     @torch.no_grad()
-    def _old_values(self, scored: Batch) -> torch.Tensor:
+    def _old_values(self, scored: Tensors) -> torch.Tensor:
         """The critic's word on the rollouts before it learns from them, (B, T). Rows of like length go together."""
         values = torch.zeros(scored["completion_ids"].shape, device=self.accelerator.device)
         order = scored["completion_mask"].sum(1).argsort()
@@ -127,7 +126,7 @@ class DialoguePPOTrainer(DialogueGRPOTrainer):
             **({} if explained is None else {"train/explained_variance": explained}),
         }
 
-    def _compute_loss(self, model: Any, inputs: Batch) -> torch.Tensor:  # Any: TRL's own type
+    def _compute_loss(self, model: Any, inputs: Tensors) -> torch.Tensor:  # Any: TRL's own type
         with self.critic.watching(self._backbone) as seen:
             loss: torch.Tensor = super()._compute_loss(model, inputs)
         (all_values,) = seen
@@ -137,7 +136,7 @@ class DialoguePPOTrainer(DialogueGRPOTrainer):
         self._log_value_loss(squares, values, old, mask)
         return loss + self.options.value_weight * squares.sum() / self._tokens_an_update(inputs)
 
-    def _tokens_an_update(self, inputs: Batch) -> torch.Tensor:
+    def _tokens_an_update(self, inputs: Tensors) -> torch.Tensor:
         """The policy's tokens that one update learns from, for each process, so that each token counts the same."""
         tokens: torch.Tensor = inputs["num_items_in_batch"].clamp(min=1) / self.accelerator.num_processes
         if self.model.training:
@@ -158,7 +157,7 @@ class DialoguePPOTrainer(DialogueGRPOTrainer):
 _READ = ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask")
 
 
-def _policy_mask(batch: Batch) -> torch.Tensor:
+def _policy_mask(batch: Tensors) -> torch.Tensor:
     """1 on the tokens that the policy chose in episodes that were measured, (B, T)."""
     mask: torch.Tensor = batch["completion_mask"] * batch["tool_mask"]
     return mask
@@ -207,7 +206,7 @@ def train_ppo(
     move_reference(trainer, newest)
     for callback in (SaveCritic(trainer.critic), MarkComplete()):  # a checkpoint is complete when it has its critic
         trainer.add_callback(callback)
-    watch_training(trainer, rollouts, config, run, _SHOWN)
+    watch_training(trainer, rollouts, config, run)
     if newest:
         trainer.critic.load(Path(newest))
     train_from(trainer, newest)
@@ -217,8 +216,6 @@ def train_ppo(
         trainer.critic.save(folder)
     return folder
 
-
-_SHOWN = {**SHOWN, "value loss": "train/value_loss", "explained": "train/explained_variance"}
 
 _LOSSES = ("bnpo", "dapo", "dr_grpo", "grpo")  # TRL's names for averages of the clipped loss over tokens
 _OF_GROUPS = ("multi_objective_aggregation", "scale_rewards")

@@ -25,8 +25,9 @@ from clarify_rl.problems.bank.draw import draws
 from clarify_rl.problems.bank.families import FAMILIES
 from clarify_rl.problems.bank.spec import Family
 from clarify_rl.seeds import derive_seed
-from clarify_rl.synthesis.clear import Message, clear_dialogue
+from clarify_rl.synthesis.clear import clear_dialogue
 from clarify_rl.synthesis.mix import code_reply
+from clarify_rl.types import Message
 
 PAD, START, END = "<|pad|>", "<|im_start|>", "<|im_end|>"
 CHAT_TEMPLATE = (

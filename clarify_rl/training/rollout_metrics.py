@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from clarify_rl.errors import ClarifyError
-from clarify_rl.training.groups import Batch, in_groups, is_informative
+from clarify_rl.training.groups import GenerationBatch, in_groups, is_informative
 from clarify_rl.types import Episode
 
 
@@ -32,7 +32,7 @@ def rollout_metrics(episodes: Sequence[Episode]) -> dict[str, float]:
     return {name: value for name, value in numbers.items() if value is not None}
 
 
-def group_metrics(batches: Sequence[Batch], size: int) -> dict[str, float]:
+def group_metrics(batches: Sequence[GenerationBatch], size: int) -> dict[str, float]:
     """Of the groups trained on: the shares in which rewards are equal, differ, and that replaced others; solve rate."""
     if any(len(batch.episodes) % size for batch in batches):
         return {}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from clarify_rl.store import Outcome
+from clarify_rl.store import PastEpisode
 from clarify_rl.types import Variant
 
 
@@ -28,7 +28,7 @@ class SolveRates:
 
     latest: dict[str, LastPlayed] = field(default_factory=dict)
 
-    def add(self, outcomes: Iterable[Outcome]) -> None:
+    def add(self, outcomes: Iterable[PastEpisode]) -> None:
         """Takes note of episodes. What was known from earlier steps is forgotten: the policy was another one then."""
         for outcome in outcomes:
             if outcome.solved is None:

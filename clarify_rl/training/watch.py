@@ -11,21 +11,36 @@ from clarify_rl.training import held_out
 from clarify_rl.training.health import WatchHealth
 from clarify_rl.training.progress import RecordProgress, put_first
 
+# What stands beside the progress bar, of what a run measures.
+SHOWN = {
+    "reward": "reward/total",
+    "solved": "episode/solved",
+    "ask": "episode/asked_unclear",
+    "false ask": "episode/asked_clear",
+    "held-out solved": "eval/solved",
+    "kl": "train/kl",
+    "value loss": "train/value_loss",
+    "explained": "train/explained_variance",
+    "tokens/s": "rollout/tokens_per_s",
+    "generate s": "time/generate_s",
+    "env s": "time/env_s",
+}
 
-class Rollouts(held_out.Rollouts, Protocol):
+
+class Watched(held_out.Surroundings, Protocol):
     """The rollouts of training, and the numbers of their newest batch."""
 
     numbers: Mapping[str, float]
 
 
 def watch_training(
-    trainer: Any, rollouts: Rollouts, config: Config, run: Run, shown: Mapping[str, str]
+    trainer: Any, rollouts: Watched, config: Config, run: Run
 ) -> None:  # Any: TRL's trainer has no types
     """Adds a progress bar and record, health warnings and, if asked for, held-out evaluation. Call it last of all.
 
     What is kept of the best policy is cleared when a checkpoint is complete, so its callback comes behind the others.
     """
-    progress = RecordProgress(run, "rl", shown, lambda: rollouts.numbers)
+    progress = RecordProgress(run, "rl", SHOWN, lambda: rollouts.numbers)
     put_first(trainer, progress, WatchHealth(progress, run, config))
     if (config.rl or RLSection()).evaluation.every:
         variants = run.read_variants("rl_dev")

@@ -20,7 +20,7 @@ from clarify_rl import doctor
 from clarify_rl.cli import main
 from clarify_rl.errors import DataError
 from clarify_rl.executor import Capabilities, Layer, Limits, capabilities, traces
-from clarify_rl.executor.check import Fault, Finding, Findings, Run, check, judged
+from clarify_rl.executor.check import Fault, Finding, Findings, Tried, check, judged
 from clarify_rl.executor.corpus import SUMS, Kind, Program, bundled_corpus, read_corpus
 from clarify_rl.executor.traces import Witness
 from clarify_rl.executor.victim import victims_of
@@ -41,7 +41,7 @@ def execution(verdict: Verdict, passed: int = 0) -> Execution:
 
 
 def finding(kind: Kind, *executions: Execution, seconds: float = 0.1) -> Finding:
-    runs = tuple(Run("pairs", each, seconds) for each in executions)
+    runs = tuple(Tried("pairs", each, seconds) for each in executions)
     return judged(Program("a program", kind, ""), runs, most_s=10.0)
 
 

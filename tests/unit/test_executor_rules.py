@@ -213,7 +213,7 @@ def test_a_users_function_may_be_in_a_module() -> None:
         ("absent.py:near", "No file 'absent.py'.*Give a path to an existing .py file"),
         ("no_such_module:near", "No module 'no_such_module'. Install it, or name a file"),
         ("FILE:nearr", "named 'nearr'. Did you mean 'near'"),
-        ("FILE:not_callable", "named 'not_callable'"),
+        ("FILE:not_callable", "is a int. Name a function of two values"),
         ("exact:near", "No module 'exact'"),
     ],
 )

@@ -13,8 +13,8 @@ from trl import GRPOConfig
 from clarify_rl.config import Config, GroupsSection, PPOSection, RLSection
 from clarify_rl.config_files import load_config
 from clarify_rl.errors import ConfigError
-from clarify_rl.store import Outcome, Run
-from clarify_rl.training.groups import Batch, Groups, Moment, is_informative, make_groups
+from clarify_rl.store import PastEpisode, Run
+from clarify_rl.training.groups import GenerationBatch, Groups, Moment, is_informative, make_groups
 from clarify_rl.training.grpo import grpo_config
 from clarify_rl.training.ppo import ppo_config
 from clarify_rl.training.rollout_metrics import group_metrics
@@ -147,7 +147,7 @@ def test_processes_never_take_the_same_replacement(options: dict[str, object]) -
 def test_a_group_of_which_nothing_could_be_measured_is_no_group_of_equal_rewards() -> None:
     rewards = ((1.0, None, 1.0, 1.0), (0.0, 1.0, None, None), (None,) * 4)
     made = tuple(episode(CLEAR, reward) for group in rewards for reward in group)
-    told = group_metrics([Batch((0,) * len(made), made)], SIZE)
+    told = group_metrics([GenerationBatch((0,) * len(made), made)], SIZE)
     assert (told["group/zero_variance"], told["group/informative"]) == (1 / 2, 1 / 3)
 
 
@@ -163,7 +163,7 @@ def rates(**known: tuple[int, int]) -> SolveRates:
     """Solved and measured rollouts by the number of a clear variant, e.g. c3=(1, 8)."""
     made = SolveRates()
     for name, (solved, measured) in known.items():
-        made.add(Outcome(0, f"clear/{name[1:]}", i < solved) for i in range(measured))
+        made.add(PastEpisode(0, f"clear/{name[1:]}", i < solved) for i in range(measured))
     return made
 
 
@@ -178,11 +178,11 @@ def test_a_variant_weighs_most_near_half_and_never_nothing() -> None:
 
 
 def test_only_the_last_step_counts_and_its_order_does_not() -> None:
-    old = [Outcome(1, "clear/0", True) for _ in range(8)]
-    new = [Outcome(2, "clear/0", i % 2 == 0) for i in range(8)]
+    old = [PastEpisode(1, "clear/0", True) for _ in range(8)]
+    new = [PastEpisode(2, "clear/0", i % 2 == 0) for i in range(8)]
     there, back = SolveRates(), SolveRates()
     there.add([*old, *new])
-    back.add([*old, *reversed(new), Outcome(2, "clear/0", None)])
+    back.add([*old, *reversed(new), PastEpisode(2, "clear/0", None)])
     assert there.latest == back.latest
     assert there.weight(CLEAR_ONES[0]) == 1.0
 
@@ -214,7 +214,7 @@ def test_the_record_tells_a_resumed_run_what_the_first_one_knew(tmp_path: Path) 
         for step in range(3):
             run.add_episodes("rl", [*played[step:], lost], step=step)
             if step < 2:
-                live.add(Outcome(step, e.variant.id, e.solved) for e in [*played[step:], lost])
+                live.add(PastEpisode(step, e.variant.id, e.solved) for e in [*played[step:], lost])
         record = list(run.read_outcomes("rl", VARIANTS, before=2))
     made = make_groups(GroupsSection(by_solve_rate=True), trainer, VARIANTS, tokenizer(), record)
     assert made.rates == live != SolveRates()

@@ -18,7 +18,7 @@ from aiohttp import web
 from clarify_rl.config_files import load_config
 from clarify_rl.errors import ClarifyError, ConfigError
 from clarify_rl.launch import job as launch_job
-from clarify_rl.launch.job import Job, follow, prepare, submit
+from clarify_rl.launch.job import SubmittedJob, follow, prepare, submit
 from clarify_rl.launch.learners import _wanted, _warn_of_waiting
 from clarify_rl.launch.on_cluster import unmet
 from tests.servers import answering
@@ -194,7 +194,7 @@ def test_a_log_that_was_cut_off_or_fell_silent_is_shown_whole_and_once(monkeypat
     said: list[str] = []
     head = Troubled()
     with head.running() as address:
-        code = follow(Job("x", address), said.append)
+        code = follow(SubmittedJob("x", address), said.append)
     assert head.asked == 5
     assert "".join(said) == "".join(Troubled.lines) + "Job x failed: killed\n"
     assert code == 137  # as a shell has it for a program that was killed with signal 9
@@ -211,7 +211,7 @@ def test_a_head_that_stays_away_ends_the_waiting_and_says_how_to_follow(monkeypa
 
     monkeypatch.setattr(head, "log", away)
     with head.running() as address, pytest.raises(ClarifyError, match=r"does not answer any more.*ray job logs x"):
-        follow(Job("x", address), print)
+        follow(SubmittedJob("x", address), print)
 
 
 def test_a_local_ray_of_learners_has_what_their_environment_workers_ask_for() -> None:

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from clarify_rl.pool.batch import DRIVER_SHARE, MOST_ROUNDS, Batch, Chunk, Pace
+from clarify_rl.pool.batch import DRIVER_SHARE, MOST_ROUNDS, Chunk, Ledger, Pace
 from clarify_rl.pool.deadlines import work_on
 
 
@@ -26,7 +26,7 @@ def names(chunk: Chunk) -> list[str]:
 
 
 def test_results_stand_in_the_order_of_items_whoever_comes_first() -> None:
-    batch: Batch[str] = Batch(5)
+    batch: Ledger[str] = Ledger(5)
     first, second = batch.take(3), batch.take(3)
     assert (first.items, second.items, batch.waiting) == ((0, 1, 2), (3, 4), 0)
     batch.finish(second, names(second))
@@ -36,7 +36,7 @@ def test_results_stand_in_the_order_of_items_whoever_comes_first() -> None:
 
 
 def test_what_an_actor_was_lost_on_is_tried_once_more_alone() -> None:
-    batch: Batch[str] = Batch(3)
+    batch: Ledger[str] = Ledger(3)
     assert batch.try_again(batch.take(3), unmeasured) == 3
     assert batch.tries_again
     again = [batch.take(3) for _ in range(3)]
@@ -48,7 +48,7 @@ def test_what_an_actor_was_lost_on_is_tried_once_more_alone() -> None:
 
 
 def test_what_an_actor_had_not_begun_waits_again_and_keeps_its_second_chance() -> None:
-    batch: Batch[str] = Batch(2)
+    batch: Ledger[str] = Ledger(2)
     batch.put_back(batch.take(2))
     assert batch.waiting == 2
     chunk = batch.take(1)
@@ -57,7 +57,7 @@ def test_what_an_actor_had_not_begun_waits_again_and_keeps_its_second_chance() -
 
 
 def test_giving_up_leaves_results_as_they_are() -> None:
-    batch: Batch[str] = Batch(4)
+    batch: Ledger[str] = Ledger(4)
     chunk = batch.take(2)
     batch.finish(chunk, names(chunk))
     assert batch.give_up(unmeasured) == 2

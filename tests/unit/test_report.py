@@ -10,7 +10,7 @@ import pytest
 
 from clarify_rl.evaluation.compare import compare
 from clarify_rl.report.html import write_report
-from clarify_rl.report.payload import alarms, curve_columns, runs, shown
+from clarify_rl.report.payload import alarms, curve_columns, runs
 from clarify_rl.types import (
     Answer,
     Case,
@@ -118,10 +118,6 @@ def test_a_variant_shared_by_checkpoints_is_stored_once(tmp_path: Path) -> None:
 
 def test_the_same_results_give_the_same_bytes(tmp_path: Path) -> None:
     assert page(tmp_path, [one()]) == page(tmp_path, [one()])
-
-
-def test_a_huge_value_is_cut_and_says_how_long_it_was() -> None:
-    assert shown(list(range(100_000))).endswith("... (688,890 characters)")
 
 
 @pytest.mark.parametrize(("mask", "expected"), [((), []), ((1,), [[1, 1]]), ((1, 1, 0, 1), [[1, 2], [0, 1], [1, 1]])])

@@ -21,7 +21,7 @@ from clarify_rl.config import PPOSection
 from clarify_rl.dialogue.chat import Chat
 from clarify_rl.dialogue.episodes import DialogueLimits, run_episodes
 from clarify_rl.policies.hf import HFPolicy
-from clarify_rl.training.groups import Batch
+from clarify_rl.training.groups import GenerationBatch
 from clarify_rl.training.grpo import DialogueGRPOTrainer, reward_function
 from clarify_rl.training.ppo import DialoguePPOTrainer
 from clarify_rl.types import Answer, Episode, Exchange, Policy, Request, Response, Sample, Score, Stop
@@ -204,8 +204,8 @@ class Given:
     episodes: Sequence[Episode] = ()
     numbers: Mapping[str, float] = field(default_factory=dict)
 
-    def __call__(self, trainer: DialogueGRPOTrainer, rows: Sequence[int]) -> Batch:
-        return Batch(tuple(rows), tuple(self.episodes))
+    def __call__(self, trainer: DialogueGRPOTrainer, rows: Sequence[int]) -> GenerationBatch:
+        return GenerationBatch(tuple(rows), tuple(self.episodes))
 
 
 @cache

@@ -77,7 +77,7 @@ class _Outbox:
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedProgram:
     """A program that has run as a module. `given` are names that it did not bind itself: those of its prelude."""
 
     module: types.ModuleType
@@ -111,7 +111,7 @@ class Loaded:
         return own.popitem()[1] if len(own) == 1 else None
 
 
-def loaded(request: Mapping[str, Tree]) -> Loaded:
+def loaded(request: Mapping[str, Tree]) -> LoadedProgram:
     """The program as a module of its own, so that dataclasses and pickling find their names."""
     module = types.ModuleType(MODULE)
     sys.modules[MODULE] = module
@@ -119,7 +119,7 @@ def loaded(request: Mapping[str, Tree]) -> Loaded:
         given = frozenset(module.__dict__)
         if text:
             exec(compile(text, f"<{MODULE}>", "exec", dont_inherit=True), module.__dict__)
-    return Loaded(module, str(request["entry_point"]), given)
+    return LoadedProgram(module, str(request["entry_point"]), given)
 
 
 def _call(function: Callable[..., object], arguments: Tree, printed: bool, output_bytes: int) -> dict[str, Tree]:

@@ -68,15 +68,15 @@ class Argument:
 
 
 @dataclass(frozen=True)
-class Rule:
+class CallRule:
     """What happens to a call: allowed if all conditions of one alternative hold, else refused with this error."""
 
     alternatives: tuple[tuple[Argument, ...], ...]
     error: int = errno.EPERM
 
 
-ALLOWED = Rule(((),))
-REFUSED = Rule(())
+ALLOWED = CallRule(((),))
+REFUSED = CallRule(())
 
 
 def is_null(index: int) -> tuple[Argument, Argument]:
@@ -91,15 +91,15 @@ def wide_filter(scratch: bool, emptying: bool = True) -> bytes:
     `scratch`: programs have a folder to write to. `emptying`: other layers see to it that no other file is emptied.
     """
     rules = dict.fromkeys(PLAIN | OF_SERVER | (OF_SCRATCH if scratch else frozenset()), ALLOWED)
-    rules["clone"] = Rule(((Argument(0, 0, CLONE_NEW),),))
+    rules["clone"] = CallRule(((Argument(0, 0, CLONE_NEW),),))
     if not emptying:
-        rules["open"] = Rule(((Argument(1, 0, os.O_TRUNC),),))
-        rules["openat"] = Rule(((Argument(2, 0, os.O_TRUNC),),))
-    rules["clone3"] = Rule((), errno.ENOSYS)  # the C library then uses clone, whose flags a filter can read
-    rules["fcntl"] = Rule(tuple((Argument(1, command),) for command in FCNTL_COMMANDS))
-    rules["ioctl"] = Rule(tuple((Argument(1, request),) for request in IOCTL_REQUESTS), errno.ENOTTY)
-    rules["socketpair"] = Rule(((Argument(0, AF_UNIX),),))
-    rules["sendto"] = Rule((is_null(4),))  # to the other end only, never to an address
+        rules["open"] = CallRule(((Argument(1, 0, os.O_TRUNC),),))
+        rules["openat"] = CallRule(((Argument(2, 0, os.O_TRUNC),),))
+    rules["clone3"] = CallRule((), errno.ENOSYS)  # the C library then uses clone, whose flags a filter can read
+    rules["fcntl"] = CallRule(tuple((Argument(1, command),) for command in FCNTL_COMMANDS))
+    rules["ioctl"] = CallRule(tuple((Argument(1, request),) for request in IOCTL_REQUESTS), errno.ENOTTY)
+    rules["socketpair"] = CallRule(((Argument(0, AF_UNIX),),))
+    rules["sendto"] = CallRule((is_null(4),))  # to the other end only, never to an address
     return _compiled(rules, otherwise=REFUSED, check_architecture=True)
 
 
@@ -114,10 +114,10 @@ _PID_MARK = 0x5EA1ED00
 @functools.cache
 def _narrow_template() -> bytes:
     rules = dict.fromkeys(OF_SERVER, REFUSED)
-    rules["clone"] = Rule(((Argument(0, CLONE_THREAD, CLONE_THREAD),),))
-    rules["kill"] = rules["tgkill"] = Rule(((Argument(0, _PID_MARK),),))
-    rules["prlimit64"] = Rule((is_null(2),))
-    rules["prctl"] = Rule(((Argument(0, PR_SET_NAME),), (Argument(0, PR_GET_NAME),)))
+    rules["clone"] = CallRule(((Argument(0, CLONE_THREAD, CLONE_THREAD),),))
+    rules["kill"] = rules["tgkill"] = CallRule(((Argument(0, _PID_MARK),),))
+    rules["prlimit64"] = CallRule((is_null(2),))
+    rules["prctl"] = CallRule(((Argument(0, PR_SET_NAME),), (Argument(0, PR_GET_NAME),)))
     return _compiled(rules, otherwise=ALLOWED, check_architecture=False)
 
 
@@ -169,7 +169,7 @@ def _numbers() -> Mapping[str, int]:
     return NUMBERS[machine]
 
 
-def _compiled(rules: Mapping[str, Rule], otherwise: Rule, check_architecture: bool) -> bytes:
+def _compiled(rules: Mapping[str, CallRule], otherwise: CallRule, check_architecture: bool) -> bytes:
     """Rules as a search tree over the call's number, so that installing and passing it cost little."""
     numbers = _numbers()
     steps = {0: otherwise}
@@ -185,16 +185,16 @@ def _compiled(rules: Mapping[str, Rule], otherwise: Rule, check_architecture: bo
     return b"".join(struct.pack("HBBI", *instruction) for instruction in code)
 
 
-def _merged(steps: Mapping[int, Rule]) -> list[tuple[int, Rule]]:
+def _merged(steps: Mapping[int, CallRule]) -> list[tuple[int, CallRule]]:
     """Where each run of equal rules begins."""
-    merged: list[tuple[int, Rule]] = []
+    merged: list[tuple[int, CallRule]] = []
     for number, rule in sorted(steps.items()):
         if not merged or merged[-1][1] != rule:
             merged.append((number, rule))
     return merged
 
 
-def _tree(steps: Sequence[tuple[int, Rule]]) -> list[Instruction]:
+def _tree(steps: Sequence[tuple[int, CallRule]]) -> list[Instruction]:
     if len(steps) == 1:
         return _block(steps[0][1])
     middle = len(steps) // 2
@@ -204,7 +204,7 @@ def _tree(steps: Sequence[tuple[int, Rule]]) -> list[Instruction]:
     return [(IF_AT_LEAST, 0, 1, steps[middle][0]), (JUMP, 0, 0, len(below)), *below, *above]
 
 
-def _block(rule: Rule) -> list[Instruction]:
+def _block(rule: CallRule) -> list[Instruction]:
     code = [instruction for conditions in rule.alternatives for instruction in _alternative(conditions)]
     return code if () in rule.alternatives else [*code, (RETURN, 0, 0, ERRNO | rule.error)]
 
