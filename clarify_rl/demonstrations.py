@@ -15,7 +15,7 @@ from clarify_rl.errors import DataError
 from clarify_rl.policies.scripted import ScriptedPolicy
 from clarify_rl.seeds import derive_seed
 from clarify_rl.synthesis.mix import exemplary_replies
-from clarify_rl.types import Episode, Pool, Variant
+from clarify_rl.types import Episode, Pool, Start, Variant
 
 
 def demonstrate(
@@ -31,9 +31,10 @@ def demonstrate(
     scripts = {f"demo/{variant.id}": exemplary_replies(variant, seed) for variant in variants}
     longest = max((len(script) for script in scripts.values()), default=1)
     episodes = run_episodes(
-        variants,
-        ids=list(scripts),
-        seeds=[derive_seed(seed, "demo", variant.id) for variant in variants],
+        [
+            Start(variant, episode_id, derive_seed(seed, "demo", variant.id))
+            for variant, episode_id in zip(variants, scripts, strict=True)
+        ],
         policy=ScriptedPolicy(scripts, encode, chat.turn_end_id),
         pool=pool,
         chat=chat,

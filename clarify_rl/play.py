@@ -12,7 +12,7 @@ from clarify_rl.config import Config
 from clarify_rl.dialogue.episodes import run_episodes
 from clarify_rl.pipeline.environments import open_pool
 from clarify_rl.players import Player, player_for
-from clarify_rl.types import Episode, Variant
+from clarify_rl.types import Episode, Start, Variant
 
 _FAILED_TESTS_SHOWN = 3
 
@@ -29,9 +29,7 @@ def play(config: Config, variant: Variant, player: Player, seed: int, console: C
     env = config.env.model_copy(update={"user": "human", "user_options": {}, "workers": 0})
     with open_pool(config.model_copy(update={"env": env})) as pool:
         [episode] = run_episodes(
-            [variant],
-            ids=[f"play/{variant.id}"],
-            seeds=[seed],
+            [Start(variant, f"play/{variant.id}", seed)],
             policy=player.policy,
             pool=pool,
             chat=player.chat,

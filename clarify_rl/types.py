@@ -312,6 +312,21 @@ class Turn:
 
 
 @dataclass(frozen=True)
+class Start:
+    """What an episode begins from.
+
+    `turns` are those that it has behind it, each with its answer, as they were played before: the next reply goes on
+    from there, and nothing learns from them. `opening` is how the first reply is made to begin.
+    """
+
+    variant: Variant
+    id: str
+    seed: int
+    turns: tuple[Turn, ...] = ()
+    opening: Opening | None = None
+
+
+@dataclass(frozen=True)
 class Response:
     """An environment's reaction to a reply: an answer, and the dialogue goes on, or a stop (and the execution)."""
 

@@ -29,6 +29,7 @@ from clarify_rl.types import (
     Request,
     Response,
     Sample,
+    Start,
     Stop,
     Tests,
     Variant,
@@ -114,9 +115,7 @@ def play(
     scripts = {f"e{i}": replies for i, (_, replies) in enumerate(dialogues)}
     try:
         return run_episodes(
-            [variant for variant, _ in dialogues],
-            ids=list(scripts),
-            seeds=[seed + i for i in range(len(dialogues))],
+            [Start(variant, f"e{i}", seed + i) for i, (variant, _) in enumerate(dialogues)],
             policy=policy or scripted(scripts),
             pool=own,
             chat=using or chat(),

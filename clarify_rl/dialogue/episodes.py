@@ -23,6 +23,7 @@ from clarify_rl.types import (
     Request,
     Response,
     Sample,
+    Start,
     Stop,
     Turn,
     Variant,
@@ -63,6 +64,13 @@ class _Live:
         used = len(self.completion_ids) + self.untold_tokens
         return min(limits.total_tokens - used, limits.context_tokens - len(self.prompt_ids) - used)
 
+    def is_on_last_turn(self, limits: DialogueLimits) -> bool:
+        """Whether the next reply must be code."""
+        return len(self.turns) == limits.max_questions
+
+    def fail(self, why: str) -> None:
+        self.stop, self.failure = Stop.FAILED, why
+
     @property
     def given(self) -> tuple[int, ...]:
         """The ids that the next reply is made to begin with."""
@@ -102,81 +110,84 @@ class _Live:
 
 
 def run_episodes(
-    variants: Sequence[Variant],
+    starts: Sequence[Start],
     *,
-    ids: Sequence[str],
-    seeds: Sequence[int],
     policy: Policy,
     pool: Pool,
     chat: Chat | TextChat,
     limits: DialogueLimits,
-    openings: Sequence[Opening | None] | None = None,
     lockstep: bool = False,
 ) -> list[Episode]:
-    """One scored episode for each variant, in order: at most `max_questions` question turns, then code.
+    """One scored episode for each start, in order: at most `max_questions` question turns, then code.
 
     With `lockstep` the policy is called max_questions + 1 times with a request for every episode, ended ones included,
-    for backends whose processes must call together. `openings` has one for each variant; an episode whose budget it
-    would fill goes without.
+    for backends whose processes must call together. An episode whose budget its opening would fill goes without.
     """
-    openings = openings or [None] * len(variants)
-    live = [_start(*row, chat, limits) for row in zip(ids, variants, seeds, openings, strict=True)]
-    for turn in range(limits.max_questions + 1):
+    live = [_begun(start, chat, limits) for start in starts]
+    for _ in range(limits.max_questions + 1):
         running = [episode for episode in live if episode.stop is None]
         if running or lockstep:
-            _take_turn(turn, live if lockstep else running, policy, pool, chat, limits)
+            _take_turn(live if lockstep else running, policy, pool, chat, limits)
     episodes = [episode.freeze() for episode in live]
     scores = pool.score(episodes)
     return [replace(episode, scores=score) for episode, score in zip(episodes, scores, strict=True)]
 
 
-def _start(
-    episode_id: str,
-    variant: Variant,
-    seed: int,
-    opening: Opening | None,
-    chat: Chat | TextChat,
-    limits: DialogueLimits,
-) -> _Live:
-    first = Message("user", chat.first_message(variant))
-    episode = _Live(episode_id, variant, seed, chat.prompt_ids(variant), [first])
-    if opening and len(opening.token_ids) < min(limits.turn_tokens, episode.room(limits)):
-        episode.opening = opening
+def _begun(start: Start, chat: Chat | TextChat, limits: DialogueLimits) -> _Live:
+    first = Message("user", chat.first_message(start.variant))
+    episode = _Live(start.id, start.variant, start.seed, chat.prompt_ids(start.variant), [first])
+    if start.opening and len(start.opening.token_ids) < min(limits.turn_tokens, episode.room(limits)):
+        episode.opening = start.opening
     if episode.room(limits) < 1:
-        episode.stop = Stop.FAILED
         tokens = len(episode.prompt_ids)
-        episode.failure = (
-            f"the prompt has {tokens} tokens, which leaves no room in a context of {limits.context_tokens}"
-        )
+        episode.fail(f"the prompt has {tokens} tokens, which leaves no room in a context of {limits.context_tokens}")
+    for turn in start.turns:
+        _take_up(episode, turn, chat, limits)
     return episode
 
 
+def _take_up(episode: _Live, turn: Turn, chat: Chat | TextChat, limits: DialogueLimits) -> None:
+    """Adds a turn that was played before, as ids that are given."""
+    if episode.stop is not None:
+        return
+    if turn.answer is None or (isinstance(chat, Chat) and not turn.reply.token_ids):
+        lacks = "no answer" if turn.answer is None else "no token ids"
+        episode.fail(f"turn {len(episode.turns)} of those behind it has {lacks}, so the episode cannot go on from it")
+        return
+    episode.add_given(turn.reply.token_ids)
+    episode.untold_tokens += turn.reply.tokens or 0
+    episode.messages.append(Message("assistant", turn.reply.text))
+    _apply(episode, turn.reply, Response(answer=turn.answer), chat, limits)
+
+
 def _take_turn(
-    turn: int, asked: Sequence[_Live], policy: Policy, pool: Pool, chat: Chat | TextChat, limits: DialogueLimits
+    asked: Sequence[_Live], policy: Policy, pool: Pool, chat: Chat | TextChat, limits: DialogueLimits
 ) -> None:
-    samples = policy.generate([_request(episode, turn, limits) for episode in asked])
+    samples = policy.generate([_request(episode, limits) for episode in asked])
     for episode, sample in zip(asked, samples, strict=True):
         if episode.stop is None and sample.failure:
-            episode.stop, episode.failure = Stop.FAILED, sample.failure
+            episode.fail(sample.failure)
     running = [(episode, sample) for episode, sample in zip(asked, samples, strict=True) if episode.stop is None]
     replies = [_read(episode, sample, chat) for episode, sample in running]
     exchanges = [
-        Exchange(episode.variant, tuple(episode.turns), reply, turn == limits.max_questions, episode.seed, episode.id)
+        Exchange(
+            episode.variant, tuple(episode.turns), reply, episode.is_on_last_turn(limits), episode.seed, episode.id
+        )
         for (episode, _), reply in zip(running, replies, strict=True)
     ]
     responses = pool.respond(exchanges) if exchanges else []
     for (episode, _), reply, response in zip(running, replies, responses, strict=True):
-        if turn == limits.max_questions and response.stop is None:
+        if episode.is_on_last_turn(limits) and response.stop is None:
             response = Response(stop=Stop.NO_CODE)
-        _apply(episode, reply, response, chat, limits, next_is_last=turn + 1 == limits.max_questions)
+        _apply(episode, reply, response, chat, limits)
 
 
-def _request(episode: _Live, turn: int, limits: DialogueLimits) -> Request:
+def _request(episode: _Live, limits: DialogueLimits) -> Request:
     budget = 1 if episode.stop else min(limits.turn_tokens, episode.room(limits)) - len(episode.given)
     # Nobody reads the reply to an ended episode, and its context may be too long for the model.
     whole = (*episode.prompt_ids, *episode.completion_ids, *episode.given)
     context = episode.prompt_ids[:1] if episode.stop else whole
-    return Request(context, budget, episode.id, turn, episode.seed, tuple(episode.messages))
+    return Request(context, budget, episode.id, len(episode.turns), episode.seed, tuple(episode.messages))
 
 
 def _read(episode: _Live, sample: Sample, chat: Chat | TextChat) -> Reply:
@@ -196,8 +207,6 @@ def _apply(
     response: Response,
     chat: Chat | TextChat,
     limits: DialogueLimits,
-    *,
-    next_is_last: bool,
 ) -> None:
     """Ends the episode, or appends the user's answer if a reply still fits behind it: no sample ends on user tokens."""
     episode.turns.append(Turn(reply, response.answer))
@@ -205,7 +214,8 @@ def _apply(
     episode.failure = response.failure
     episode.stop = response.stop
     if response.stop is None and response.answer is not None:
-        text = f"{response.answer.text} {chat.last_call}" if next_is_last and chat.last_call else response.answer.text
+        last_call = f" {chat.last_call}" if chat.last_call and episode.is_on_last_turn(limits) else ""
+        text = f"{response.answer.text}{last_call}"
         user_ids = (*chat.missing_end(reply.token_ids), *chat.user_turn_ids(text))
         if len(user_ids) < episode.room(limits):
             episode.add_given(user_ids)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from clarify_rl.dialogue.chat import Chat, TextChat
 from clarify_rl.dialogue.episodes import DialogueLimits, run_episodes
 from clarify_rl.seeds import derive_seed
-from clarify_rl.types import Episode, Policy, Pool, Variant
+from clarify_rl.types import Episode, Policy, Pool, Start, Variant
 
 
 def evaluate(
@@ -21,12 +21,10 @@ def evaluate(
     seed: int,
 ) -> Iterator[list[Episode]]:
     """Episodes in the suite's order, a batch at a time. The user's seeds depend on the variant, not on the model."""
-    for start in range(0, len(variants), batch_size):
-        batch = variants[start : start + batch_size]
+    for first in range(0, len(variants), batch_size):
+        batch = variants[first : first + batch_size]
         yield run_episodes(
-            batch,
-            ids=[f"eval/{variant.id}" for variant in batch],
-            seeds=[derive_seed(seed, variant.id) for variant in batch],
+            [Start(variant, f"eval/{variant.id}", derive_seed(seed, variant.id)) for variant in batch],
             policy=policy,
             pool=pool,
             chat=chat,

@@ -6,7 +6,6 @@ What plugins, templates and options get wrong shows in the first episode. Here n
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from clarify_rl.config import Config, SuiteConfig
 from clarify_rl.dialogue.chat import Chat, TextChat
@@ -20,7 +19,7 @@ from clarify_rl.policies.models import load_tokenizer
 from clarify_rl.policies.openai import served
 from clarify_rl.policies.scripted import ScriptedPolicy
 from clarify_rl.synthesis.mix import code_reply
-from clarify_rl.types import Episode, Policy, Request, Sample, Variant
+from clarify_rl.types import Episode, Policy, Request, Sample, Start, Variant
 
 _AMPLE = 1 << 20  # tokens: whether the reference fits the budgets is not what is tried
 _SEED = 0
@@ -82,9 +81,9 @@ def _played(config: Config, variant: Variant, script: Sequence[str]) -> Episode:
     limits = DialogueLimits(config.dialogue.max_questions, _AMPLE, _AMPLE, _AMPLE)
     with open_pool(config.model_copy(update={"env": here})) as pool:
         (episode,) = run_episodes(
-            [variant], ids=["rehearsal"], seeds=[_SEED], policy=policy, pool=pool, chat=chat, limits=limits
+            [Start(variant, "rehearsal", _SEED)], policy=policy, pool=pool, chat=chat, limits=limits
         )
-    return replace(episode, id="rehearsal")
+    return episode
 
 
 def _speakers(config: Config, scripts: dict[str, Sequence[str]]) -> tuple[Chat | TextChat, Policy]:

@@ -39,7 +39,7 @@ from clarify_rl.training.start import CHECKED, CheckStart
 from clarify_rl.training.stopwatch import Stopwatch
 from clarify_rl.training.vllm import VLLMPolicy, check_model, check_vllm, in_lockstep, within
 from clarify_rl.training.watch import take_best, watch_training
-from clarify_rl.types import Episode, Policy, Pool, Variant
+from clarify_rl.types import Episode, Policy, Pool, Start, Variant
 
 
 @dataclass
@@ -96,26 +96,14 @@ class Rollouts:
 
     def _play(self, watch: Stopwatch, rows: Sequence[int], moment: Moment, first: int, lockstep: bool) -> list[Episode]:
         """Whole groups of episodes. `first` is the number of the first one in this step."""
-        step, rank = moment.step, moment.rank
-        variants, numbers = [self.groups.variants[row] for row in rows], range(first, first + len(rows))
-        seeds = [
-            derive_seed(self.seed, "rl", step, rank, variant.id, number)
-            for variant, number in zip(variants, numbers, strict=True)
-        ]
-        return run_episodes(
-            variants,
-            ids=[f"rl/{step}/{rank}/{number}" for number in numbers],
-            seeds=seeds,
-            policy=watch,
-            pool=watch,
-            chat=self.chat,
-            limits=self.limits,
-            lockstep=lockstep,
-            openings=[
-                self.groups.openings.opening(variant, number % self.groups.size, seed)
-                for variant, number, seed in zip(variants, numbers, seeds, strict=True)
-            ],
-        )
+        starts = [self._start(row, number, moment) for number, row in enumerate(rows, first)]
+        return run_episodes(starts, policy=watch, pool=watch, chat=self.chat, limits=self.limits, lockstep=lockstep)
+
+    def _start(self, row: int, number: int, moment: Moment) -> Start:
+        variant = self.groups.variants[row]
+        seed = derive_seed(self.seed, "rl", moment.step, moment.rank, variant.id, number)
+        opening = self.groups.openings.opening(variant, number % self.groups.size, seed)
+        return Start(variant, f"rl/{moment.step}/{moment.rank}/{number}", seed, opening=opening)
 
     def _policy(self, trainer: DialogueGRPOTrainer) -> Policy:
         if trainer.use_vllm:

@@ -28,7 +28,7 @@ from clarify_rl.store import Run
 from clarify_rl.training.best import keep_only, keep_weights, restore_weights
 from clarify_rl.training.checkpoints import is_first
 from clarify_rl.training.rollout_metrics import rollout_metrics, stop_if_failing
-from clarify_rl.types import Episode, Pool, Variant
+from clarify_rl.types import Episode, Pool, Start, Variant
 
 STAGE = "rl-dev"
 
@@ -155,9 +155,10 @@ class HeldOut(TrainerCallback):
         place, shared = PartialState(), self.rollouts
         mine = self.variants[place.process_index :: place.num_processes]
         episodes = run_episodes(
-            mine,
-            ids=[f"{STAGE}/{step}/{variant.id}" for variant in mine],
-            seeds=[derive_seed(self.config.seed, STAGE, variant.id) for variant in mine],
+            [
+                Start(variant, f"{STAGE}/{step}/{variant.id}", derive_seed(self.config.seed, STAGE, variant.id))
+                for variant in mine
+            ],
             policy=HFPolicy(model, shared.chat.end_ids, pad_id, 0.0, self.config.eval.batch_size),
             pool=shared.pool,
             chat=shared.chat,

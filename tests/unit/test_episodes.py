@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from clarify_rl.dialogue.chat import Chat
-from clarify_rl.dialogue.episodes import DialogueLimits
+from clarify_rl.dialogue.episodes import DialogueLimits, run_episodes
 from clarify_rl.pool import LocalPool
-from clarify_rl.types import Episode, ReplyKind, Stop, Variant, Verdict
+from clarify_rl.types import Answer, Episode, Reply, ReplyKind, Start, Stop, Variant, Verdict
 from tests.dialogues import (
     ASC,
     ASK,
@@ -275,3 +276,47 @@ def test_other_seeds_let_the_user_speak_in_other_words(pool: LocalPool) -> None:
 
 def test_no_variants_are_no_episodes(pool: LocalPool) -> None:
     assert play(pool=pool) == []
+
+
+# Episodes that go on from turns that were played before.
+
+
+def test_an_episode_goes_on_from_its_turns_as_it_went_on_before(pool: LocalPool) -> None:
+    (whole,) = play((UNCLEAR, [ASK, DESC]), pool=pool)
+    start = Start(UNCLEAR, "e0", 0, turns=whole.turns[:1])
+    (resumed,) = run_episodes([start], policy=scripted({"e0": [ASK, DESC]}), pool=pool, chat=chat(), limits=LIMITS)
+    assert (resumed.completion_ids, resumed.turns, resumed.stop) == (whole.completion_ids, whole.turns, whole.stop)
+    assert (resumed.revealed, resumed.reward) == (whole.revealed, whole.reward)
+
+
+def test_nothing_learns_from_turns_that_were_played_before(pool: LocalPool) -> None:
+    (whole,) = play((UNCLEAR, [ASK, DESC]), pool=pool)
+    start = Start(UNCLEAR, "e0", 0, turns=whole.turns[:1])
+    (resumed,) = run_episodes([start], policy=scripted({"e0": [ASK, DESC]}), pool=pool, chat=chat(), limits=LIMITS)
+    reply = len(whole.turns[1].reply.token_ids)
+    assert resumed.policy_mask == (0,) * (len(whole.policy_mask) - reply) + (1,) * reply
+
+
+def test_another_answer_may_stand_in_a_turn_and_the_last_turn_comes_as_soon(pool: LocalPool) -> None:
+    (whole,) = play((UNCLEAR, [ASK, ASK, DESC]), pool=pool)
+    withheld = replace(whole.turns[0], answer=Answer("I have nothing to add on that.", useless=1))
+    policy = scripted({"e0": [ASK, ASK, ASK]})
+    start = Start(UNCLEAR, "e0", 0, turns=(withheld, whole.turns[1]))
+    (other,) = run_episodes([start], policy=policy, pool=pool, chat=chat(), limits=LIMITS)
+    assert other.turns[0].answer == withheld.answer
+    assert [[request.turn for request in call] for call in policy.calls] == [[2]]
+    assert other.stop is Stop.NO_CODE
+
+
+@pytest.mark.parametrize(
+    ("change", "why"), [({"answer": None}, "no answer"), ({"reply": Reply(ASK, ReplyKind.QUESTION)}, "no token ids")]
+)
+def test_a_turn_that_cannot_be_taken_up_fails_its_own_episode(
+    pool: LocalPool, change: dict[str, Any], why: str
+) -> None:
+    (whole,) = play((UNCLEAR, [ASK, DESC]), pool=pool)
+    starts = [Start(UNCLEAR, "e0", 0, turns=(replace(whole.turns[0], **change),)), Start(UNCLEAR, "e1", 1)]
+    policy = scripted({"e0": [DESC], "e1": [DESC]})
+    broken, other = run_episodes(starts, policy=policy, pool=pool, chat=chat(), limits=LIMITS)
+    assert broken.masked and f"turn 0 of those behind it has {why}" in broken.failure
+    assert not other.failure

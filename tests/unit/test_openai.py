@@ -23,7 +23,7 @@ from clarify_rl.errors import ClarifyError
 from clarify_rl.policies.models import load_model
 from clarify_rl.policies.openai import Address, OpenAIPolicy, served
 from clarify_rl.pool import LocalPool
-from clarify_rl.types import Episode, Message, ReplyKind, Request, Sample, Stop, Variant
+from clarify_rl.types import Episode, Message, ReplyKind, Request, Sample, Start, Stop, Variant
 from tests.dialogues import ASK, CLEAR, DESC, LIMITS, SPEC, UNCLEAR
 
 KEY = "CLARIFY_TEST_KEY"
@@ -139,9 +139,7 @@ def play(policy: OpenAIPolicy, *variants: Variant, chat: TextChat | None = None)
     pool = LocalPool(SPEC)
     try:
         return run_episodes(
-            variants,
-            ids=[f"e{i}" for i in range(len(variants))],
-            seeds=list(range(len(variants))),
+            [Start(variant, f"e{i}", i) for i, variant in enumerate(variants)],
             policy=policy,
             pool=pool,
             chat=chat or TextChat(),

@@ -15,7 +15,7 @@ from clarify_rl.pool import LocalPool
 from clarify_rl.records import from_record, to_record
 from clarify_rl.training.openings import Openings, compare_alike
 from clarify_rl.training.rollout_metrics import rollout_metrics
-from clarify_rl.types import Episode, Opening, ReplyKind, Request, Sample, Score, Stop
+from clarify_rl.types import Episode, Opening, ReplyKind, Request, Sample, Score, Start, Stop
 from tests.dialogues import ASC, ASK, CLEAR, DESC, LIMITS, SPEC, UNCLEAR, chat, encode, play, tokenizer
 from tests.templates import KINDS, Kind
 
@@ -48,7 +48,7 @@ def episode_of(opening: Opening | None, texts: Sequence[str], **limits: int) -> 
     policy, pool = Continued(texts, end_id=end_id), LocalPool(SPEC)
     try:
         (made,) = run_episodes(
-            [UNCLEAR], ids=["e"], seeds=[0], policy=policy, pool=pool, chat=chat(), openings=[opening],
+            [Start(UNCLEAR, "e", 0, opening=opening)], policy=policy, pool=pool, chat=chat(),
             limits=replace(LIMITS, **limits),
         )  # fmt: skip
     finally:
@@ -136,7 +136,7 @@ def test_an_opening_works_behind_any_template(kind: Kind) -> None:
     pool = LocalPool(SPEC)
     try:
         (found,) = run_episodes(
-            [UNCLEAR], ids=["e"], seeds=[0], policy=policy, pool=pool, chat=made, openings=[opening],
+            [Start(UNCLEAR, "e", 0, opening=opening)], policy=policy, pool=pool, chat=made,
             limits=replace(LIMITS, turn_tokens=200, total_tokens=600),
         )  # fmt: skip
     finally:

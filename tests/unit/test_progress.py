@@ -23,7 +23,7 @@ from clarify_rl.store import Run
 from clarify_rl.training.grpo import grpo_config
 from clarify_rl.training.progress import RecordProgress, check_reporters, put_first, reporting
 from clarify_rl.training.stopwatch import Stopwatch
-from clarify_rl.types import Exchange, Policy, Request, Response, Sample
+from clarify_rl.types import Exchange, Policy, Request, Response, Sample, Start
 from tests.dialogues import ASK, DESC, LIMITS, SPEC, UNCLEAR, chat, scripted
 
 SHOWN = {"reward": "reward/total", "held-out": "eval/solved", "env s": "time/env_s"}
@@ -158,7 +158,7 @@ def test_generation_and_environment_are_timed_apart() -> None:
     with closing(LocalPool(replace(SPEC, env=f"{__file__}:Hesitant"))) as pool:
         watch = Stopwatch(Pondering(scripted({"e": [ASK, DESC]})), pool)
         started = time.monotonic()
-        (episode,) = run_episodes([UNCLEAR], ids=["e"], seeds=[0], policy=watch, pool=watch, chat=chat(), limits=LIMITS)
+        (episode,) = run_episodes([Start(UNCLEAR, "e", 0)], policy=watch, pool=watch, chat=chat(), limits=LIMITS)
         elapsed_s = time.monotonic() - started
         numbers = watch.spent([episode])
     assert episode.solved

@@ -24,7 +24,7 @@ from clarify_rl.policies.hf import HFPolicy
 from clarify_rl.training.groups import GenerationBatch
 from clarify_rl.training.grpo import DialogueGRPOTrainer, reward_function
 from clarify_rl.training.ppo import DialoguePPOTrainer
-from clarify_rl.types import Answer, Episode, Exchange, Policy, Request, Response, Sample, Score, Stop
+from clarify_rl.types import Answer, Episode, Exchange, Policy, Request, Response, Sample, Score, Start, Stop
 from tests.dialogues import CLEAR, UNCLEAR
 from tests.templates import KINDS, ROWS, SPECIALS, Kind
 
@@ -123,9 +123,7 @@ class Talk:
 def play(chat: Chat, made: Sequence[Dialogue], policy: Policy | None = None) -> list[Episode]:
     named = {f"e{i}": dialogue for i, dialogue in enumerate(made)}
     return run_episodes(
-        [UNCLEAR if i < 4 else CLEAR for i in range(len(made))],
-        ids=list(named),
-        seeds=list(range(len(made))),
+        [Start(UNCLEAR if i < 4 else CLEAR, name, i) for i, name in enumerate(named)],
         policy=policy or Recited(named, chat.end_ids),
         pool=Talk(named),
         chat=chat,
