@@ -1,4 +1,4 @@
-"""The README's tables of results, in Markdown, from the comparison.json of finished runs.
+"""The tables of docs/results.md, in Markdown, from the comparison.json of finished runs.
 
 for seed in 0 1 2; do clarify-rl run demo name=demo-$seed seed=$seed; done
 python benchmarks/demo_table.py runs/demo-0 runs/demo-1 runs/demo-2 --clear-suite clear_instances
