@@ -184,18 +184,22 @@ def _check_plugins(config: Config) -> None:
 def _check_trainers(config: Config) -> None:
     if config.sft:
         from clarify_rl.training.adapters import lora_config
+        from clarify_rl.training.options import check_hub
         from clarify_rl.training.sft import sft_config
 
+        check_hub("sft.trainer", config.sft.trainer)
         sft_config(config.sft, config.folder, config.seed)
         lora_config("sft.lora", config.sft.lora)
     if config.rl:
         from clarify_rl.training.adapters import lora_config
         from clarify_rl.training.groups import check_enough
         from clarify_rl.training.grpo import grpo_config
+        from clarify_rl.training.options import check_hub
         from clarify_rl.training.ppo import ppo_config
         from clarify_rl.training.reference import check_reference
         from clarify_rl.training.vllm import check_model
 
+        check_hub("rl.trainer", config.rl.trainer)
         check = {"grpo": grpo_config, "ppo": ppo_config}[config.rl.algorithm]
         args = check(config, config.rl, config.folder)
         check_enough(config.data.rl.count, args, config.learners.count)

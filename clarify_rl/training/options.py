@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import torch
+from huggingface_hub import HfApi
 
 from clarify_rl.config import Options
 from clarify_rl.errors import ConfigError
@@ -33,6 +34,20 @@ def trainer_config(kind: type[Any], where: str, options: Options, out: Path, see
         raise ConfigError(f"{where}: {said}. These options are those of TRL's {kind.__name__}.") from error
     check_reporters(where, made.report_to)
     return made
+
+
+def check_hub(where: str, options: Options) -> None:
+    """ConfigError where a model shall be pushed to a hub that does not answer, or does not know who pushes."""
+    if not options.get("push_to_hub"):
+        return
+    try:
+        HfApi().whoami()
+    except Exception as error:  # the hub's client raises a dozen unrelated types; all mean the same to the user
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ConfigError(
+            f"{where}.push_to_hub: the hub does not let this machine push: {said} Log in with `hf auth login`, or "
+            "leave it out and push the finished model yourself."
+        ) from error
 
 
 def _check_names(kind: type[Any], where: str, options: Options) -> None:  # Any: as above

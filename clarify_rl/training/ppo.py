@@ -82,15 +82,9 @@ class DialoguePPOTrainer(DialogueGRPOTrainer):
         return {**scored, "advantages": whitened, "old_values": values, "returns": found.returns}
 
     def _rewards(self, episodes: Sequence[Episode]) -> torch.Tensor:
-        """The weighted scores of each episode, as TRL adds them up; a masked one has no token to be given any."""
-        weights = self.reward_weights.tolist()
-        sums = [
-            sum(weight * (score.value or 0.0) for weight, score in zip(weights, episode.scores, strict=True))
-            if not episode.masked
-            else 0.0
-            for episode in episodes
-        ]
-        return torch.tensor(sums, device=self.accelerator.device)
+        """The reward of each episode; a masked one has no token to be given any."""
+        rewards = [episode.reward or 0.0 for episode in episodes]
+        return torch.tensor(rewards, device=self.accelerator.device)
 
     @torch.no_grad()
     def _old_values(self, scored: Tensors) -> torch.Tensor:

@@ -144,6 +144,8 @@ def test_a_dry_run_says_what_is_evaluated_on_the_way(tmp_path: Path, capsys: pyt
         ("rl.trainer.max_steps=-5", "rl.trainer.max_steps=-5: training needs at least one step."),
         ("dialogue.turn_tokens=400", "turn_tokens=400 is more than total_tokens=288"),
         ("model.base=nobody/nothing-of-that-name", "and the hub:"),
+        ("rl.trainer.push_to_hub=true", "rl.trainer.push_to_hub: the hub does not let this machine push"),
+        ("sft.trainer.push_to_hub=true", "sft.trainer.push_to_hub: the hub does not let this machine push"),
         ("out=/dev/null", "/dev/null is a file, not a folder"),
         ("out=/proc/{name}", "/proc cannot be written"),
     ],

@@ -13,9 +13,9 @@ from dataclasses import replace
 import pytest
 
 from clarify_rl.errors import ExecutorError
-from clarify_rl.executor import Executor, Layer, Limits
+from clarify_rl.executor import Executor, Layer, Limits, Trial
 from clarify_rl.types import Assertions, Case, Raises, Stdio, Tests, Verdict
-from tests.executor_cases import BRIEF, DOUBLE, GOOD, LIMITS, RESTLESS, SLEEPER, needs, on_linux, one
+from tests.executor_cases import BRIEF, DOUBLE, GOOD, LIMITS, RESTLESS, SLEEPER, in_threads, needs, on_linux, one
 
 pytestmark = on_linux
 
@@ -322,6 +322,16 @@ def test_sleeping_is_an_idle_timeout_and_measured() -> None:
             assert execution.per_test == ("pass", "missing", "missing")
             assert RESTLESS.idle_s <= execution.wall_s < 60
         assert executor.run(GOOD, "f", DOUBLE).solved
+
+
+@pytest.mark.parametrize(("asleep", "verdict"), [(0.2, Verdict.PASS), (1.7, Verdict.IDLE_TIMEOUT)])
+def test_the_verdict_on_a_sleeper_is_no_matter_of_chance(asleep: float, verdict: Verdict) -> None:
+    """Nobody looks at a process all the time; that must not decide what becomes of it."""
+    needs(Layer.NAMESPACES, Layer.FILES)
+    program = f"import time\ndef f():\n    time.sleep({asleep})\n    return 1"
+    with Executor(replace(LIMITS, idle_s=1.0), servers=2) as executor:
+        trials = [Trial(program, "f", one(1))] * 6
+        assert {each.verdict for each in in_threads(executor, trials, threads=2)} == {verdict}
 
 
 def test_sleeping_is_unmeasured_where_nobody_can_see_it() -> None:

@@ -318,9 +318,9 @@ def test_a_batch_without_a_measured_episode_teaches_nothing(tmp_path: Path) -> N
 
 def test_an_episode_that_the_pool_lost_has_no_reward(tmp_path: Path) -> None:
     """It has one score, that of the pool, however many rewards there are."""
-    made = make_trainer(tmp_path, World(share_of_c), PPOSection(), reward_weights=[0.5])
+    made = make_trainer(tmp_path, World(share_of_c), PPOSection())
     plain = Episode("e", CLEAR, 0, (), Stop.CODE)
-    scored = [(Score("judge", 3.0),), (Score("judge", None),), (Score("pool", None), Score("more", 1.0))]
+    scored = [(Score("judge", 3.0, 0.5),), (Score("judge", None),), (Score("pool", None), Score("more", 1.0))]
     assert made._rewards([replace(plain, scores=scores) for scores in scored]).tolist() == [1.5, 0.0, 0.0]
 
 
