@@ -21,6 +21,7 @@ from clarify_rl.trouble import trouble
 if TYPE_CHECKING:
     from clarify_rl.config import Config
     from clarify_rl.store import Run
+    from clarify_rl.threads import Threads
 
 _ENVIRONMENT = {
     "TRL_EXPERIMENTAL_SILENCE": "1",
@@ -123,7 +124,7 @@ def _eval_run(folder: Path, arguments: Arguments) -> None:
 
     config = saved_config(folder)
     with Run(folder) as run, _telling_what_is_kept(run, arguments):
-        _prepare(config, arguments)
+        _prepare(config, arguments, run)
         from clarify_rl.pipeline.run import evaluate_run
 
         evaluate_run(config, run)
@@ -333,16 +334,21 @@ def _new_folder(name: str) -> Path:
     return folder
 
 
-def _prepare(config: Config, arguments: Arguments) -> None:
-    """What has to be settled before heavy libraries start: how many threads, and who may talk."""
+def _prepare(config: Config, arguments: Arguments, before: Run | None = None) -> Threads:
+    """What has to be settled before heavy libraries start: how many threads, and who may talk.
+
+    A run that goes on keeps the number that it began with: another one would round sums differently.
+    """
     from clarify_rl.threads import choose_threads
 
-    choice = choose_threads(config.learners.count)
+    known = before.info().get("threads", "") if before else ""
+    choice = choose_threads(config.learners.count, before=int(known) if known.isdecimal() else None)
     _quieten(arguments.verbose)
     from clarify_rl.pipeline.terminal import say
 
     choice.apply()
     say(f"[dim]{choice}[/dim]")
+    return choice
 
 
 def _resuming(arguments: Arguments) -> str:
@@ -361,11 +367,12 @@ def _open(config: Config, arguments: Arguments, *, must_exist: bool = False) -> 
     plan.require_light(config)
     if must_exist or holds_run(config.folder):
         run = Run.resume(config.folder, to_yaml(config))
-        _prepare(config, arguments)
+        _prepare(config, arguments, run)
     else:
-        _prepare(config, arguments)
+        threads = _prepare(config, arguments)
         plan.require(config)
         run = Run.create(config.folder, to_yaml(config), arguments.argv)
+        run.note("threads", str(threads.count))
     with run, _telling_what_is_kept(run, arguments):
         yield run
 

@@ -34,14 +34,17 @@ class Threads:
         os.environ.setdefault(_ASKED[0], str(self.count))
 
 
-def choose_threads(processes: int = 1) -> Threads:
+def choose_threads(processes: int = 1, before: int | None = None) -> Threads:
     """For each of so many processes: what OMP_NUM_THREADS asks for, else the cores that nobody else uses just now.
 
-    Half a core that others use counts as a whole one: a thread on it would hold up all the others.
+    Half a core that others use counts as a whole one: a thread on it would hold up all the others. `before` is what a
+    run that goes on has had.
     """
     for name in _ASKED:
         if os.environ.get(name, "").isdecimal() and int(os.environ[name]) > 0:
             return Threads(int(os.environ[name]), f"{name} says so")
+    if before:
+        return Threads(before, "as this run began")
     cores = available_cores()
     used = busy_cores()
     free = cores if used is None else max(1, cores - round(used + 0.25))

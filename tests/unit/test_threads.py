@@ -44,6 +44,12 @@ def test_who_asks_for_a_number_gets_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert str(choose_threads()) == "7 threads: OMP_NUM_THREADS says so"
 
 
+def test_a_run_that_goes_on_keeps_its_threads_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert str(choose_threads(before=3)) == "3 threads: as this run began"
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert choose_threads(before=3).count == 1
+
+
 def test_this_machine_has_cores_and_says_how_many_are_busy() -> None:
     busy = busy_cores()
     assert available_cores() >= 1
