@@ -171,6 +171,11 @@ class RewardConfig(_Section):
     weight: float = 1.0
     options: Options = {}
 
+    @property
+    def name(self) -> str:
+        """What its scores are called."""
+        return self.use.rpartition(":")[2]
+
 
 class SFTSection(_Section):
     """`trainer` goes to TRL's SFTConfig and `lora` to peft's LoraConfig, untouched.

@@ -12,14 +12,13 @@ from clarify_rl.pipeline.environments import open_pool
 from clarify_rl.players import chat_for, dialogue_limits
 from clarify_rl.policies.models import load_model
 from clarify_rl.store import Run
-from clarify_rl.training.grpo import train_grpo
-from clarify_rl.training.ppo import train_ppo
+from clarify_rl.training.rl import train_rl
 
 
 def learn_and_tell(config: Config, run: Run) -> None:
     """Trains, and the first learner writes down the sum of each learner's weights, before and after."""
     assert config.rl is not None
-    train = {"grpo": train_grpo, "ppo": train_ppo}[config.rl.algorithm]
+    train = train_rl
     loaded = load_model(config.model.base, device="cpu")
     before = weight_sum(loaded.model)
     with open_pool(config, run) as pool:

@@ -193,15 +193,13 @@ def _check_trainers(config: Config) -> None:
     if config.rl:
         from clarify_rl.training.adapters import lora_config
         from clarify_rl.training.groups import check_enough
-        from clarify_rl.training.grpo import grpo_config
         from clarify_rl.training.options import check_hub
-        from clarify_rl.training.ppo import ppo_config
         from clarify_rl.training.reference import check_reference
+        from clarify_rl.training.rl import rl_config
         from clarify_rl.training.vllm import check_model
 
         check_hub("rl.trainer", config.rl.trainer)
-        check = {"grpo": grpo_config, "ppo": ppo_config}[config.rl.algorithm]
-        args = check(config, config.rl, config.folder)
+        args = rl_config(config, config.rl, config.folder)
         check_enough(config.data.rl.count, args, config.learners.count)
         start = "models/sft" if config.sft and config.rl.lora != CONTINUE else config.model.base
         check_model(start, args)

@@ -59,11 +59,9 @@ def rl(config: Config, run: Run) -> None:
 
 def learn(config: Config, run: Run) -> None:
     """The RL stage as one process does it: the only one, or each of several learners."""
-    from clarify_rl.training.grpo import train_grpo
-    from clarify_rl.training.ppo import train_ppo
+    from clarify_rl.training.rl import train_rl
 
-    train = {"grpo": train_grpo, "ppo": train_ppo}[(config.rl or RLSection()).algorithm]
     loaded = load(config, rl_start(config, run.folder))
     variants = run.read_variants("rl")
     with open_pool(config, run) as pool:
-        train(loaded, variants, pool, chat_for(config, loaded), dialogue_limits(config, loaded), config, run)
+        train_rl(loaded, variants, pool, chat_for(config, loaded), dialogue_limits(config, loaded), config, run)

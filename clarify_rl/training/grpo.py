@@ -16,7 +16,7 @@ import torch
 from accelerate.utils import gather_object
 from datasets import Dataset
 from torch.utils.data import Sampler
-from transformers import PrinterCallback
+from transformers import TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from clarify_rl.config import Config, Options, RLSection
@@ -24,21 +24,16 @@ from clarify_rl.dialogue.chat import Chat
 from clarify_rl.dialogue.episodes import DialogueLimits, run_episodes
 from clarify_rl.errors import ConfigError
 from clarify_rl.policies.hf import HFPolicy
-from clarify_rl.policies.models import LoadedModel
 from clarify_rl.seeds import derive_seed
 from clarify_rl.store import PastEpisode, Run
-from clarify_rl.training.adapters import adapter_for, naming
-from clarify_rl.training.checkpoints import MarkComplete, check_saving, newest_checkpoint, save_model, train_from
-from clarify_rl.training.groups import GenerationBatch, Groups, Moment, check_enough, check_groups, make_groups
+from clarify_rl.training.checkpoints import check_saving
+from clarify_rl.training.groups import GenerationBatch, Groups, Moment, check_groups
 from clarify_rl.training.health import check_alarms
 from clarify_rl.training.openings import compare_alike
 from clarify_rl.training.options import trainer_config
-from clarify_rl.training.reference import check_reference, move_reference
 from clarify_rl.training.rollout_metrics import group_metrics, rollout_metrics, stop_if_failing
-from clarify_rl.training.start import CHECKED, CheckStart
 from clarify_rl.training.stopwatch import Stopwatch
-from clarify_rl.training.vllm import VLLMPolicy, check_model, check_vllm, in_lockstep, within
-from clarify_rl.training.watch import take_best, watch_training
+from clarify_rl.training.vllm import VLLMPolicy, check_vllm, in_lockstep
 from clarify_rl.types import Episode, Policy, Pool, Start, Variant
 
 
@@ -152,6 +147,16 @@ class DialogueGRPOTrainer(GRPOTrainer):
         self._buffered_inputs: Any = None  # Any: TRL's own, micro-batches still to be trained on
         super().__init__(*args, rollout_func=_rollout, **kwargs)
 
+    def own_callbacks(self) -> tuple[TrainerCallback, ...]:
+        """What has to be in a checkpoint before it counts as complete."""
+        return ()
+
+    def save_own(self, folder: Path) -> None:
+        """Writes what belongs to the algorithm and not to the policy beside a model."""
+
+    def load_own(self, folder: Path) -> None:
+        """Reads it back from a checkpoint."""
+
     def _get_train_sampler(self, dataset: Dataset | None = None) -> Sampler[int]:
         return EpochSampler(super()._get_train_sampler(dataset), self.args.seed, lambda: int(self.state.epoch or 0))
 
@@ -260,49 +265,6 @@ def reward_function(name: str, index: int) -> Callable[..., list[float | None]]:
 
     read_score.__name__ = name
     return read_score
-
-
-def train_grpo(
-    loaded: LoadedModel,
-    variants: Sequence[Variant],
-    pool: Pool,
-    chat: Chat,
-    limits: DialogueLimits,
-    config: Config,
-    run: Run,
-) -> Path:
-    """Optimises asking and coding together from `loaded` (also the reference model), and writes models/rl."""
-    section = config.rl or RLSection()
-    checkpoints = run.folder / "checkpoints" / "rl"
-    newest = newest_checkpoint(checkpoints)
-    step = int(newest.rpartition("-")[2]) if newest else 0
-    run.drop_episodes("rl", from_step=step)
-    run.drop_metrics("rl", from_step=step + 1)
-    args = grpo_config(config, section, checkpoints)
-    check_enough(len(variants), args)
-    check_model(loaded.model.name_or_path, args)
-    check_reference(loaded.model.name_or_path, section.lora, args)
-    record = run.read_outcomes("rl", variants, before=step)
-    groups = make_groups(section.groups, args, variants, loaded.tokenizer, record)
-    rollouts = Rollouts(groups, pool, chat, within(limits, args), run, config.seed, config.env.max_failed_share)
-    with naming("rl.lora"):
-        trainer = DialogueGRPOTrainer(
-            rollouts=rollouts,
-            model=loaded.model,
-            reward_funcs=[reward_function(item.use.rpartition(":")[2], i) for i, item in enumerate(config.rewards)],
-            args=args,
-            train_dataset=prompt_dataset(variants, chat),
-            processing_class=loaded.tokenizer,
-            peft_config=adapter_for("rl.lora", section.lora, loaded.model),
-        )
-    trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(CheckStart(trainer, [chat.prompt_ids(variant) for variant in variants[:CHECKED]]))
-    move_reference(trainer, newest)
-    trainer.add_callback(MarkComplete())
-    watch_training(trainer, rollouts, config, run)
-    train_from(trainer, newest)
-    take_best(trainer, config, run)
-    return save_model(trainer.model, loaded.tokenizer, run.model_folder("rl"))
 
 
 def grpo_config(config: Config, section: RLSection, out: Path) -> GRPOConfig:

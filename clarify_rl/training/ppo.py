@@ -14,32 +14,19 @@ from typing import Any
 
 import torch
 from accelerate.utils import gather_object
-from transformers import PrinterCallback
+from transformers import TrainerCallback
 from trl import GRPOConfig
 
 from clarify_rl.config import Config, PPOSection, RLSection
-from clarify_rl.dialogue.chat import Chat
-from clarify_rl.dialogue.episodes import DialogueLimits
 from clarify_rl.errors import ConfigError
-from clarify_rl.policies.models import LoadedModel
-from clarify_rl.store import Run
-from clarify_rl.training.adapters import adapter_for, naming
-from clarify_rl.training.checkpoints import MarkComplete, is_first, newest_checkpoint, save_model, train_from
 from clarify_rl.training.critic import SaveCritic, attach, make_critic
 from clarify_rl.training.gae import at_last_token, clipped_squares, explained_variance, gae, mean_and_std
-from clarify_rl.training.groups import check_enough, make_groups
 from clarify_rl.training.grpo import (
     DialogueGRPOTrainer,
-    Rollouts,
     grpo_config,
-    prompt_dataset,
-    reward_function,
     trim,
 )
-from clarify_rl.training.reference import check_reference, move_reference
-from clarify_rl.training.start import CHECKED, CheckStart
-from clarify_rl.training.watch import take_best, watch_training
-from clarify_rl.types import Episode, Pool, Variant
+from clarify_rl.types import Episode
 
 Tensors = dict[str, Any]  # Any: TRL's tensors and scalars, by its own names
 
@@ -57,6 +44,15 @@ class DialoguePPOTrainer(DialogueGRPOTrainer):
         self.critic = make_critic(kwargs["model"], own=options.critic == "own")
         super().__init__(*args, **kwargs)
         self._backbone = attach(self.critic, self.model)
+
+    def own_callbacks(self) -> tuple[TrainerCallback, ...]:
+        return (SaveCritic(self.critic),)
+
+    def save_own(self, folder: Path) -> None:
+        self.critic.save(folder)
+
+    def load_own(self, folder: Path) -> None:
+        self.critic.load(folder)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:  # Any: transformers' own type
         optimizer: torch.optim.Optimizer = super().create_optimizer(model)
@@ -160,55 +156,6 @@ def _policy_mask(batch: Tensors) -> torch.Tensor:
 def _of_completion(values: torch.Tensor, width: int) -> torch.Tensor:
     """The value before each of the last `width` tokens was chosen: it is read off the token in front."""
     return values[:, -width - 1 : -1]
-
-
-def train_ppo(
-    loaded: LoadedModel,
-    variants: Sequence[Variant],
-    pool: Pool,
-    chat: Chat,
-    limits: DialogueLimits,
-    config: Config,
-    run: Run,
-) -> Path:
-    """Optimises asking and coding together from `loaded` (also the reference model), and writes models/rl."""
-    section = config.rl or RLSection(algorithm="ppo")
-    checkpoints = run.folder / "checkpoints" / "rl"
-    newest = newest_checkpoint(checkpoints)
-    step = int(newest.rpartition("-")[2]) if newest else 0
-    run.drop_episodes("rl", from_step=step)
-    run.drop_metrics("rl", from_step=step + 1)
-    args = ppo_config(config, section, checkpoints)
-    check_enough(len(variants), args)
-    check_reference(loaded.model.name_or_path, section.lora, args)
-    record = run.read_outcomes("rl", variants, before=step)
-    groups = make_groups(section.groups, args, variants, loaded.tokenizer, record)
-    rollouts = Rollouts(groups, pool, chat, limits, run, config.seed, config.env.max_failed_share)
-    with naming("rl.lora"):
-        trainer = DialoguePPOTrainer(
-            options=section.ppo,
-            rollouts=rollouts,
-            model=loaded.model,
-            reward_funcs=[reward_function(item.use.rpartition(":")[2], i) for i, item in enumerate(config.rewards)],
-            args=args,
-            train_dataset=prompt_dataset(variants, chat),
-            processing_class=loaded.tokenizer,
-            peft_config=adapter_for("rl.lora", section.lora, loaded.model),
-        )
-    trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(CheckStart(trainer, [chat.prompt_ids(variant) for variant in variants[:CHECKED]]))
-    move_reference(trainer, newest)
-    for callback in (SaveCritic(trainer.critic), MarkComplete()):  # a checkpoint is complete when it has its critic
-        trainer.add_callback(callback)
-    watch_training(trainer, rollouts, config, run)
-    if newest:
-        trainer.critic.load(Path(newest))
-    train_from(trainer, newest)
-    take_best(trainer, config, run)
-    folder = save_model(trainer.model, loaded.tokenizer, run.model_folder("rl"))
-    if is_first():
-        trainer.critic.save(folder)
-    return folder
 
 
 _LOSSES = ("bnpo", "dapo", "dr_grpo", "grpo")  # TRL's names for averages of the clipped loss over tokens

@@ -30,8 +30,7 @@ from clarify_rl.store import Run
 from clarify_rl.training import adapters, checkpoints
 from clarify_rl.training.adapters import adapter_for, lora_config
 from clarify_rl.training.export import export_adapter, export_model
-from clarify_rl.training.grpo import train_grpo
-from clarify_rl.training.ppo import train_ppo
+from clarify_rl.training.rl import train_rl
 from clarify_rl.training.sft import train_sft
 from tests.dialogues import CLEAR, SPEC, UNCLEAR, chat, encode
 
@@ -89,7 +88,7 @@ def sft_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def train(run: Run, loaded: LoadedModel, made: Config) -> Path:
     assert made.rl is not None
     with closing(LocalPool(replace(SPEC, rewards=(RewardSpec(LETTERS),)))) as pool:
-        function = {"grpo": train_grpo, "ppo": train_ppo}[made.rl.algorithm]
+        function = train_rl
         return function(loaded, [UNCLEAR, CLEAR], pool, chat(), LIMITS, made, run)
 
 

@@ -26,9 +26,8 @@ from clarify_rl.training.grpo import (
     grpo_config,
     prompt_dataset,
     reward_function,
-    train_grpo,
 )
-from clarify_rl.training.ppo import train_ppo
+from clarify_rl.training.rl import train_rl
 from clarify_rl.types import Episode, Policy, ReplyKind, Request, Sample, Variant
 from tests.dialogues import ASC, ASK, CLEAR, DESC, SPEC, UNCLEAR, chat, encode
 
@@ -301,9 +300,7 @@ def train(run: Run, variants: Sequence[Variant], made: Config) -> None:
     loaded = load_model("embedded", device="cpu")
     assert made.rl is not None
     with closing(LocalPool(SPEC)) as pool:
-        {"grpo": train_grpo, "ppo": train_ppo}[made.rl.algorithm](
-            loaded, variants, pool, chat(), replace(LIMITS, turn_tokens=96, total_tokens=256), made, run
-        )
+        train_rl(loaded, variants, pool, chat(), replace(LIMITS, turn_tokens=96, total_tokens=256), made, run)
 
 
 def written(run: Run) -> tuple[bytes, list[dict[str, Any]], list[dict[str, Any]]]:

@@ -22,9 +22,8 @@ from clarify_rl.training.grpo import (
     by_length,
     grpo_config,
     reward_function,
-    train_grpo,
 )
-from clarify_rl.training.ppo import train_ppo
+from clarify_rl.training.rl import train_rl
 from clarify_rl.types import Episode, Policy, Request, Sample, Score, Stop, Variant
 from tests.dialogues import ASC, ASK, CLEAR, DESC, SPEC, UNCLEAR, chat, encode
 
@@ -112,7 +111,7 @@ def train(run: Run, variants: Sequence[Variant], made: Config, spec: PoolSpec = 
     loaded = load_model("embedded", device="cpu")
     rewards = tuple(RewardSpec(item.use, item.weight, item.options) for item in made.rewards)
     with closing(LocalPool(replace(spec, rewards=rewards))) as pool:
-        train_grpo(loaded, variants, pool, chat(), replace(LIMITS, **limits), made, run)
+        train_rl(loaded, variants, pool, chat(), replace(LIMITS, **limits), made, run)
     return rolled_out(run)
 
 
@@ -259,7 +258,7 @@ def test_an_option_that_trl_or_its_trainer_here_does_not_take_is_named(
 
 @pytest.mark.parametrize("algorithm", ["grpo", "ppo"])
 def test_fewer_variants_than_a_batch_has_groups_are_an_error_and_no_untrained_model(run: Run, algorithm: str) -> None:
-    begin = {"grpo": train_grpo, "ppo": train_ppo}[algorithm]
+    begin = train_rl
     with closing(LocalPool(SPEC)) as pool, pytest.raises(ConfigError, match=r"data\.rl\.count=1: .* 2 groups"):
         begin(load_model("embedded", device="cpu"), [CLEAR], pool, chat(), LIMITS, config(), run)
     assert not run.model_folder("rl").exists()

@@ -25,9 +25,8 @@ from clarify_rl.training import grpo, held_out
 from clarify_rl.training.best import keep_only, keep_weights, restore_weights
 from clarify_rl.training.checkpoints import MarkComplete
 from clarify_rl.training.critic import FILE
-from clarify_rl.training.grpo import train_grpo
 from clarify_rl.training.held_out import HeldOut, best_folder, held_out_numbers, standing
-from clarify_rl.training.ppo import train_ppo
+from clarify_rl.training.rl import train_rl
 from clarify_rl.types import Policy, Request, Sample
 from tests.dialogues import ASC, ASK, CLEAR, DESC, SPEC, UNCLEAR, chat, encode, play
 from tests.ppo_world import tiny_model
@@ -105,7 +104,7 @@ def train(run: Run, made: Config) -> Path:
     assert made.rl is not None
     loaded = load_model("embedded", device="cpu")
     with closing(LocalPool(SPEC)) as pool:
-        begin = {"grpo": train_grpo, "ppo": train_ppo}[made.rl.algorithm]
+        begin = train_rl
         return begin(loaded, [UNCLEAR, CLEAR], pool, chat(), LIMITS, made, run)
 
 

@@ -34,7 +34,8 @@ from clarify_rl.store import Run
 from clarify_rl.training.critic import FILE, make_critic
 from clarify_rl.training.gae import at_last_token, clipped_squares, explained_variance, gae, mean_and_std
 from clarify_rl.training.grpo import Rollouts
-from clarify_rl.training.ppo import DialoguePPOTrainer, ppo_config, train_ppo
+from clarify_rl.training.ppo import DialoguePPOTrainer, ppo_config
+from clarify_rl.training.rl import train_rl
 from clarify_rl.types import Episode, Policy, Request, Sample, Score, Stop
 from tests.dialogues import ASC, ASK, CLEAR, DESC, SPEC, UNCLEAR, chat, encode
 from tests.ppo_world import World, make_trainer, own_words, tiny_model
@@ -464,7 +465,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
 
 def train(run: Run, made: Config) -> Path:
     with closing(LocalPool(SPEC)) as pool:
-        return train_ppo(load_model("embedded", device="cpu"), [UNCLEAR, CLEAR], pool, chat(), LIMITS, made, run)
+        return train_rl(load_model("embedded", device="cpu"), [UNCLEAR, CLEAR], pool, chat(), LIMITS, made, run)
 
 
 def names(file: Path) -> set[str]:

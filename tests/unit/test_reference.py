@@ -19,9 +19,8 @@ from clarify_rl.errors import ConfigError
 from clarify_rl.policies.models import load_model
 from clarify_rl.pool import LocalPool
 from clarify_rl.store import Run
-from clarify_rl.training.grpo import train_grpo
-from clarify_rl.training.ppo import train_ppo
 from clarify_rl.training.reference import MoveReference, check_reference
+from clarify_rl.training.rl import train_rl
 from tests.dialogues import CLEAR, SPEC, UNCLEAR, chat
 from tests.ppo_world import tiny_model
 
@@ -48,7 +47,7 @@ def train(run: Run, algorithm: str, **options: object) -> bytes:
     rewards = tuple(RewardConfig(use=spec.use, weight=spec.weight) for spec in SPEC.rewards)
     made = Config(rl=RLSection.model_validate({"algorithm": algorithm, "trainer": trainer}), rewards=rewards)
     limits = DialogueLimits(max_questions=1, turn_tokens=30, total_tokens=100)
-    begin = {"grpo": train_grpo, "ppo": train_ppo}[algorithm]
+    begin = train_rl
     with closing(LocalPool(SPEC)) as pool:
         folder = begin(load_model("embedded", device="cpu"), [UNCLEAR, CLEAR], pool, chat(), limits, made, run)
     return (folder / "model.safetensors").read_bytes()

@@ -24,8 +24,9 @@ from clarify_rl.policies.models import load_model
 from clarify_rl.pool import LocalPool, PoolSpec, RewardSpec
 from clarify_rl.store import Run
 from clarify_rl.training.export import export_model
-from clarify_rl.training.grpo import DialogueGRPOTrainer, grpo_config, train_grpo
+from clarify_rl.training.grpo import DialogueGRPOTrainer, grpo_config
 from clarify_rl.training.ppo import ppo_config
+from clarify_rl.training.rl import train_rl
 from clarify_rl.training.vllm import VLLMPolicy, check_model, within
 from clarify_rl.types import Request
 from tests.dialogues import CLEAR, UNCLEAR, chat
@@ -119,7 +120,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
 
 def train(run: Run, made: Config) -> Trainer:
     with closing(LocalPool(POOL)) as pool:
-        train_grpo(load_model("embedded", device="cpu"), [UNCLEAR, CLEAR], pool, chat(), LIMITS, made, run)
+        train_rl(load_model("embedded", device="cpu"), [UNCLEAR, CLEAR], pool, chat(), LIMITS, made, run)
     return Trainer.made
 
 
@@ -263,7 +264,7 @@ def test_vllm_itself_samples_what_the_trainer_would(tmp_path: Path) -> None:
         Run.create(tmp_path / "run", "seed: 0\n", ["pytest"]) as run,
         closing(LocalPool(POOL)) as pool,
     ):
-        train_grpo(loaded, [UNCLEAR, CLEAR], pool, chat(), LIMITS, made, run)
+        train_rl(loaded, [UNCLEAR, CLEAR], pool, chat(), LIMITS, made, run)
         episodes = run.read_episodes("rl", [UNCLEAR, CLEAR])
     assert len(episodes) == 16
     trained = load_model(str(tmp_path / "base"), device="cpu").model
