@@ -74,7 +74,7 @@ def _summary(comparison: Comparison) -> Table:
     asked = pair or comparison.checkpoints
     names = dict.fromkeys((comparison.checkpoints[0], *asked))
     change = [f"{pair[1]} - {pair[0]}\npoints (95%)"] if pair else []
-    asking = [f"ask if {group}\n{', '.join(asked)}" for group in ("unclear", "clear")]
+    asking = [f"asks if\n{group}\n{', '.join(asked)}" for group in ("unclear", "clear")]
     table = _table("suite", "n", *(f"{name}\nsolved" for name in names), *change, *asking)
     for suite in comparison.suites[:_MOST_SUITES]:
         groups = {name: _groups(comparison, name, suite) for name in comparison.checkpoints}
@@ -109,7 +109,15 @@ def _in_words(comparison: Comparison) -> list[str]:
     pair = comparison.last_two
     if pair is None:
         return []
-    return [f"{suite}: {pair[1]} {_change(comparison, suite, pair)}" for suite in comparison.suites[:_MOST_SUITES]]
+    told = []
+    for suite in comparison.suites[:_MOST_SUITES]:
+        groups = [_groups(comparison, name, suite) for name in pair]
+        asks = [
+            f"asks if {group} {', '.join(_percent_of(each.get(group), 'asked') for each in groups)}"
+            for group in ("unclear", "clear")
+        ]
+        told.append(f"{suite}: {pair[1]} - {pair[0]} {_change(comparison, suite, pair)}; {'; '.join(asks)}")
+    return told
 
 
 def _size(summary: Summary) -> str:

@@ -112,8 +112,8 @@ def installed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
-    monkeypatch.setattr("clarify_rl.training.grpo.DialogueGRPOTrainer", Trainer)
-    monkeypatch.setattr("clarify_rl.training.grpo.check_model", lambda spec, args: None)
+    monkeypatch.setattr("clarify_rl.training.rl.DialogueGRPOTrainer", Trainer)
+    monkeypatch.setattr("clarify_rl.training.rl.check_model", lambda spec, args: None)
     with Run.create(tmp_path / "run", "seed: 0\n", ["pytest"]) as made:
         yield made
 
