@@ -364,13 +364,13 @@ def _open(config: Config, arguments: Arguments, *, must_exist: bool = False) -> 
     from clarify_rl.pipeline import plan
     from clarify_rl.store import Run
 
-    plan.require_light(config)
     if must_exist or holds_run(config.folder):
         run = Run.resume(config.folder, to_yaml(config))
         _prepare(config, arguments, run)
     else:
+        plan.require_light(config)
         threads = _prepare(config, arguments)
-        plan.require(config)
+        plan.require_heavy(config)
         run = Run.create(config.folder, to_yaml(config), arguments.argv)
         run.note("threads", str(threads.count))
     with run, _telling_what_is_kept(run, arguments):

@@ -83,13 +83,12 @@ def heavy_checks(config: Config) -> list[Check]:
 
 
 def require_light(config: Config) -> None:
-    """Raises ConfigError for what would stop a run and can be told at once."""
+    """Raises ConfigError for what would stop a new run and can be told at once."""
     _raise_problems(light_checks(config))
 
 
-def require(config: Config) -> None:
-    """Raises ConfigError with everything that would stop a run, before its folder is made."""
-    require_light(config)
+def require_heavy(config: Config) -> None:
+    """Raises ConfigError with everything else that would stop a new run, before its folder is made."""
     _raise_problems(heavy_checks(config))
 
 

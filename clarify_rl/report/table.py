@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -58,8 +58,7 @@ def print_summary(comparison: Comparison, console: Console | None = None) -> Non
     console = console or Console()
     console.print(f"\n[bold]{escape(headline(comparison))}[/bold]", soft_wrap=True)
     table = _summary(comparison)
-    unbounded = console.options.update(max_width=10_000)
-    if console.measure(table, options=unbounded).minimum <= console.width:
+    if _fits(table, console):
         console.print(table)
     else:
         for sentence in _in_words(comparison):
@@ -73,27 +72,29 @@ def _summary(comparison: Comparison) -> Table:
     pair = comparison.last_two
     asked = pair or comparison.checkpoints
     names = dict.fromkeys((comparison.checkpoints[0], *asked))
-    change = [f"{pair[1]} - {pair[0]}\npoints (95%)"] if pair else []
+    changes = [f"{pair[1]} - {pair[0]}\npoints (95%)"] if pair else []
     asking = [f"asks if\n{group}\n{', '.join(asked)}" for group in ("unclear", "clear")]
-    table = _table("suite", "n", *(f"{name}\nsolved" for name in names), *change, *asking)
+    table = _table("suite", "n", *(f"{name}\nsolved" for name in names), *changes, *asking)
     for suite in comparison.suites[:_MOST_SUITES]:
-        groups = {name: _groups(comparison, name, suite) for name in comparison.checkpoints}
-        size = max(each["all"].episodes for each in groups.values() if each)
-        solved = [_percent_of(groups[name].get("all"), "solved") for name in names]
-        asks = [
-            ", ".join(_percent_of(groups[name].get(group), "asked") for name in asked) for group in ("unclear", "clear")
-        ]
-        table.add_row(escape(suite), str(size), *solved, *([_change(comparison, suite, pair)] if pair else []), *asks)
+        played = [each for each in comparison.summaries if each.suite == suite]
+        size = max(_group(each, "all").episodes for each in played)
+        solved = [_solved_and_asked(_found(comparison, name, suite, "all"))[0] for name in names]
+        change = [_change(comparison, suite, pair)] if pair else []
+        table.add_row(escape(suite), str(size), *solved, *change, *_asking(comparison, suite, asked))
     return table
 
 
-def _groups(comparison: Comparison, checkpoint: str, suite: str) -> dict[str, GroupSummary]:
+def _asking(comparison: Comparison, suite: str, checkpoints: Sequence[str]) -> list[str]:
+    """How often these ask, beside each other: where something is missing, and where nothing is."""
+    return [
+        ", ".join(_solved_and_asked(_found(comparison, name, suite, group))[1] for name in checkpoints)
+        for group in ("unclear", "clear")
+    ]
+
+
+def _found(comparison: Comparison, checkpoint: str, suite: str, group: str) -> GroupSummary | None:
     summary = comparison.summary(checkpoint, suite)
-    return {group.group: group for group in summary.groups} if summary else {}
-
-
-def _percent_of(group: GroupSummary | None, measure: Literal["solved", "asked"]) -> str:
-    return percent(getattr(group, measure)) if group else "-"
+    return summary.group(group) if summary else None
 
 
 def _change(comparison: Comparison, suite: str, pair: tuple[str, str]) -> str:
@@ -111,12 +112,9 @@ def _in_words(comparison: Comparison) -> list[str]:
         return []
     told = []
     for suite in comparison.suites[:_MOST_SUITES]:
-        groups = [_groups(comparison, name, suite) for name in pair]
-        asks = [
-            f"asks if {group} {', '.join(_percent_of(each.get(group), 'asked') for each in groups)}"
-            for group in ("unclear", "clear")
-        ]
-        told.append(f"{suite}: {pair[1]} - {pair[0]} {_change(comparison, suite, pair)}; {'; '.join(asks)}")
+        unclear, clear = _asking(comparison, suite, pair)
+        difference = f"{pair[1]} - {pair[0]} {_change(comparison, suite, pair)}"
+        told.append(f"{suite}: {difference}; asks if unclear {unclear}; asks if clear {clear}")
     return told
 
 
@@ -149,12 +147,17 @@ def _cells(everything: GroupSummary, clear: GroupSummary, unclear: GroupSummary)
 
 def _beside_each_other(summaries: list[Summary], console: Console) -> list[list[Summary]]:
     """The checkpoints in parts for whose kinds the terminal has room: a table that is too wide loses columns."""
-    unbounded = console.options.update(max_width=10_000)  # otherwise no table measures more than the terminal has
     for size in range(len(summaries), 1, -1):
         parts = [summaries[start : start + size] for start in range(0, len(summaries), size)]
-        if all(console.measure(_kinds(part), options=unbounded).minimum <= console.width for part in parts):
+        if all(_fits(_kinds(part), console) for part in parts):
             return parts
     return [[summary] for summary in summaries]
+
+
+def _fits(table: Table, console: Console) -> bool:
+    """Whether the terminal has room for a table without cutting a number."""
+    unbounded = console.options.update(max_width=10_000)  # otherwise no table measures more than the terminal has
+    return console.measure(table, options=unbounded).minimum <= console.width
 
 
 def _kinds(summaries: list[Summary]) -> Table:

@@ -372,3 +372,12 @@ def test_the_embedded_model_is_evaluated_without_an_instruction_unless_one_is_gi
     assert _evaluation_config(parse(plain), []).dialogue.instruction == ""
     assert _evaluation_config(parse([*plain, "--instruction", "Ask."]), []).dialogue.instruction == "Ask."
     assert _evaluation_config(parse(["eval", "--model", "some/where", "--suite", "bank"]), []).dialogue.instruction
+
+
+def test_a_run_that_goes_on_needs_no_source_that_its_data_were_made_of(capsys: pytest.CaptureFixture[str]) -> None:
+    changed = ["eval.suites.new_families.source=gone.jsonl"]
+    config = load_config("demo", changed)
+    with Run.create(config.folder, to_yaml(config), ["x"]) as run:
+        run.mark_done("data", 1.0)
+    assert main(["data", "demo", *changed]) == 0
+    assert "data: complete already" in capsys.readouterr().out
