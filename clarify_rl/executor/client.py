@@ -32,6 +32,7 @@ AHEAD = 8  # programs begun for each fork server while one that is due first sti
 LITTLE_CPU = 0.5
 ATTEMPTS = 3  # at a program whose fork server is lost
 SECOND = 2  # the last attempt at a program that seems starved or asleep
+CLOSED = "This executor is closed; make a new one."
 
 
 @dataclass(frozen=True)
@@ -185,7 +186,7 @@ class Executor:
         with self._changed:
             while True:
                 if self._closed:
-                    raise ExecutorError("This executor is closed; make a new one.")
+                    raise ExecutorError(CLOSED)
                 if self._free and self._started >= min(FIRST_SERVERS, self.servers):
                     return self._free.popleft()
                 if self._started < self.servers:
@@ -212,7 +213,12 @@ class Executor:
             raise
         self._worked = True
         with self._changed:
-            self._running.add(server)
+            closed = self._closed  # while it started: nobody else knows it, so nobody else ends it
+            if not closed:
+                self._running.add(server)
+        if closed:
+            server.close()
+            raise ExecutorError(CLOSED)
         return server
 
     def _check(self, found: Capabilities) -> None:

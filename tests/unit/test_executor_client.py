@@ -16,6 +16,7 @@ import pytest
 
 from clarify_rl.errors import ExecutorError
 from clarify_rl.executor import Executor, ExecutorSpec, Limits, Profile, Trial
+from clarify_rl.executor.process import Job, Outcome, ServerProcess
 from clarify_rl.types import Case, HiddenTests, Stdio, StdioCase, Tests, Verdict
 from tests.executor_cases import (
     DOUBLE,
@@ -132,6 +133,21 @@ def test_outcomes_that_nobody_takes_hold_up_nobody_else(executor: Executor) -> N
     outcomes.close()  # type: ignore[attr-defined]  # a generator
     executor.close()  # ends those that had begun; the others never begin
     assert wait_until(lambda: not any(map(alive, executor.server_pids)))
+
+
+def test_an_executor_that_is_closed_while_a_fork_server_starts_ends_that_one_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    executor = Executor(servers=1)
+    before = held()
+    jobs: list[Job] = []
+    monkeypatch.setattr(executor, "_check", lambda found: executor.close())
+    monkeypatch.setattr(ServerProcess, "exchange", lambda server, job: jobs.append(job) or Outcome())
+    with pytest.raises(ExecutorError, match="closed"):
+        executor.run(SLEEPER, "f", DOUBLE)
+    assert not jobs  # it is not used once more
+    assert executor.server_pids == ()
+    assert wait_until(lambda: held() == before), (held(), before)
 
 
 # Nothing leaks.
