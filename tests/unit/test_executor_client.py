@@ -141,8 +141,13 @@ def test_an_executor_that_is_closed_while_a_fork_server_starts_ends_that_one_too
     executor = Executor(servers=1)
     before = held()
     jobs: list[Job] = []
+
+    def exchange(server: ServerProcess, job: Job) -> Outcome:
+        jobs.append(job)
+        return Outcome()
+
     monkeypatch.setattr(executor, "_check", lambda found: executor.close())
-    monkeypatch.setattr(ServerProcess, "exchange", lambda server, job: jobs.append(job) or Outcome())
+    monkeypatch.setattr(ServerProcess, "exchange", exchange)
     with pytest.raises(ExecutorError, match="closed"):
         executor.run(SLEEPER, "f", DOUBLE)
     assert not jobs  # it is not used once more
