@@ -18,7 +18,7 @@ from pathlib import Path
 import ray
 
 from benchmarks.dispatch_model import Costs, FixedChunks, SimulatedWorker, durations, simulate
-from clarify_rl.executor import ExecutorSpec
+from clarify_rl.executor import Executor
 from clarify_rl.pool import PoolSpec
 from clarify_rl.pool.batch import Pace
 from clarify_rl.pool.ray_pool import RayPool
@@ -50,7 +50,7 @@ def real(user_s: float) -> None:
     options = {
         "user": f"{USERS}:SlowUser",
         "user_options": {"mean_s": user_s},
-        "executor": ExecutorSpec(servers=THREADS, allow_weak=True),
+        "executor": Executor(servers=THREADS, allow_weak=True),
     }
     print("actors  replies/s  of possible  speed-up  driver")
     first = 0.0

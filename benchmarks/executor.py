@@ -97,7 +97,7 @@ def _arguments() -> argparse.Namespace:
 def _ways(peers: Path | None, parent_mb: int, missing: Mapping[str, str]) -> dict[str, Way]:
     executor = Executor()
     made: dict[str, Callable[[], Way]] = {
-        FLOOR: lambda: Floor(executor.servers),
+        FLOOR: lambda: Floor(executor.most_servers),
         PAIRS: lambda: Ours(executor),
         BARE: lambda: Ours(Executor(without=tuple(Layer), unsafe=True)),
         JUDGE: lambda: Ours(Executor(), judge=True),

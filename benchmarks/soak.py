@@ -102,7 +102,7 @@ def _outcomes(executor: Executor, programs: int, seed: int) -> Iterator[tuple[So
     chance = random.Random(seed)
     drawn = chance.choices(SORTS, [sort.weight for sort in SORTS], k=programs)
     kinds: list[HiddenTests] = [PRINTED if sort.stdio else chance.choice((PAIRS, PAIRS, CHECKS)) for sort in drawn]
-    with ThreadPoolExecutor(executor.servers) as threads:
+    with ThreadPoolExecutor(executor.most_servers) as threads:
         results = threads.map(lambda each: executor.run(each[0].program, "f", each[1]), zip(drawn, kinds, strict=True))
         for sort, execution in zip(drawn, tqdm(results, total=programs, unit="program"), strict=True):
             yield sort, execution.verdict

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
+from clarify_rl.registry import short_name
+
 Options = dict[str, Any]  # Any: passed through untouched to the library or plugin that owns these names
 CONTINUE: Literal["continue"] = "continue"
 Lora = Literal["continue"] | Options | None
@@ -173,8 +175,7 @@ class RewardConfig(_Section):
 
     @property
     def name(self) -> str:
-        """What its scores are called."""
-        return self.use.rpartition(":")[2]
+        return short_name(self.use)
 
 
 class SFTSection(_Section):

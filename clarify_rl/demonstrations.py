@@ -6,7 +6,7 @@ tests.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from clarify_rl.dialogue.chat import Chat
@@ -23,7 +23,6 @@ def demonstrate(
     *,
     pool: Pool,
     chat: Chat,
-    encode: Callable[[str], Sequence[int]],
     limits: DialogueLimits,
     seed: int,
 ) -> list[Episode]:
@@ -35,7 +34,7 @@ def demonstrate(
             Start(variant, episode_id, derive_seed(seed, "demo", variant.id))
             for variant, episode_id in zip(variants, scripts, strict=True)
         ],
-        policy=ScriptedPolicy(scripts, encode, chat.turn_end_id),
+        policy=ScriptedPolicy(scripts, chat.encode, chat.turn_end_id),
         pool=pool,
         chat=chat,
         limits=replace(limits, max_questions=max(limits.max_questions, longest - 1)),

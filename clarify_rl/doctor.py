@@ -59,25 +59,25 @@ def _system() -> str:
     return f"{platform.system()} {platform.release()}, {platform.machine()}"
 
 
-def print_capabilities(found: Capabilities, console: Console) -> None:
+def print_capabilities(capabilities: Capabilities, console: Console) -> None:
     """The tier and each layer in plain words: what it does, and where it does not work, why and what to do."""
-    console.print(f"\n[bold]executor[/bold]  {_tier(found)}")
+    console.print(f"\n[bold]executor[/bold]  {_tier(capabilities)}")
     for layer in Layer:
-        _print_line(layer, WHAT[layer], works=found.works(layer), console=console)
-        if not found.works(layer):
-            _print_note(f"does not work here: {found.layers.get(layer, 'not tried')}", console)
+        _print_line(layer, WHAT[layer], works=capabilities.works(layer), console=console)
+        if not capabilities.works(layer):
+            _print_note(f"does not work here: {capabilities.layers.get(layer, 'not tried')}", console)
             _print_note(f"to do: {ADVICE[layer]}", console)
-    for escape_found in found.escapes:
+    for escape_found in capabilities.escapes:
         console.print(f"  [red]a sealed program can still {escape(escape_found)}[/red]", soft_wrap=True)
-    if found.tier in SAFE_TIERS:
+    if capabilities.tier in SAFE_TIERS:
         console.print("Untrusted programs are safe to run. Try it: clarify-rl check executor")
     else:
         console.print("[red]Untrusted programs are not safe here, and are refused.[/red]")
 
 
-def _tier(found: Capabilities) -> str:
-    colour = "green" if found.tier in SAFE_TIERS else "red"
-    return f"[{colour}]tier {found.tier}[/{colour}]: {TIERS[found.tier]}"
+def _tier(capabilities: Capabilities) -> str:
+    colour = "green" if capabilities.tier in SAFE_TIERS else "red"
+    return f"[{colour}]tier {capabilities.tier}[/{colour}]: {TIERS[capabilities.tier]}"
 
 
 def _print_libraries(console: Console) -> None:

@@ -17,11 +17,11 @@ def load_object(what: str, spec: str) -> object:
     location, _, name = spec.rpartition(":")
     module = _load_file(Path(location)) if location.endswith(".py") else _load_module(location)
     try:
-        found: object = getattr(module, name)
+        attribute: object = getattr(module, name)
     except AttributeError:
         public = [item for item in vars(module) if not item.startswith("_")]
         raise ConfigError(unknown_name(f"{what} in {location}", name, public)) from None
-    return found
+    return attribute
 
 
 def _load_module(location: str) -> object:
@@ -43,14 +43,14 @@ def _load_file(path: Path) -> object:
     digest = hashlib.sha256(str(path.resolve()).encode() + path.read_bytes()).hexdigest()[:12]
     name = f"clarify_rl_plugin_{path.stem}_{digest}"
     if name not in sys.modules:
-        found = importlib.util.spec_from_file_location(name, path)
-        assert found is not None and found.loader is not None
-        module = importlib.util.module_from_spec(found)
+        module_spec = importlib.util.spec_from_file_location(name, path)
+        assert module_spec is not None and module_spec.loader is not None
+        module = importlib.util.module_from_spec(module_spec)
         sys.modules[name] = module
         if (folder := str(path.resolve().parent)) not in sys.path:
             sys.path.append(folder)
         try:
-            found.loader.exec_module(module)
+            module_spec.loader.exec_module(module)
         except BaseException as error:
             del sys.modules[name]
             if not isinstance(error, Exception):

@@ -19,8 +19,8 @@ _NO_LIMIT = 1 << 20  # tokens of context, where a model does not say how many it
 
 def load(config: Config, spec: str) -> LoadedModel:
     """A model of the run, as it is configured to be loaded."""
-    wanted = config.model
-    return load_model(spec, dtype=wanted.dtype, device=wanted.device, quantization=wanted.quantization)
+    section = config.model
+    return load_model(spec, dtype=section.dtype, device=section.device, quantization=section.quantization)
 
 
 def chat_for(config: Config, loaded: LoadedModel) -> Chat:
@@ -38,15 +38,15 @@ class Player:
 
 def player_for(config: Config, spec: str) -> Player:
     """The model that `spec` names: loaded here, or behind a server."""
-    wanted = config.eval
+    section = config.eval
     if address := served(spec):
         budgets = config.dialogue
         limits = DialogueLimits(budgets.max_questions, budgets.turn_tokens, budgets.total_tokens, _NO_LIMIT)
-        policy = OpenAIPolicy(address, wanted.server, wanted.temperature)
+        policy = OpenAIPolicy(address, section.server, section.temperature)
         return Player(policy, TextChat(budgets.instruction, budgets.last_call), limits)
     loaded = load(config, spec)
     pad_id = loaded.tokenizer.pad_token_id
-    hf = HFPolicy(loaded.model, end_ids(loaded), pad_id, wanted.temperature, wanted.batch_size)
+    hf = HFPolicy(loaded.model, end_ids(loaded), pad_id, section.temperature, section.batch_size)
     return Player(hf, chat_for(config, loaded), dialogue_limits(config, loaded))
 
 
@@ -69,5 +69,5 @@ def _ends(tokenizer: PreTrainedTokenizerFast, config: GenerationConfig | None) -
 def dialogue_limits(config: Config, loaded: LoadedModel) -> DialogueLimits:
     """The configured budgets, within what the model's context holds."""
     context = int(getattr(loaded.model.config, "max_position_embeddings", 0)) or _NO_LIMIT
-    wanted = config.dialogue
-    return DialogueLimits(wanted.max_questions, wanted.turn_tokens, wanted.total_tokens, context)
+    section = config.dialogue
+    return DialogueLimits(section.max_questions, section.turn_tokens, section.total_tokens, context)

@@ -59,7 +59,7 @@ def _load(value: Any, hint: Any) -> Any:  # Any: JSON and type hints
     kinds = _dataclasses_of(hint)
     if len(kinds) > 1:
         named = value.get("type", kinds[0].__name__)
-        kind = next((each for each in kinds if each.__name__ == named), None)
+        kind = next((candidate for candidate in kinds if candidate.__name__ == named), None)
         if kind is None:
             raise ValueError(f"unknown type {named!r}")
         return from_record(kind, value)

@@ -75,6 +75,11 @@ def load_user(spec: str, options: Mapping[str, object]) -> User:
     return cast(User, _build("user", spec, _find("user", spec), options))
 
 
+def short_name(spec: str) -> str:
+    """What a plugin is called in metrics and tables, whatever file or module it comes from."""
+    return spec.rpartition(":")[2]
+
+
 def source_digest(spec: str) -> str | None:
     """A short SHA-256 of the file that `spec` names a plugin in, or None where it names no file."""
     location = spec.rpartition(":")[0]

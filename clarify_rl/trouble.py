@@ -21,14 +21,14 @@ _HUB = ("huggingface_hub", "httpx", "httpx2", "requests", "urllib3")
 
 def trouble(error: BaseException) -> str:
     """The sentence for an error that the machine or the network caused, or ""; libraries may have wrapped it."""
-    for each in _chain(error):
-        if isinstance(each, OSError) and each.errno in _SAYS:
-            where = f" ({each.filename})" if each.filename else ""
-            return _SAYS[each.errno].format(where=where)
-        if "no space left on device" in str(each).lower():  # what safetensors and torch make of it
+    for cause in _chain(error):
+        if isinstance(cause, OSError) and cause.errno in _SAYS:
+            where = f" ({cause.filename})" if cause.filename else ""
+            return _SAYS[cause.errno].format(where=where)
+        if "no space left on device" in str(cause).lower():  # what safetensors and torch make of it
             return _SAYS[errno.ENOSPC].format(where="")
-        if type(each).__module__.partition(".")[0] in _HUB:
-            said = (str(each).strip().splitlines() or [type(each).__name__])[0]
+        if type(cause).__module__.partition(".")[0] in _HUB:
+            said = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
             return (
                 f"The hub did not answer: {said} Check the network and the name, log in with `hf auth login` where a "
                 "model is private or is pushed (push_to_hub), or give a folder of this machine instead of a hub name."

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass, field
 
-from clarify_rl.executor import ExecutorSpec
+from clarify_rl.executor import Executor
 from clarify_rl.registry import env, load_user
 from clarify_rl.types import Exchange, ReplyKind, Response, Stop
 
@@ -22,13 +23,15 @@ class AskOrCode:
 
     user: str = "rule_based"
     user_options: Mapping[str, object] = field(default_factory=dict)
-    executor: ExecutorSpec = field(default_factory=ExecutorSpec)
+    executor: Executor = field(default_factory=Executor)
     prompt_imports: bool = True
 
     def __post_init__(self) -> None:
         self._user = load_user(self.user, self.user_options)
-        self._executor = self.executor.build()
-        self.threads = self._executor.servers
+        self._executor = copy(
+            self.executor
+        )  # closed with this environment, while others may share the one it was given
+        self.threads = self._executor.most_servers
 
     def respond(self, exchange: Exchange) -> Response:
         reply = exchange.reply

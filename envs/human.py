@@ -47,5 +47,7 @@ class HumanUser:
             print(f"Type an answer, or a number from 1 to {len(facts)}." if facts else "Type an answer.")
 
     def _says(self, said: str, fact: Fact) -> bool:
-        wanted = stems(fact.statement)
-        return fact.statement in said or (bool(wanted) and len(wanted & stems(said)) >= self.match * len(wanted))
+        asked_for = stems(fact.statement)
+        return fact.statement in said or (
+            bool(asked_for) and len(asked_for & stems(said)) >= self.match * len(asked_for)
+        )

@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerFast
 
 from clarify_rl.dialogue.chat import Chat
 from clarify_rl.dialogue.episodes import DialogueLimits, run_episodes
-from clarify_rl.executor import ExecutorSpec, Limits
+from clarify_rl.executor import Executor, Limits
 from clarify_rl.policies.models import load_model
 from clarify_rl.policies.scripted import ScriptedPolicy
 from clarify_rl.pool import LocalPool, PoolSpec, RewardSpec
@@ -66,7 +66,7 @@ REWARDS = (
     RewardSpec("useful_question", 0.1),
     RewardSpec("needless_question", 0.1),
 )
-SPEC = PoolSpec("ask_or_code", {"executor": ExecutorSpec(Limits(cpu_s=0.5, wall_s=20.0))}, REWARDS)
+SPEC = PoolSpec("ask_or_code", {"executor": Executor(Limits(cpu_s=0.5, wall_s=20.0))}, REWARDS)
 LIMITS = DialogueLimits(max_questions=2, turn_tokens=100, total_tokens=300)
 
 

@@ -24,6 +24,8 @@ class Tokenizer(Protocol):
     def apply_chat_template(self, conversation: Sequence[Mapping[str, str]], **options: Any) -> Any:  # Any: HF's own
         ...
 
+    def encode(self, text: str, **options: Any) -> Any: ...  # Any: HF's own
+
     def decode(self, token_ids: Sequence[int], **options: Any) -> Any: ...  # Any: HF's own
 
 
@@ -102,6 +104,10 @@ class Chat:
         done = self._render([{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}])
         return done[last_index(done, self.end_ids)]
 
+    def encode(self, text: str) -> tuple[int, ...]:
+        """Ids of a reply's text, without special tokens."""
+        return tuple(self.tokenizer.encode(text, add_special_tokens=False))
+
     def decode(self, token_ids: Sequence[int]) -> str:
         """Text of a reply, without special tokens."""
         # Some tokenizers tidy up: they turn " ," into ",", which changes what a program prints.
@@ -143,6 +149,6 @@ def _first_message(instruction: str, variant: Variant) -> str:
     return f"{instruction}\n\n{variant.prompt}" if instruction else variant.prompt
 
 
-def last_index(token_ids: Sequence[int], wanted: Collection[int]) -> int:
+def last_index(token_ids: Sequence[int], sought: Collection[int]) -> int:
     """Index of the last id that is in `wanted`; -1 when there is none."""
-    return max((i for i, token in enumerate(token_ids) if token in wanted), default=-1)
+    return max((i for i, token in enumerate(token_ids) if token in sought), default=-1)

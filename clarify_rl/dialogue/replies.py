@@ -74,8 +74,8 @@ def find_questions(text: str) -> tuple[str, ...]:
     """Every sentence that ends with a question mark and holds a word; question marks in literals end nothing."""
     masked = _LITERAL.sub(lambda match: match.group().replace("?", _HIDDEN), text)
     sentences = (sentence for line in masked.split("\n") for sentence in _SENTENCE_ENDS.split(line))
-    found = (sentence.strip(" \t-*_\"'()[]").replace(_HIDDEN, "?") for sentence in sentences)
-    return tuple(question for question in found if question.endswith(("?", "?!")) and re.search(r"\w", question))
+    stripped = (sentence.strip(" \t-*_\"'()[]").replace(_HIDDEN, "?") for sentence in sentences)
+    return tuple(question for question in stripped if question.endswith(("?", "?!")) and re.search(r"\w", question))
 
 
 def is_bare_code(text: str) -> bool:

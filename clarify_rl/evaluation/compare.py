@@ -47,8 +47,8 @@ class Comparison:
     def difference(
         self, before: str, after: str, suite: str, metric: Metric, group: Group = "all"
     ) -> PairedDifference | None:
-        wanted = (before, after, suite, metric, group)
-        return next((d for d in self.differences if (d.before, d.after, d.suite, d.metric, d.group) == wanted), None)
+        compared = (before, after, suite, metric, group)
+        return next((d for d in self.differences if (d.before, d.after, d.suite, d.metric, d.group) == compared), None)
 
 
 def compare(

@@ -17,8 +17,8 @@ seccomp.py) -> candidate.py, judge.py (inside).
 """
 
 from clarify_rl.executor.capabilities import Capabilities, Layer
-from clarify_rl.executor.client import Executor, ExecutorSpec, Profile, capabilities
-from clarify_rl.executor.limits import Limits
+from clarify_rl.executor.client import Executor, capabilities
+from clarify_rl.executor.limits import Limits, Profile
 from clarify_rl.executor.trial import Trial
 
-__all__ = ["Capabilities", "Executor", "ExecutorSpec", "Layer", "Limits", "Profile", "Trial", "capabilities"]
+__all__ = ["Capabilities", "Executor", "Layer", "Limits", "Profile", "Trial", "capabilities"]

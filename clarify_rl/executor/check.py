@@ -100,7 +100,7 @@ def check(
         witness = Witness([program.text for program in programs])
         executor = Executor(limits, servers=servers, without=without)
         try:
-            found = executor.capabilities
+            machine = executor.capabilities
             findings = []
             for finding in _run_all(executor, programs, victims[0], witness):
                 findings.append(finding)
@@ -111,13 +111,13 @@ def check(
         leftovers = [*witness.left_behind(), *(harm for victim in victims for harm in victim.harm())]
     order = {program.name: number for number, program in enumerate(programs)}
     findings.sort(key=lambda finding: order[finding.program.name])
-    return Findings(found, tuple(findings), tuple(leftovers))
+    return Findings(machine, tuple(findings), tuple(leftovers))
 
 
 def _run_all(executor: Executor, programs: Sequence[Program], victim: Victim, witness: Witness) -> Iterator[Finding]:
     """The findings as they come. When no program ends any more, those that run are found to be late."""
     longest_s = allowed_s(executor.limits) * max(len(program.tests) for program in programs)
-    threads = ThreadPoolExecutor(executor.servers)
+    threads = ThreadPoolExecutor(executor.most_servers)
     try:
         pending = {threads.submit(_run, executor, program, victim, witness): program for program in programs}
         while pending:

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import KW_ONLY, dataclass, field, fields
 from types import TracebackType
 from typing import Self
 
@@ -18,7 +18,7 @@ from clarify_rl.executor.assertions import plan_assertions
 from clarify_rl.executor.capabilities import ADVICE, Capabilities, Layer
 from clarify_rl.executor.compare import rule_of, stdio_rule_of
 from clarify_rl.executor.functions import load_function
-from clarify_rl.executor.limits import Limits, Settings
+from clarify_rl.executor.limits import Limits, Profile, Settings
 from clarify_rl.executor.pairs import plan_pairs
 from clarify_rl.executor.process import Job, Outcome, ServerProcess
 from clarify_rl.executor.stdio import plan_stdio
@@ -35,57 +35,28 @@ SECOND = 2  # the last attempt at a program that seems starved or asleep
 CLOSED = "This executor is closed; make a new one."
 
 
-@dataclass(frozen=True)
-class Profile:
-    """What programs find beside the standard library. Naming packages makes them readable to every program.
-
-    `python` is an interpreter, for instance of a virtual environment; `preload` names modules that are imported once,
-    in the fork server, which makes them cheap to import in programs.
-    """
-
-    python: str = ""
-    packages: bool = False
-    preload: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class ExecutorSpec:
-    """What an Executor is made with, as plain data: an executor to be started elsewhere, or later."""
-
-    limits: Limits = field(default_factory=Limits)
-    servers: int | None = None
-    profile: Profile = field(default_factory=Profile)
-    allow_weak: bool = False
-    unsafe: bool = False
-    without: tuple[str, ...] = ()
-
-    def build(self) -> Executor:
-        options = {each.name: getattr(self, each.name) for each in fields(self)}
-        return Executor(**options)
-
-
+@dataclass(eq=False)
 class Executor:
     """Runs programs on hidden tests, in up to `servers` fork servers at a time; more callers wait their turn.
 
-    It pickles as its settings: each process that receives it starts fork servers of its own.
+    Fork servers start when the first program comes. It copies and pickles as its settings: each copy, here or in
+    another process, starts fork servers of its own.
     """
 
-    def __init__(
-        self,
-        limits: Limits | None = None,
-        *,
-        servers: int | None = None,
-        profile: Profile | None = None,
-        allow_weak: bool = False,
-        unsafe: bool = False,
-        without: Iterable[Layer | str] = (),
-    ) -> None:
-        self.limits = limits or Limits()
-        self.servers = SERVERS_A_CORE * len(os.sched_getaffinity(0)) if servers is None else servers
-        if self.servers < 1:
-            raise ExecutorError(f"servers must be at least 1, found {servers}.")
-        self.profile = profile or Profile()
-        self.allow_weak, self.unsafe, self.without = allow_weak, unsafe, tuple(map(str, without))
+    limits: Limits = field(default_factory=Limits)
+    _: KW_ONLY
+    servers: int | None = None
+    """By default two for each processor of the machine that runs them."""
+    profile: Profile = field(default_factory=Profile)
+    allow_weak: bool = False
+    unsafe: bool = False
+    without: Iterable[Layer | str] = ()
+
+    def __post_init__(self) -> None:
+        self.most_servers = SERVERS_A_CORE * len(os.sched_getaffinity(0)) if self.servers is None else self.servers
+        if self.most_servers < 1:
+            raise ExecutorError(f"servers must be at least 1, found {self.servers}.")
+        self.without = tuple(map(str, self.without))
         for name in self.without:
             if name not in list(Layer):
                 raise ExecutorError(unknown_name("layer", name, map(str, Layer)))
@@ -119,12 +90,12 @@ class Executor:
 
         Trials are taken as they are needed. A malformed one raises where its outcome would stand.
         """
-        threads = ThreadPoolExecutor(self.servers)
+        threads = ThreadPoolExecutor(self.most_servers)
         begun: deque[Future[Execution]] = deque()
         try:
             for trial in trials:
                 begun.append(threads.submit(self.run_trial, trial))
-                while begun and (begun[0].done() or len(begun) >= AHEAD * self.servers):
+                while begun and (begun[0].done() or len(begun) >= AHEAD * self.most_servers):
                     yield begun.popleft().result()
             while begun:
                 yield begun.popleft().result()
@@ -187,9 +158,9 @@ class Executor:
             while True:
                 if self._closed:
                     raise ExecutorError(CLOSED)
-                if self._free and self._started >= min(FIRST_SERVERS, self.servers):
+                if self._free and self._started >= min(FIRST_SERVERS, self.most_servers):
                     return self._free.popleft()
-                if self._started < self.servers:
+                if self._started < self.most_servers:
                     self._started += 1
                     break
                 self._changed.wait()
@@ -204,8 +175,7 @@ class Executor:
             raise
 
     def _start(self) -> ServerProcess:
-        settings = Settings(self.limits, self.profile.packages, self.profile.preload, self.without)
-        server = ServerProcess(settings, self.profile.python)
+        server = ServerProcess(Settings(self.limits, self.profile, tuple(map(str, self.without))))
         try:
             self._check(server.capabilities)
         except ExecutorError:
@@ -221,17 +191,19 @@ class Executor:
             raise ExecutorError(CLOSED)
         return server
 
-    def _check(self, found: Capabilities) -> None:
+    def _check(self, capabilities: Capabilities) -> None:
         """Refuses a machine where programs could do harm or cheat, unless the caller has said that they may."""
-        if found.tier in "AB" or self.unsafe or (found.tier == "C" and self.allow_weak):
-            if self.limits.files_mb and not found.works(Layer.FILES):
-                why = found.layers[Layer.FILES]
+        if capabilities.tier in "AB" or self.unsafe or (capabilities.tier == "C" and self.allow_weak):
+            if self.limits.files_mb and not capabilities.works(Layer.FILES):
+                why = capabilities.layers[Layer.FILES]
                 raise ExecutorError(f"files_mb needs a private file system, which does not work here: {why}.")
             return
-        advice = "; ".join(f"{layer}: {ADVICE[layer]}" for layer in Layer if not found.works(layer)) or "report this"
-        override = "allow_weak=True" if found.tier == "C" else "unsafe=True, for trusted programs only"
+        advice = (
+            "; ".join(f"{layer}: {ADVICE[layer]}" for layer in Layer if not capabilities.works(layer)) or "report this"
+        )
+        override = "allow_weak=True" if capabilities.tier == "C" else "unsafe=True, for trusted programs only"
         raise ExecutorError(
-            f"Untrusted programs are not safe here. {found.summary}. To do: {advice}. Or pass {override}."
+            f"Untrusted programs are not safe here. {capabilities.summary}. To do: {advice}. Or pass {override}."
         )
 
     def give_back(self, server: ServerProcess, usable: bool) -> None:
@@ -284,9 +256,9 @@ class Executor:
     ) -> None:
         self.close()
 
-    def __reduce__(self) -> tuple[Callable[[ExecutorSpec], Executor], tuple[ExecutorSpec]]:
-        own = {each.name: getattr(self, each.name) for each in fields(ExecutorSpec)}
-        return ExecutorSpec.build, (ExecutorSpec(**own),)
+    def __reduce__(self) -> tuple[Callable[[], Executor], tuple[()]]:
+        settings = {option.name: getattr(self, option.name) for option in fields(self)}
+        return functools.partial(Executor, **settings), ()
 
 
 class _Lease:

@@ -141,8 +141,8 @@ def check_tree(tree: Tree, depth: int = 0) -> None:
 
 def too_much(tree: Tree) -> str:
     """Why `encode` gave a value up as a whole, as too large or too deep; "" where it did not."""
-    found = str(tree.get("o")) if isinstance(tree, dict) else ""
-    return found if found in (TOO_LARGE, TOO_DEEP) else ""
+    kind = str(tree.get("o")) if isinstance(tree, dict) else ""
+    return kind if kind in (TOO_LARGE, TOO_DEEP) else ""
 
 
 def opaque_in(tree: Tree) -> str | None:

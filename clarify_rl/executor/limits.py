@@ -30,11 +30,11 @@ class Limits:
     """Threads at one time, the first one included. A program can start no other process."""
 
     def __post_init__(self) -> None:
-        for each in fields(self):
-            value = getattr(self, each.name)
-            allowed: tuple[type, ...] = (int, float) if each.name in ("cpu_s", "wall_s", "idle_s") else (int,)
+        for limit in fields(self):
+            value = getattr(self, limit.name)
+            allowed: tuple[type, ...] = (int, float) if limit.name in ("cpu_s", "wall_s", "idle_s") else (int,)
             if type(value) not in allowed or not math.isfinite(value) or value < 0:
-                raise ExecutorError(f"{each.name} must be a positive number, found {value!r}.")
+                raise ExecutorError(f"{limit.name} must be a positive number, found {value!r}.")
         for name, least in (
             ("cpu_s", 0.01),
             ("idle_s", 0.1),
@@ -59,10 +59,22 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Profile:
+    """What programs find beside the standard library. Naming packages makes them readable to every program.
+
+    `python` is an interpreter, for instance of a virtual environment; `preload` names modules that are imported once,
+    in the fork server, which makes them cheap to import in programs.
+    """
+
+    python: str = ""
+    packages: bool = False
+    preload: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Settings:
     """What a fork server is started with: plain data, sent once."""
 
     limits: Limits = Limits()
-    packages: bool = False
-    preload: tuple[str, ...] = ()
+    profile: Profile = Profile()
     without: tuple[str, ...] = ()

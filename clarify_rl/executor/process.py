@@ -6,7 +6,6 @@ import contextlib
 import errno
 import functools
 import json
-import math
 import os
 import select
 import socket
@@ -74,7 +73,7 @@ class Offer:
 class ServerProcess:
     """A running fork server. It ends when this end of the control socket closes, however that happens."""
 
-    def __init__(self, settings: Settings, python: str = "", launch: Path = LAUNCH) -> None:
+    def __init__(self, settings: Settings, launch: Path = LAUNCH) -> None:
         if sys.platform != "linux" or not sys.executable:
             raise ExecutorError(f"The executor needs Linux and a Python interpreter file, found {sys.platform}.")
         self.settings = settings
@@ -82,11 +81,11 @@ class ServerProcess:
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         _let_go_in_forks(self)
         with theirs:
-            self.process = self._launched(python or sys.executable, launch, theirs.fileno())
+            self.process = self._launched(settings.profile.python or sys.executable, launch, theirs.fileno())
         self.capabilities = self._greeting()
 
     def _launched(self, python: str, launch: Path, control: int) -> subprocess.Popen[bytes]:
-        flags = ["-s", "-P", "-B"] if self.settings.packages else ["-s", "-S", "-P", "-B"]
+        flags = ["-s", "-P", "-B"] if self.settings.profile.packages else ["-s", "-S", "-P", "-B"]
         try:
             return subprocess.Popen(
                 [python, *flags, str(launch), str(control)],
@@ -112,24 +111,19 @@ class ServerProcess:
         if not greeting:
             self.close()
             raise ExecutorError("The executor's fork server did not start; its own message is above.")
-        found = json.loads(greeting)
-        return Capabilities(found["layers"], tuple(found["escapes"]))
+        answer = json.loads(greeting)
+        return Capabilities(answer["layers"], tuple(answer["escapes"]))
 
     def exchange(self, job: Job) -> Outcome:
         """Runs one job to its end. After an exception or an outcome without reports, do not use this server again."""
-        watch = Watch()
-        conversation = self.begin(job, watch)
+        conversation = Conversation(self, job)
         try:
             while not conversation.over:
-                watch.wait()
+                conversation.wait()
         finally:
             if not conversation.over:
                 conversation.close()
         return conversation.outcome
-
-    def begin(self, job: Job, watch: Watch) -> Conversation:
-        """Hands a job over as soon as a process is ready; `watch` says when there is something to do for it."""
-        return Conversation(self, job, watch)
 
     def take(self, kind: str) -> Offer | None:
         """A process of this kind, or None when none is ready yet. EOFError when the fork server is gone."""
@@ -236,43 +230,6 @@ class _Stream:
         return not self.over
 
 
-class Watch:
-    """Waits for the sockets of any number of conversations at once, in one thread."""
-
-    def __init__(self) -> None:
-        self.poller = select.poll()
-        self.owners: dict[int, Conversation] = {}
-        self.due_s = math.inf  # no conversation is due earlier
-
-    def add(self, descriptor: int, events: int, owner: Conversation) -> None:
-        self.owners[descriptor] = owner
-        self.poller.register(descriptor, events)
-
-    def change(self, descriptor: int, events: int) -> None:
-        self.poller.modify(descriptor, events)
-
-    def remove(self, descriptor: int) -> None:
-        if self.owners.pop(descriptor, None) is not None:
-            self.poller.unregister(descriptor)
-
-    def remind(self, due_s: float) -> None:
-        """Has what is due at this time looked at then."""
-        self.due_s = min(self.due_s, due_s)
-
-    def wait(self) -> None:
-        """Lets each conversation do what is due: something came, or time has passed."""
-        pause_s = self.due_s - time.monotonic()
-        for descriptor, event in self.poller.poll(None if pause_s == math.inf else max(0.0, 1000 * pause_s)):
-            if descriptor in self.owners:
-                self.owners[descriptor].handle(descriptor, event)
-        now = time.monotonic()
-        if now >= self.due_s:
-            for owner in set(self.owners.values()):
-                if now >= owner.due_s and not owner.over:
-                    owner.look()
-            self.due_s = min((owner.due_s for owner in self.owners.values()), default=math.inf)
-
-
 class Conversation:
     """Sends the request and collects the output until the fork server reports that the processes are gone.
 
@@ -280,8 +237,9 @@ class Conversation:
     every line costs more than the program.
     """
 
-    def __init__(self, server: ServerProcess, job: Job, watch: Watch) -> None:
-        self.server, self.control, self.job, self.watch = server, server.control, job, watch
+    def __init__(self, server: ServerProcess, job: Job) -> None:
+        self.server, self.control, self.job = server, server.control, job
+        self.poller = select.poll()
         self.reports: tuple[Report, ...] = ()
         self.over = False
         self.outcome = Outcome()
@@ -290,9 +248,17 @@ class Conversation:
         self.open: dict[int, _Stream] = {}
         self.started_s = time.monotonic()
         self.due_s = self.deadline_s = self.started_s + START_S
-        self.watch.remind(self.due_s)
-        self.watch.add(self.control.fileno(), select.POLLIN, self)
+        self.poller.register(self.control.fileno(), select.POLLIN)
         self.start()
+
+    def wait(self) -> None:
+        """Does what is due: something came, or time has passed."""
+        pause_s = self.due_s - time.monotonic()
+        for descriptor, event in self.poller.poll(max(0.0, 1000 * pause_s)):
+            if not self.over and (descriptor in self.open or descriptor == self.control.fileno()):
+                self.handle(descriptor, event)
+        if not self.over and time.monotonic() >= self.due_s:
+            self.look()
 
     def start(self) -> None:
         """Sends the request if a process is ready for it."""
@@ -313,7 +279,6 @@ class Conversation:
         self.started_s = time.monotonic()
         self.deadline_s = self.started_s + self.server.settings.limits.wall_s + GRACE_S
         self.due_s = self.started_s + SHORT_S
-        self.watch.remind(self.due_s)
         for stream in self.streams:
             stream.send()
 
@@ -326,7 +291,7 @@ class Conversation:
         self.say("watch")
         self.open = {stream.socket.fileno(): stream for stream in self.streams}
         for descriptor, stream in self.open.items():
-            self.watch.add(descriptor, stream.wanted, self)
+            self.poller.register(descriptor, stream.wanted)
 
     def say(self, what: str) -> None:
         with contextlib.suppress(OSError):  # the end of the control socket will be found in its turn
@@ -343,7 +308,6 @@ class Conversation:
 
     def end(self) -> None:
         """Reads what is left, and lets go of the sockets."""
-        self.watch.remove(self.control.fileno())
         if self.reports:
             self.drain()
         if self.streams:
@@ -361,9 +325,6 @@ class Conversation:
     def close(self) -> None:
         """Lets go of the sockets, also in the middle of a job: the server must not be used again then."""
         self.over = True
-        self.watch.remove(self.control.fileno())
-        for descriptor in list(self.open):
-            self.watch.remove(descriptor)
         for channel in self.offer.channels:
             channel.close()
 
@@ -378,13 +339,13 @@ class Conversation:
         stream = self.open[descriptor]
         if event & select.POLLOUT and stream.unsent:
             stream.send()
-            self.watch.change(descriptor, stream.wanted)
+            self.poller.modify(descriptor, stream.wanted)
         if event & ~select.POLLOUT and not stream.receive():
             self.stop(descriptor)
 
     def stop(self, descriptor: int) -> None:
         """No more from this socket; one that sent too much is the end of its process."""
-        self.watch.remove(descriptor)
+        self.poller.unregister(descriptor)
         if self.open.pop(descriptor).overflow:
             self.say("cancel")
 

@@ -67,8 +67,8 @@ class Runs:
                 printed[-1] = Printed(printed[-1].mark, Verdict.WALL_TIMEOUT, printed[-1].detail)
             if printed[-1].verdict in TIMEOUTS:
                 break
-        marks = [each.mark for each in printed] + ["missing"] * (len(self.tests.cases) - len(printed))
-        detail = next((each.detail for each in printed if each.detail), "")
+        marks = [case.mark for case in printed] + ["missing"] * (len(self.tests.cases) - len(printed))
+        detail = next((case.detail for case in printed if case.detail), "")
         return execution(_verdict(printed, marks), marks, detail, reports)
 
     def score(self, outcome: Outcome, expected: str, number: int) -> Printed:
@@ -110,7 +110,7 @@ def _encoded(stdin: str, number: int) -> bytes:
 
 
 def _verdict(printed: list[Printed], marks: list[str]) -> Verdict:
-    verdicts = [each.verdict for each in printed if each.verdict]
+    verdicts = [case.verdict for case in printed if case.verdict]
     for decisive in (*TIMEOUTS, Verdict.MEMORY, Verdict.PROTOCOL):
         if decisive in verdicts:
             return decisive

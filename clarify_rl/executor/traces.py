@@ -88,7 +88,7 @@ def _traces() -> Traces:
 
 
 def _processes() -> dict[int, Process]:
-    found = {}
+    processes = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
             pid, _, rest = path.read_text(encoding="utf-8", errors="replace").partition(" (")
@@ -96,21 +96,21 @@ def _processes() -> dict[int, Process]:
             continue
         name, _, fields = rest.rpartition(") ")  # a name may hold brackets and spaces
         numbers = fields.split()
-        found[int(pid)] = Process(int(pid), name, int(numbers[1]), int(numbers[3]), int(numbers[19]))
-    return found
+        processes[int(pid)] = Process(int(pid), name, int(numbers[1]), int(numbers[3]), int(numbers[19]))
+    return processes
 
 
 def _descendants(pid: int, processes: Mapping[int, Process]) -> set[int]:
     children: dict[int, list[int]] = {}
     for process in processes.values():
         children.setdefault(process.parent, []).append(process.pid)
-    found: set[int] = set()
+    descendants: set[int] = set()
     pending = [pid]
     while pending:
         new = children.get(pending.pop(), [])
-        found.update(new)
+        descendants.update(new)
         pending += new
-    return found
+    return descendants
 
 
 def _users(pid: int) -> set[int]:

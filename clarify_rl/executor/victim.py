@@ -41,8 +41,8 @@ class Victim:
             (after.keys() - self.before.keys(), "made"),
             ({name for name in self.before.keys() & after.keys() if self.before[name] != after[name]}, "changed"),
         ]
-        found = [f"{self.folder / name} was {what}" for names, what in changes for name in sorted(names)]
-        return found + [f"a program connected to port {self.port}"] * _was_called(self.listener)
+        traces = [f"{self.folder / name} was {what}" for names, what in changes for name in sorted(names)]
+        return traces + [f"a program connected to port {self.port}"] * _was_called(self.listener)
 
 
 @contextmanager
@@ -93,12 +93,12 @@ def _lay_out(folder: Path) -> None:
 
 def _contents(folder: Path) -> dict[str, tuple[object, ...]]:
     """Everything in a folder: owner, rights, and the bytes of a file or the target of a link."""
-    found: dict[str, tuple[object, ...]] = {}
+    contents: dict[str, tuple[object, ...]] = {}
     for path in folder.rglob("*"):
         status = path.lstat()
         inside = str(path.readlink()) if path.is_symlink() else path.read_bytes() if path.is_file() else None
-        found[str(path.relative_to(folder))] = (status.st_mode, status.st_uid, inside)
-    return found
+        contents[str(path.relative_to(folder))] = (status.st_mode, status.st_uid, inside)
+    return contents
 
 
 def _was_called(listener: socket.socket | None) -> bool:

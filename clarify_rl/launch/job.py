@@ -146,7 +146,7 @@ def prepare(config: Config, folder: Path, *, resume: bool = False) -> str:
     """Writes a wheel and files/ (configuration, plugins, data) into `folder`; returns the command that runs them."""
     files = folder / "files"
     files.mkdir()
-    told = {
+    order = {
         "name": config.name,
         "out": config.out,
         "resume": resume,
@@ -155,22 +155,26 @@ def prepare(config: Config, folder: Path, *, resume: bool = False) -> str:
     }
     moved = _with_files(config, files)
     (files / "config.yaml").write_text(yaml.safe_dump(moved, sort_keys=False, allow_unicode=True))
-    return f"python -u -m clarify_rl.launch.on_cluster {shlex.quote(json.dumps(told))}"
+    return f"python -u -m clarify_rl.launch.on_cluster {shlex.quote(json.dumps(order))}"
 
 
 def _with_files(config: Config, files: Path) -> dict[str, Any]:  # Any: a configuration as YAML has it
     """The configuration with every file that it names copied into `files` and named as it is there."""
-    made: dict[str, Any] = config.model_dump(mode="json")
-    _refuse_local_models(made)
+    settings: dict[str, Any] = config.model_dump(mode="json")
+    _refuse_local_models(settings)
     copied: dict[Path, str] = {}
-    for section, key in ((made["env"], "use"), (made["env"], "user"), *((item, "use") for item in made["rewards"])):
+    for section, key in (
+        (settings["env"], "use"),
+        (settings["env"], "user"),
+        *((item, "use") for item in settings["rewards"]),
+    ):
         location, _, name = section[key].rpartition(":")
         if location.endswith(".py"):
             section[key] = f"{_copy(Path(location), files, copied)}:{name}"
-    for suite in made["eval"]["suites"].values():
+    for suite in settings["eval"]["suites"].values():
         if Path(suite["source"]).is_file():
             suite["source"] = _copy(Path(suite["source"]), files, copied)
-    return made
+    return settings
 
 
 def _copy(path: Path, files: Path, copied: dict[Path, str]) -> str:
@@ -185,8 +189,8 @@ def _copy(path: Path, files: Path, copied: dict[Path, str]) -> str:
     return copied[path.resolve()]
 
 
-def _refuse_local_models(made: dict[str, Any]) -> None:  # Any: as above
-    for spec in (made["model"]["base"], *made["eval"]["models"].values()):
+def _refuse_local_models(settings: dict[str, Any]) -> None:  # Any: as above
+    for spec in (settings["model"]["base"], *settings["eval"]["models"].values()):
         if not Path(spec).is_absolute() and Path(spec).exists():
             raise ConfigError(
                 f"The model {spec} lies on this machine, and is not sent along. Put it on storage that the cluster "

@@ -49,17 +49,17 @@ def train_on_learners(train: Train, config: Config, say: Callable[[str], object]
 
     Raises ClarifyError: one that a learner raised, or when learners are lost again and again without progress.
     """
-    wanted = config.learners
+    learners = config.learners
     task = _Assignment(train, config, config.folder.resolve(), Path.cwd())
     with _connected(config), _progress(task):
         machines: list[dict[str, float]] = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        gpus = _gpus(wanted.gpus, wanted.count, ray.cluster_resources())
+        gpus = _gpus(learners.gpus, learners.count, ray.cluster_resources())
         _warn_of_waiting(config, gpus, machines, say)
         lost, newest = 0, _newest(task.run_folder)
         while why := _attempt(task, gpus):
             before, newest = newest, _newest(task.run_folder)
             lost = lost + 1 if newest == before else 1
-            if lost > wanted.restarts:
+            if lost > learners.restarts:
                 raise ClarifyError(
                     f"Learners were lost {lost} times in a row without a new checkpoint. The last: {why}. "
                     f"{task.run_folder} keeps what was done; mend the cause, then --resume."
@@ -140,22 +140,22 @@ def _cause(failures: Mapping[int, Exception]) -> str:
     return f"Learner {rank} was lost ({type(failures[rank]).__name__}: {text[0] if text else 'no message'})"
 
 
-def _gpus(wanted: int | None, count: int, resources: Mapping[str, float]) -> int:
+def _gpus(asked: int | None, count: int, resources: Mapping[str, float]) -> int:
     """GPUs of each learner."""
-    return int(resources.get("GPU", 0) >= count) if wanted is None else wanted
+    return int(resources.get("GPU", 0) >= count) if asked is None else asked
 
 
 def _warn_of_waiting(
     config: Config, gpus: int, machines: Sequence[Mapping[str, float]], say: Callable[[str], object]
 ) -> None:
     """Says so when the cluster must grow before the learners can start; Ray Train waits without a word."""
-    wanted = config.learners
-    each = {"CPU": wanted.cpus, **({"GPU": gpus} if gpus else {})}
-    room = sum(min(int(has.get(name, 0.0) // amount) for name, amount in each.items()) for has in machines)
-    if room < wanted.count:
-        needs = " and ".join(f"{amount:g} {name}s" for name, amount in each.items())
+    learners = config.learners
+    bundle = {"CPU": learners.cpus, **({"GPU": gpus} if gpus else {})}
+    room = sum(min(int(has.get(name, 0.0) // amount) for name, amount in bundle.items()) for has in machines)
+    if room < learners.count:
+        needs = " and ".join(f"{amount:g} {name}s" for name, amount in bundle.items())
         say(
-            f"[yellow]Each learner needs {needs} on one machine; this cluster has room for {room} of {wanted.count}. "
+            f"[yellow]Each learner needs {needs} on one machine; this cluster has room for {room} of {learners.count}. "
             "They wait until it has more (learners.cpus, learners.gpus).[/yellow]"
         )
 
@@ -185,9 +185,9 @@ def _wanted(config: Config) -> dict[str, float]:
     """
     env, learners = config.env, config.learners
     workers = learners.count * env.most_workers
-    wanted = {name: amount * workers for name, amount in env.worker_resources.items()}
-    cpus = learners.count * (learners.cpus + 1) + wanted.get("CPU", 0.0)
-    return {**wanted, "CPU": max(cpus, os.cpu_count() or 1)}
+    needs = {name: amount * workers for name, amount in env.worker_resources.items()}
+    cpus = learners.count * (learners.cpus + 1) + needs.get("CPU", 0.0)
+    return {**needs, "CPU": max(cpus, os.cpu_count() or 1)}
 
 
 @contextmanager

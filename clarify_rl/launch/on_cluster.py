@@ -16,8 +16,8 @@ HOME_FOLDER = "clarify-rl"  # in the home folder of the cluster's user: where re
 
 def main() -> None:
     """Checks what is installed here, says where the results lie, and becomes the run. Exits with 2 if it cannot."""
-    (told,) = sys.argv[1:]
-    job = json.loads(told)
+    (order,) = sys.argv[1:]
+    job = json.loads(order)
     if missing := unmet(job["requirements"]):
         quoted = " ".join(f"'{item}'" for item in missing)
         print(f"clarify-rl: this cluster's Python lacks what the run needs. On every machine: pip install {quoted}")
@@ -37,11 +37,11 @@ def unmet(requirements: list[str]) -> list[str]:
     return [line for line in requirements if not _is_met(Requirement(line))]
 
 
-def _is_met(wanted: Requirement) -> bool:
-    if wanted.marker is not None and not wanted.marker.evaluate():
+def _is_met(requirement: Requirement) -> bool:
+    if requirement.marker is not None and not requirement.marker.evaluate():
         return True
     try:
-        return wanted.specifier.contains(version(wanted.name), prereleases=True)
+        return requirement.specifier.contains(version(requirement.name), prereleases=True)
     except PackageNotFoundError:
         return False
 

@@ -16,24 +16,24 @@ def choose_variant(config: Config, *, variant_id: str | None, kind: str | None, 
     """The variant of that id in the run's data, or a new one of that kind from the bank's test problems."""
     if variant_id:
         return _variant_with_id(config.folder / "data", variant_id)
-    wanted = "+".join(sorted(kind.split("+"))) if kind else None
-    defects = wanted.split("+") if wanted and wanted != "clear" else []
+    sorted_kind = "+".join(sorted(kind.split("+"))) if kind else None
+    defects = sorted_kind.split("+") if sorted_kind and sorted_kind != "clear" else []
     known = [defect.value for defect in Defect]
     if not set(defects) <= set(known):
         raise DataError(f"No kind {kind!r}. Known: clear, {', '.join(known)}, or several joined by '+'.")
     suite = SuiteConfig.model_validate(
         {
             "families": "held_out" if config.data.held_out else "trained",
-            "count": 1 if wanted is None or len(defects) < 2 else 20,
-            "clear_share": 1.0 if wanted == "clear" else 0.0,
+            "count": 1 if sorted_kind is None or len(defects) < 2 else 20,
+            "clear_share": 1.0 if sorted_kind == "clear" else 0.0,
             "missing": {max(len(defects), 1): 1},
             **({"defects": dict.fromkeys(defects, 1.0)} if defects else {}),
         }
     )
     variants = suite_variants(config, f"play/{seed}", suite)
-    matching = [variant for variant in variants if wanted in (None, variant.kind)]
+    matching = [variant for variant in variants if sorted_kind in (None, variant.kind)]
     if not matching:
-        raise DataError(f"Found no variant of kind {wanted!r} in {len(variants)} tries. Try another --seed.")
+        raise DataError(f"Found no variant of kind {sorted_kind!r} in {len(variants)} tries. Try another --seed.")
     return Random(f"{seed}/play").choice(matching)
 
 

@@ -69,11 +69,11 @@ def _check_same_suites(results: Sequence[Results]) -> None:
     for suite in dict.fromkeys(result.suite for result in results):
         first = variants.get((suite, next(iter(names))))
         for name in names:
-            found = variants.get((suite, name))
-            if found is None or found != first:
+            own = variants.get((suite, name))
+            if own is None or own != first:
                 raise DataError(
                     f"{name} and {next(iter(names))} were not evaluated on the same variants of suite {suite!r} "
-                    f"({len(found or ())} and {len(first or ())}). Compare runs with one eval.suites and one data."
+                    f"({len(own or ())} and {len(first or ())}). Compare runs with one eval.suites and one data."
                 )
 
 

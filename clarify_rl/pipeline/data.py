@@ -97,5 +97,5 @@ def _sample(
     on_variant: Callable[[], object],
 ) -> list[Variant]:
     defects = {Defect(name): weight for name, weight in mix.defects.items()}
-    wanted = Mix(mix.count, families, clear_families, mix.clear_share, mix.missing, defects)
-    return sample_variants(wanted, split, seed, on_variant=lambda: (on_variant(), None)[1])
+    proportions = Mix(mix.count, families, clear_families, mix.clear_share, mix.missing, defects)
+    return sample_variants(proportions, split, seed, on_variant=lambda: (on_variant(), None)[1])

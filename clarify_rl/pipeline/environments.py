@@ -9,7 +9,7 @@ from dataclasses import fields
 from rich.markup import escape
 
 from clarify_rl.config import Config, EnvConfig
-from clarify_rl.executor import ExecutorSpec, Limits, Profile
+from clarify_rl.executor import Executor, Limits, Profile
 from clarify_rl.pipeline.terminal import say
 from clarify_rl.pool import PoolSpec, RewardSpec, Workers, make_pool
 from clarify_rl.registry import source_digest
@@ -21,7 +21,7 @@ from clarify_rl.types import Pool
 def open_pool(config: Config, run: Run | None = None) -> Iterator[Pool]:
     """The configured environments, closed at the end whatever happens. The run is told where they run."""
     env = config.env
-    options = {**env.options, "user": env.user, "user_options": env.user_options, "executor": executor_spec(config)}
+    options = {**env.options, "user": env.user, "user_options": env.user_options, "executor": executor(config)}
     rewards = tuple(RewardSpec(item.use, item.weight, item.options) for item in config.rewards)
     pool = make_pool(PoolSpec(env.use, options, rewards), workers=_workers(env), deadline_s=env.deadline_s)
     try:
@@ -55,10 +55,10 @@ def _workers(env: EnvConfig) -> Workers | None:
     return Workers(least, env.most_workers, env.worker_resources)
 
 
-def executor_spec(config: Config) -> ExecutorSpec:
+def executor(config: Config) -> Executor:
     """The configured executor. On Ray, each worker has two fork servers unless the configuration says more."""
-    wanted = config.executor.model_dump()
-    limits = Limits(**{field.name: wanted[field.name] for field in fields(Limits)})
-    profile = Profile(wanted["python"], wanted["packages"], wanted["preload"])
-    servers = wanted["servers"] or (2 if config.env.workers else None)
-    return ExecutorSpec(limits, servers, profile, wanted["allow_weak"], wanted["unsafe"])
+    section = config.executor
+    limits = Limits(**{field.name: getattr(section, field.name) for field in fields(Limits)})
+    profile = Profile(**{field.name: getattr(section, field.name) for field in fields(Profile)})
+    servers = section.servers or (2 if config.env.workers else None)
+    return Executor(limits, servers=servers, profile=profile, allow_weak=section.allow_weak, unsafe=section.unsafe)

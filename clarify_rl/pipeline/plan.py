@@ -75,11 +75,11 @@ def light_checks(config: Config) -> list[Check]:
 
 def heavy_checks(config: Config) -> list[Check]:
     """The rest of what can be known to fail before work starts: options of libraries, models, and a whole episode."""
-    found = [
+    checks = [
         _checked(config, "options of the trainers", _check_trainers),
         *(_checked(config, f"model {spec}", _model_check(spec)) for spec in _models(config)),
     ]
-    return [*found, _rehearsed(config, models_work=not any(check.problem for check in found[1:]))]
+    return [*checks, _rehearsed(config, models_work=not any(check.problem for check in checks[1:]))]
 
 
 def require_light(config: Config) -> None:
@@ -109,13 +109,13 @@ def print_plan(config: Config, console: Console) -> None:
             f"  [bold]{step.name:<10}[/bold] {escape(step.reads)}\n             -> {escape(step.writes)}",
             soft_wrap=True,
         )
-    found = light_checks(config)
-    if not any(check.problem for check in found):
-        found += heavy_checks(config)
-    for check in found:
+    checks = light_checks(config)
+    if not any(check.problem for check in checks):
+        checks += heavy_checks(config)
+    for check in checks:
         state = "[red]wrong[/red]" if check.problem else "[green]ok[/green]   "
         console.print(f"  {state}  {escape(check.what)}", soft_wrap=True)
-    _raise_problems(found)
+    _raise_problems(checks)
 
 
 def _checked(config: Config, what: str, check: Callable[[Config], None]) -> Check:

@@ -5,7 +5,7 @@ What plugins, templates and options get wrong shows in the first episode. Here n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from clarify_rl.config import Config, SuiteConfig
 from clarify_rl.dialogue.chat import Chat, TextChat
@@ -95,8 +95,7 @@ def _speakers(config: Config, scripts: dict[str, Sequence[str]]) -> tuple[Chat |
         return TextChat(*words), _Typed(scripts)
     tokenizer = load_tokenizer(spec)
     chat = Chat(tokenizer, *words, end_ids_of(spec, tokenizer))
-    encode: Callable[[str], Sequence[int]] = lambda text: tokenizer.encode(text, add_special_tokens=False)  # noqa: E731 - names a tokenizer call
-    return chat, ScriptedPolicy(scripts, encode, chat.turn_end_id)
+    return chat, ScriptedPolicy(scripts, chat.encode, chat.turn_end_id)
 
 
 class _Typed:

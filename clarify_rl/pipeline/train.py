@@ -25,12 +25,9 @@ def sft(config: Config, run: Run) -> None:
         f"{len(held_out)} held out -> {run.model_folder('sft')}"
     )
     chat = chat_for(config, loaded)
-    encode = lambda text: loaded.tokenizer.encode(text, add_special_tokens=False)  # noqa: E731 - names a tokenizer call
     with open_pool(config, run) as pool:
         train, dev = (
-            demonstrate(
-                part, pool=pool, chat=chat, encode=encode, limits=dialogue_limits(config, loaded), seed=config.seed
-            )
+            demonstrate(part, pool=pool, chat=chat, limits=dialogue_limits(config, loaded), seed=config.seed)
             for part in (variants, held_out)
         )
     if untold := sum(len(episode.revealed) < len(episode.variant.facts) for episode in train):

@@ -104,7 +104,7 @@ def quantized(options: Mapping[str, Any] | None, device: torch.device) -> dict[s
         return {}
     for name in options:
         if name not in inspect.signature(BitsAndBytesConfig).parameters:  # it takes any name, and says nothing
-            known = [each for each in inspect.signature(BitsAndBytesConfig).parameters if each != "kwargs"]
+            known = [option for option in inspect.signature(BitsAndBytesConfig).parameters if option != "kwargs"]
             raise ClarifyError(f"model.quantization: {unknown_name('option', name, known)}")
     if device.type != "cuda":
         raise ClarifyError(
@@ -140,11 +140,11 @@ def verify_digests(folder: Path) -> None:
     listing = folder / DIGESTS
     if not listing.is_file():
         raise ClarifyError(f"{folder} has no {DIGESTS}. Reinstall clarify-rl, or name another model.")
-    expected, found = json.loads(listing.read_text(encoding="utf-8")), asset_digests(folder)
+    expected, present = json.loads(listing.read_text(encoding="utf-8")), asset_digests(folder)
     wrong = [
-        f"{name} is {'missing' if name not in found else 'not listed' if name not in expected else 'changed'}"
-        for name in sorted(expected.keys() | found.keys())
-        if expected.get(name) != found.get(name)
+        f"{name} is {'missing' if name not in present else 'not listed' if name not in expected else 'changed'}"
+        for name in sorted(expected.keys() | present.keys())
+        if expected.get(name) != present.get(name)
     ]
     if wrong:
         raise ClarifyError(f"{folder} differs from its {DIGESTS}: {', '.join(wrong)}. Reinstall clarify-rl.")
@@ -195,9 +195,11 @@ def embedded_folder() -> Path:
 
 def _nearby(folder: Path) -> str:
     """A hint at models one folder below, or at a .gguf file inside."""
-    found = sorted(path.parent for name in ("config.json", "adapter_config.json") for path in folder.glob(f"*/{name}"))
-    found += sorted(folder.glob("*.gguf"))
-    return f" Did you mean {found[-1]}?" if found else ""
+    folders = sorted(
+        path.parent for name in ("config.json", "adapter_config.json") for path in folder.glob(f"*/{name}")
+    )
+    folders += sorted(folder.glob("*.gguf"))
+    return f" Did you mean {folders[-1]}?" if folders else ""
 
 
 def _load_hub(name: str, how: How) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:

@@ -22,7 +22,7 @@ _ANSWER_S = 10.0
 _guests = 0  # how many in this process use the Ray that `join_ray` connected to
 
 
-def join_ray(wanted: Mapping[str, float]) -> bool:
+def join_ray(needs: Mapping[str, float]) -> bool:
     """Connects to Ray; where that returns True, `leave_ray` has to be called once.
 
     Without RAY_ADDRESS a Ray is started on this machine that counts as many resources as are `wanted`, in Ray's names.
@@ -35,7 +35,7 @@ def join_ray(wanted: Mapping[str, float]) -> bool:
     if address := os.environ.get("RAY_ADDRESS", ""):
         _join(address)
     else:
-        amounts = {name: math.ceil(amount) for name, amount in wanted.items()}
+        amounts = {name: math.ceil(amount) for name, amount in needs.items()}
         custom = {name: amount for name, amount in amounts.items() if name not in ("CPU", "GPU", "memory")}
         cpus = max(1, amounts.get("CPU", 0))
         _init(address="local", num_cpus=cpus, resources=custom, include_dashboard=False)

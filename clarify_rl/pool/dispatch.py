@@ -135,7 +135,7 @@ class Dispatch(Generic[Item, Result]):
 
     def _land(self, member: Member, ref: Any) -> None:  # Any: Ray's object reference
         """Takes in one chunk's results, or finds out that its actor is lost."""
-        flight = next(each for each in member.flights if each.ref == ref)
+        flight = next(candidate for candidate in member.flights if candidate.ref == ref)
         try:
             worked: Worked[Result] = ray.get(ref)
         except RayActorError as error:
@@ -217,7 +217,9 @@ class Dispatch(Generic[Item, Result]):
                 self._lose(member, Cause.HUNG)
         waiting = self._batch.waiting
         self._fleet.grow(backlog=waiting > 0 and now - self._started > PATIENCE_S)
-        self._meters.set_queue(waiting, sum(len(each.chunk.items) for m in self._fleet.members for each in m.flights))
+        self._meters.set_queue(
+            waiting, sum(len(flight.chunk.items) for m in self._fleet.members for flight in m.flights)
+        )
         if self._fleet.members:
             self._manned = now
         elif now - self._manned > self._route.start_s:

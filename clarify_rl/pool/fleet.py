@@ -108,15 +108,15 @@ class Fleet:
         """Drops members whose node is gone or who work on what nobody waits for, and those not needed for long."""
         self.batches += 1
         alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
-        for member in [each for each in self.members if each.place.node_id not in alive]:
+        for member in [m for m in self.members if m.place.node_id not in alive]:
             self.remove(member, lost="its node is gone")
-        for member in [each for each in self.members if each.flights]:
+        for member in [m for m in self.members if m.flights]:
             self.remove(member, lost="its batch was interrupted")
         idle_since = self.batches - IDLE_BATCHES
         for ref in [ref for ref, newcomer in self._joining.items() if newcomer.batch < idle_since]:
             if self._size > self._workers.least:
                 ray.kill(self._joining.pop(ref).handle)
-        for member in [each for each in self.members[::-1] if each.last_batch < idle_since]:
+        for member in [m for m in self.members[::-1] if m.last_batch < idle_since]:
             if self._size > self._workers.least:
                 self.remove(member)
         self.grow(backlog=False)
@@ -158,7 +158,7 @@ class Fleet:
         return member
 
     def _count_members(self) -> None:
-        self.threads = sum(each.threads for each in self.members)
+        self.threads = sum(member.threads for member in self.members)
         self._meters.set_actors(len(self.members))
 
     def remove(self, member: Member, *, lost: str = "") -> None:
@@ -177,9 +177,9 @@ class Fleet:
             return self._why_refused()
         if self._deaths:
             return f"The environment workers died {self._deaths} times while they started: {self._last_death}."
-        wanted, has = self._workers.resources, ray.available_resources()
-        asks = ", ".join(f"{name}: {amount:g}" for name, amount in wanted.items())
-        free = ", ".join(f"{name}: {has.get(name, 0.0):g}" for name in wanted)
+        needs, has = self._workers.resources, ray.available_resources()
+        asks = ", ".join(f"{name}: {amount:g}" for name, amount in needs.items())
+        free = ", ".join(f"{name}: {has.get(name, 0.0):g}" for name in needs)
         if started := self._started():
             first = started[0]
             return (
@@ -224,9 +224,9 @@ class Fleet:
     def _options(self) -> dict[str, Any]:  # Any: Ray's own options
         """Ray's options of an actor. It is not restarted by Ray: a new one has to join like any other."""
         own = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
-        wanted = self._workers.resources
-        options: dict[str, Any] = {own[name]: amount for name, amount in wanted.items() if name in own}
-        options["resources"] = {name: amount for name, amount in wanted.items() if name not in own}
+        needs = self._workers.resources
+        options: dict[str, Any] = {own[name]: amount for name, amount in needs.items() if name in own}
+        options["resources"] = {name: amount for name, amount in needs.items() if name not in own}
         if self._refused:
             options["label_selector"] = {"ray.io/node-id": f"!in({','.join(self._refused)})"}
         return {"num_cpus": 0, **options, "max_restarts": 0, "scheduling_strategy": "SPREAD"}

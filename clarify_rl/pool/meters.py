@@ -65,8 +65,8 @@ class Meters:
         self._tally.respond_s += sum(seconds)
         board = self._board
         board.exchanges.inc(len(seconds), board.tags)
-        for each in seconds:
-            board.respond_s.observe(each, board.tags)
+        for duration_s in seconds:
+            board.respond_s.observe(duration_s, board.tags)
 
     def scored(self, count: int) -> None:
         if count:

@@ -32,9 +32,9 @@ class RayPool:
         deadline_s: float = 120.0,
         start_s: float = 120.0,
     ) -> None:
-        wanted = Workers(workers, workers) if isinstance(workers, int) else workers
-        self._connected = join_ray({name: amount * wanted.most for name, amount in wanted.resources.items()})
-        self._route = _route(spec, wanted, deadline_s, start_s)
+        bounds = Workers(workers, workers) if isinstance(workers, int) else workers
+        self._connected = join_ray({name: amount * bounds.most for name, amount in bounds.resources.items()})
+        self._route = _route(spec, bounds, deadline_s, start_s)
         try:
             self._route.fleet.open(start_s)
         except BaseException:

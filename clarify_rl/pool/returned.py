@@ -47,7 +47,7 @@ def _check_answer(whose: str, exchange: Exchange, answer: object) -> None:
 
 
 def _check_revealed(whose: str, exchange: Exchange, revealed: object) -> None:
-    if not isinstance(revealed, tuple | list) or not all(isinstance(each, str) for each in revealed):
+    if not isinstance(revealed, tuple | list) or not all(isinstance(fact_id, str) for fact_id in revealed):
         hint = ". A tuple of one has a comma: (fact.id,)" if isinstance(revealed, str) else ""
         raise ReturnedError(f"{whose}: Answer.revealed must be a tuple of fact ids, found {_shown(revealed)}{hint}")
     known = [fact.id for fact in exchange.variant.facts]
@@ -59,10 +59,10 @@ def _check_revealed(whose: str, exchange: Exchange, revealed: object) -> None:
             )
 
 
-def score_of(reward: str, name: str, weight: float, found: object) -> Score:
+def score_of(reward: str, name: str, weight: float, returned: object) -> Score:
     """The record of what a reward returned: a number, None, or a Rating. ReturnedError for anything else."""
     whose = f"reward {reward}"
-    rating = found if isinstance(found, Rating) else Rating(found)  # type: ignore[arg-type]  # looked at next
+    rating = returned if isinstance(returned, Rating) else Rating(returned)  # type: ignore[arg-type]  # looked at next
     value = rating.value
     if value is not None and not _is_number(value):
         raise ReturnedError(f"{whose} returned a {_type(value)}, {_shown(value)}, not a number, None or a Rating")
@@ -108,8 +108,8 @@ def _is_finite(value: float) -> bool:
 
 def _check_field(name: str, value: object, kind: object) -> None:
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is int):  # type: ignore[arg-type]  # a type or a union
-        wanted = getattr(kind, "__name__", str(kind).replace("clarify_rl.types.", ""))
-        raise ReturnedError(f"{name} must be {wanted}, found {_shown(value)}")
+        expected = getattr(kind, "__name__", str(kind).replace("clarify_rl.types.", ""))
+        raise ReturnedError(f"{name} must be {expected}, found {_shown(value)}")
 
 
 def _type(value: object) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
 from clarify_rl.pool.returned import ReturnedError, check_response, raised, score_of
-from clarify_rl.registry import load_env, load_reward
+from clarify_rl.registry import load_env, load_reward, short_name
 from clarify_rl.types import Episode, Exchange, Response, Reward, Score, Stop
 
 TaskName = Literal["respond", "score"]
@@ -25,8 +25,7 @@ class RewardSpec:
 
     @property
     def name(self) -> str:
-        """What its scores are called."""
-        return self.use.rpartition(":")[2]
+        return short_name(self.use)
 
 
 @dataclass(frozen=True)

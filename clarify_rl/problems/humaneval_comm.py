@@ -127,8 +127,8 @@ def _check_fields(row: object, where: str) -> None:
         raise DataError(f"{where} is a {type(row).__name__}, not an object. Give HumanEvalComm.jsonl unchanged.")
     missing = [field for field in _FIELDS if not row.get(field)]
     if missing:
-        found = ", ".join(sorted(row))
-        raise DataError(f"{where} lacks {', '.join(missing)}; it has {found}. Give HumanEvalComm.jsonl unchanged.")
+        columns = ", ".join(sorted(row))
+        raise DataError(f"{where} lacks {', '.join(missing)}; it has {columns}. Give HumanEvalComm.jsonl unchanged.")
 
 
 def _test_rows(row: Row) -> list[Mapping[str, object]]:

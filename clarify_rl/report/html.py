@@ -55,7 +55,7 @@ def _lede(comparison: Comparison) -> str:
     difference = comparison.difference(*pair, suite, "solved") if pair else None
     summary = comparison.summary(comparison.checkpoints[-1], suite) or comparison.summaries[-1]
     said = [evidence(difference) if difference else "", against_the_first(comparison), asking_sentence(summary)]
-    return " ".join(f"{each[:1].upper()}{each[1:]}." for each in said if each)
+    return " ".join(f"{sentence[:1].upper()}{sentence[1:]}." for sentence in said if sentence)
 
 
 def _page_file(name: str) -> str:

@@ -40,9 +40,9 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
         summaries = [summary for summary in comparison.summaries if summary.suite == suite]
         console.print(f"\n[bold]{escape(suite)}[/bold]  {_size(summaries[0])}, shares in percent")
         console.print(_checkpoints(summaries))
-        told = _IN_WORDS if len(summaries) <= 3 else _IN_A_WORD
+        wording = _IN_WORDS if len(summaries) <= 3 else _IN_A_WORD
         for difference in comparison.differences:
-            if difference.suite == suite and (difference.metric, difference.group) in told and difference.pairs:
+            if difference.suite == suite and (difference.metric, difference.group) in wording and difference.pairs:
                 console.print(Padding(escape(difference_sentence(difference)), (0, 0, 0, 2)), highlight=False)
         for part in _beside_each_other(summaries, console):
             console.print()
@@ -76,8 +76,8 @@ def _summary(comparison: Comparison) -> Table:
     asking = [f"asks if\n{group}\n{', '.join(asked)}" for group in ("unclear", "clear")]
     table = _table("suite", "n", *(f"{name}\nsolved" for name in names), *changes, *asking)
     for suite in comparison.suites[:_MOST_SUITES]:
-        played = [each for each in comparison.summaries if each.suite == suite]
-        size = max(_group(each, "all").episodes for each in played)
+        played = [summary for summary in comparison.summaries if summary.suite == suite]
+        size = max(_group(summary, "all").episodes for summary in played)
         solved = [_solved_and_asked(_found(comparison, name, suite, "all"))[0] for name in names]
         change = [_change(comparison, suite, pair)] if pair else []
         table.add_row(escape(suite), str(size), *solved, *change, *_asking(comparison, suite, asked))
@@ -110,12 +110,12 @@ def _in_words(comparison: Comparison) -> list[str]:
     pair = comparison.last_two
     if pair is None:
         return []
-    told = []
+    notes = []
     for suite in comparison.suites[:_MOST_SUITES]:
         unclear, clear = _asking(comparison, suite, pair)
         difference = f"{pair[1]} - {pair[0]} {_change(comparison, suite, pair)}"
-        told.append(f"{suite}: {difference}; asks if unclear {unclear}; asks if clear {clear}")
-    return told
+        notes.append(f"{suite}: {difference}; asks if unclear {unclear}; asks if clear {clear}")
+    return notes
 
 
 def _size(summary: Summary) -> str:

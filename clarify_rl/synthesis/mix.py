@@ -37,21 +37,23 @@ def sample_variants(
         raise DataError("The mix names no families: give at least one to draw variants from.")
     rng = Random(f"{seed}/{split}/mix")
     clear, unclear = draws(mix.clear_families, split, seed), draws(mix.families, split, derive_seed(seed, "unclear"))
-    made: dict[str, Variant] = {}
+    drawn: dict[str, Variant] = {}
     attempts = 0
-    while len(made) < mix.count:
+    while len(drawn) < mix.count:
         attempts += 1
         if attempts > 20 * mix.count + 1000:
-            raise DataError(f"Made only {len(made)} of {mix.count} variants: too few distinct problems. Ask for fewer.")
+            raise DataError(
+                f"Made only {len(drawn)} of {mix.count} variants: too few distinct problems. Ask for fewer."
+            )
         is_clear = rng.random() < mix.clear_share
         draw = next(clear if is_clear else unclear)
         problem = make_problem(draw, seed)
-        if problem is None or problem.id in made:
+        if problem is None or problem.id in drawn:
             continue
-        made[problem.id] = make_variant(draw, problem, {} if is_clear else _defects(draw, mix, rng), rng)
+        drawn[problem.id] = make_variant(draw, problem, {} if is_clear else _defects(draw, mix, rng), rng)
         if on_variant:
             on_variant()
-    return list(made.values())
+    return list(drawn.values())
 
 
 def _defects(draw: Draw, mix: Mix, rng: Random) -> dict[str, Defect]:

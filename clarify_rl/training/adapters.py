@@ -93,6 +93,6 @@ def _says(model: PreTrainedModel | PeftModel) -> torch.Tensor:
     """Log-probabilities of what may follow each of a few tokens."""
     training = model.training
     ids = torch.arange(min(64, model.config.get_text_config().vocab_size), device=model.device)[None]
-    found: torch.Tensor = model.eval()(input_ids=ids).logits.float().log_softmax(-1)
+    logprobs: torch.Tensor = model.eval()(input_ids=ids).logits.float().log_softmax(-1)
     model.train(training)
-    return found
+    return logprobs

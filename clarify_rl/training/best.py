@@ -22,8 +22,8 @@ _FILE = "weights.safetensors"
 
 def keep_weights(model: Any, folder: Path, step: int) -> None:  # Any: a model of transformers or peft
     """Writes the trained weights to `folder`/step-N, whole or not at all."""
-    made, temporary = _of_step(folder, step), folder / f".step-{step}.tmp"
-    for path in (temporary, made):
+    final, temporary = _of_step(folder, step), folder / f".step-{step}.tmp"
+    for path in (temporary, final):
         shutil.rmtree(path, ignore_errors=True)
     temporary.mkdir(parents=True)
     weights = {name: weight.detach().cpu().contiguous() for name, weight in _trained(model).items()}
@@ -31,26 +31,26 @@ def keep_weights(model: Any, folder: Path, step: int) -> None:  # Any: a model o
     (temporary / COMPLETE).touch()
     flush(temporary / _FILE)
     flush(temporary)
-    temporary.rename(made)
+    temporary.rename(final)
     flush(folder)
 
 
 @torch.no_grad()
 def restore_weights(model: Any, folder: Path, step: int) -> None:  # Any: as above
     """Puts the weights of `step` back into `model`. Raises RunFolderError when they are not there."""
-    made = _of_step(folder, step)
-    if not (made / COMPLETE).exists():
-        raise RunFolderError(f"The weights of step {step} are gone: {made} is missing. Start a new run with name=...")
-    weights = load_file(made / _FILE)
+    kept = _of_step(folder, step)
+    if not (kept / COMPLETE).exists():
+        raise RunFolderError(f"The weights of step {step} are gone: {kept} is missing. Start a new run with name=...")
+    weights = load_file(kept / _FILE)
     for name, weight in _trained(model).items():
         weight.copy_(weights[name])
 
 
 def keep_only(folder: Path, steps: Collection[int]) -> None:
     """Removes the weights of all other steps, and what a crash left incomplete."""
-    wanted = {_of_step(folder, step) for step in steps}
+    keep = {_of_step(folder, step) for step in steps}
     for path in folder.iterdir() if folder.is_dir() else ():
-        if path not in wanted or not (path / COMPLETE).exists():
+        if path not in keep or not (path / COMPLETE).exists():
             shutil.rmtree(path)
 
 

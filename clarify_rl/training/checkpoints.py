@@ -84,10 +84,10 @@ def newest_checkpoint(folder: Path) -> str | None:
 
     Of several learners the first one looks, and tells the others.
     """
-    found = [_look(folder) if is_first() else None]
+    checkpoint = [_look(folder) if is_first() else None]
     if torch.distributed.is_initialized():
-        torch.distributed.broadcast_object_list(found, device=_device())
-    return found[0]
+        torch.distributed.broadcast_object_list(checkpoint, device=_device())
+    return checkpoint[0]
 
 
 def is_first() -> bool:

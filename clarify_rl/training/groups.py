@@ -77,10 +77,12 @@ class Groups:
         replaced = 0
         for _ in range(self.options.resample):
             dull = [place for place, group in enumerate(groups) if not is_informative(group)]
-            found = {place: row for place in dull if (row := others.like(slots[place], default=-1)) >= 0}
-            if not found:
+            replacements = {place: row for place in dull if (row := others.like(slots[place], default=-1)) >= 0}
+            if not replacements:
                 break
-            for (place, row), group in zip(found.items(), self._played(list(found.values()), play), strict=True):
+            for (place, row), group in zip(
+                replacements.items(), self._played(list(replacements.values()), play), strict=True
+            ):
                 if is_informative(group):
                     slots[place], groups[place] = row, group
                     replaced += 1
@@ -141,14 +143,14 @@ def make_groups(
     record: Iterable[PastEpisode],
 ) -> Groups:
     """The groups that a configuration asks for. `record`: what came of all episodes so far, read only where needed."""
-    made = Groups(options, variants, trainer.num_generations)
+    groups = Groups(options, variants, trainer.num_generations)
     asking, coding = _forced(options, trainer)
     if asking or coding:
         encode = partial(tokenizer.encode, add_special_tokens=False)
-        made.openings = Openings.encoded(encode, asking=asking, coding=coding)
+        groups.openings = Openings.encoded(encode, asking=asking, coding=coding)
     if options.by_solve_rate:
-        made.rates.add(record)
-    return made
+        groups.rates.add(record)
+    return groups
 
 
 def _forced(options: GroupsSection, trainer: GRPOConfig) -> tuple[int, int]:

@@ -81,7 +81,7 @@ class Rollouts:
         self.groups.rates.add(PastEpisode(step, episode.variant.id, episode.solved) for episode in everyones)
         self.numbers = {
             **rollout_metrics(everyones),
-            **group_metrics([each for each, _ in shared], self.groups.size),
+            **group_metrics([episode for episode, _ in shared], self.groups.size),
             **self.pool.numbers(),  # of this learner's pool
             **watch.spent(everyones),
             "time/rollout_s": time.monotonic() - started,
@@ -273,14 +273,14 @@ def grpo_config(config: Config, section: RLSection, out: Path) -> GRPOConfig:
         "reward_weights": [item.weight for item in config.rewards],
         "logging_steps": 1,
     }
-    made = trainer_config(GRPOConfig, "rl.trainer", {**ours, **section.trainer}, out, config.seed)
+    trainer_options = trainer_config(GRPOConfig, "rl.trainer", {**ours, **section.trainer}, out, config.seed)
     _check_elsewhere(section.trainer)
-    _check_sampling(made)
-    check_vllm(section, made)
-    check_groups(section, made)
-    check_alarms(section, made)
-    check_saving("rl.trainer", made, made.steps_per_generation * made.num_iterations)
-    return made
+    _check_sampling(trainer_options)
+    check_vllm(section, trainer_options)
+    check_groups(section, trainer_options)
+    check_alarms(section, trainer_options)
+    check_saving("rl.trainer", trainer_options, trainer_options.steps_per_generation * trainer_options.num_iterations)
+    return trainer_options
 
 
 _AS_IT_IS: Mapping[str, tuple[object, ...]] = {

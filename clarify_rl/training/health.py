@@ -120,15 +120,15 @@ class WatchHealth(TrainerCallback):
             self._stop([alarm.name for alarm in alarms if alarm.name in self.options.stop_on], state, control)
 
     def _read(self, step: int, numbers: Numbers) -> list[Alarm]:
-        found = [series.read(step, numbers) for series in self.series]
-        return [alarm for alarm in found if alarm]
+        readings = [series.read(step, numbers) for series in self.series]
+        return [alarm for alarm in readings if alarm]
 
     def _stop(self, reasons: list[AlarmName], state: TrainerState, control: TrainerControl) -> None:
-        told = [reasons]
-        broadcast_object_list(told)
+        shared = [reasons]
+        broadcast_object_list(shared)
         if reasons:
             tqdm.write(f"Training ends at step {state.global_step}: {', '.join(reasons)} is in rl.health.stop_on.")
-        control.should_training_stop |= bool(told[0])
+        control.should_training_stop |= bool(shared[0])
 
 
 def check_alarms(section: RLSection, args: Any) -> None:  # Any: TRL's options, which have no types

@@ -58,22 +58,22 @@ class Standing:
 
 def standing(rows: Iterable[Row], metric: str) -> Standing | None:
     """The standing by eval/`metric` in a record's rows; None without an evaluation. Of equals the first is the best."""
-    found = [
+    evaluated = [
         (int(row["step"]), float(row[f"eval/{metric}"]))
         for row in rows
         if row["stage"] == "rl" and f"eval/{metric}" in row
     ]
-    if not found:
+    if not evaluated:
         return None
-    best = max(range(len(found)), key=lambda i: found[i][1])
-    return Standing(*found[best], *found[-1], number=len(found), since_best=len(found) - 1 - best)
+    best = max(range(len(evaluated)), key=lambda i: evaluated[i][1])
+    return Standing(*evaluated[best], *evaluated[-1], number=len(evaluated), since_best=len(evaluated) - 1 - best)
 
 
 def agreed_standing(run: Run, metric: str) -> Standing | None:
     """The standing by the record of a run, which the first learner reads, when it has come here, for all of them."""
-    told = [standing(run.read_metrics(), metric) if is_first() else None]
-    broadcast_object_list(told)
-    return told[0]
+    shared = [standing(run.read_metrics(), metric) if is_first() else None]
+    broadcast_object_list(shared)
+    return shared[0]
 
 
 class HeldOut(TrainerCallback):
@@ -178,14 +178,14 @@ class HeldOut(TrainerCallback):
 
 def held_out_numbers(episodes: Sequence[Episode]) -> dict[str, float]:
     """The numbers of one evaluation, under names that reporters show as eval/NAME."""
-    told = rollout_metrics(episodes)
+    metrics = rollout_metrics(episodes)
     rewards = [episode.reward for episode in episodes if episode.reward is not None]
     names = ("solved", "asked_unclear", "asked_clear", "malformed")
     return {
-        "eval_episodes": told["rollout/episodes"],
-        "eval_failed": told["rollout/failed"],
+        "eval_episodes": metrics["rollout/episodes"],
+        "eval_failed": metrics["rollout/failed"],
         **({"eval_reward": sum(rewards) / len(rewards)} if rewards else {}),
-        **{f"eval_{name}": told[f"episode/{name}"] for name in names if f"episode/{name}" in told},
+        **{f"eval_{name}": metrics[f"episode/{name}"] for name in names if f"episode/{name}" in metrics},
     }
 
 

@@ -83,9 +83,9 @@ def _check_types(kind: type[Any], where: str, options: Options) -> None:  # Any:
     """TRL looks at no type, so a text where a number belongs would stop a run when training begins, or later."""
     hints = get_type_hints(kind)
     for name, value in options.items():
-        wanted = {*(get_args(hints[name]) or (hints[name],))} - {type(None)}
-        if value is None or len(wanted) != 1 or not wanted & _NUMBERS.keys():
+        kinds = {*(get_args(hints[name]) or (hints[name],))} - {type(None)}
+        if value is None or len(kinds) != 1 or not kinds & _NUMBERS.keys():
             continue
-        words, types = _NUMBERS[wanted.pop()]
+        words, types = _NUMBERS[kinds.pop()]
         if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
             raise ConfigError(f"{where}.{name}: TRL's {kind.__name__} takes {words} (found {value!r}).")

@@ -71,11 +71,11 @@ class DialoguePPOTrainer(DialogueGRPOTrainer):
         if self.critic.untrained:
             self.critic.start_from(mean_and_std(came, mask, self._total)[0])
         values = self._old_values(scored) * mask
-        found = gae(rewards, values, mask, self.options.gamma, self.options.gae_lambda)
-        mean, std = mean_and_std(found.advantages, mask, self._total)
+        estimate = gae(rewards, values, mask, self.options.gamma, self.options.gae_lambda)
+        mean, std = mean_and_std(estimate.advantages, mask, self._total)
         self._note(came, values, mask, mean, std)
-        whitened = (found.advantages - mean) / (std + 1e-8) * mask
-        return {**scored, "advantages": whitened, "old_values": values, "returns": found.returns}
+        whitened = (estimate.advantages - mean) / (std + 1e-8) * mask
+        return {**scored, "advantages": whitened, "old_values": values, "returns": estimate.returns}
 
     def _rewards(self, episodes: Sequence[Episode]) -> torch.Tensor:
         """The reward of each episode; a masked one has no token to be given any."""
@@ -106,7 +106,7 @@ class DialoguePPOTrainer(DialogueGRPOTrainer):
     ) -> None:
         """Hands on what this batch says about the critic, judged by the rewards that came, not by its own estimates."""
         own = mask.bool()
-        all_values, all_came = (torch.tensor(gather_object(each[own].tolist())) for each in (values, came))
+        all_values, all_came = (torch.tensor(gather_object(tensor[own].tolist())) for tensor in (values, came))
         explained = explained_variance(all_values, all_came, torch.ones_like(all_came))
         self._rollouts.numbers = {
             **self._rollouts.numbers,
@@ -175,13 +175,13 @@ def ppo_config(config: Config, section: RLSection, out: Path) -> GRPOConfig:
         )
     # The values leave the forward pass beside its output, so a search from there would take the critic for unused.
     alone = {"ddp_find_unused_parameters": False}
-    made = grpo_config(config, section.model_copy(update={"trainer": {**alone, **options}}), out)
-    if made.loss_type not in _LOSSES:
+    shared = grpo_config(config, section.model_copy(update={"trainer": {**alone, **options}}), out)
+    if shared.loss_type not in _LOSSES:
         raise ConfigError(
-            f"rl.trainer.loss_type={made.loss_type} is not PPO's clipped loss. Take one of {', '.join(_LOSSES)}."
+            f"rl.trainer.loss_type={shared.loss_type} is not PPO's clipped loss. Take one of {', '.join(_LOSSES)}."
         )
-    if made.importance_sampling_level != "token":
+    if shared.importance_sampling_level != "token":
         raise ConfigError("rl.trainer.importance_sampling_level: PPO's advantages are those of tokens; leave it out.")
-    if made.ddp_find_unused_parameters:
+    if shared.ddp_find_unused_parameters:
         raise ConfigError("rl.trainer.ddp_find_unused_parameters: the critic needs it to be false; leave it out.")
-    return made
+    return shared

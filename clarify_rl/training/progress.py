@@ -83,16 +83,16 @@ class RecordProgress(TrainerCallback):
         logs: dict[str, float | None],  # None: TRL could not measure it
         **kwargs: object,
     ) -> None:
-        told = {_NAMES[name]: value for name, value in logs.items() if name in _NAMES and value is not None}
-        if not told:
+        shown = {_NAMES[name]: value for name, value in logs.items() if name in _NAMES and value is not None}
+        if not shown:
             return
         if "loss" in logs:
             extra = self.extra()
             logs |= extra
-            told |= extra
-        self.numbers = told
-        self.run.add_metrics(self.stage, state.global_step, told)
-        self._postfix |= {label: f"{told[name]:.3g}" for label, name in self.shown.items() if name in told}
+            shown |= extra
+        self.numbers = shown
+        self.run.add_metrics(self.stage, state.global_step, shown)
+        self._postfix |= {label: f"{shown[name]:.3g}" for label, name in self.shown.items() if name in shown}
         self.bar.set_postfix(self._postfix)
 
     def on_train_end(

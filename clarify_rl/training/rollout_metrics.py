@@ -37,10 +37,10 @@ def group_metrics(batches: Sequence[GenerationBatch], size: int) -> dict[str, fl
     if any(len(batch.episodes) % size for batch in batches):
         return {}
     groups = [group for batch in batches for group in in_groups(batch.episodes, size)]
-    told = [group for group in groups if not all(episode.masked for episode in group)]
+    measured = [group for group in groups if not all(episode.masked for episode in group)]
     numbers = {
         # TRL's own takes rounding for variance (eight times 1/3), or the batch's where rewards are scaled by that.
-        "group/zero_variance": _mean(not is_informative(group) for group in told),
+        "group/zero_variance": _mean(not is_informative(group) for group in measured),
         "group/informative": _mean(is_informative(group) for group in groups),
         "group/replaced": sum(batch.replaced for batch in batches) / len(groups),
         "group/solve_rate": _mean(_mean(episode.solved for episode in group) for group in groups),

@@ -59,9 +59,9 @@ def train_sft(
 
 def sft_config(section: SFTSection, out: Path, seed: int) -> SFTConfig:
     patience = {"restore_callback_states_from_checkpoint": True}  # how many evaluations brought no progress so far
-    made: SFTConfig = trainer_config(SFTConfig, "sft.trainer", {**patience, **section.trainer}, out, seed)
-    check_saving("sft.trainer", made)
-    return made
+    trainer_options: SFTConfig = trainer_config(SFTConfig, "sft.trainer", {**patience, **section.trainer}, out, seed)
+    check_saving("sft.trainer", trainer_options)
+    return trainer_options
 
 
 def to_dataset(episodes: Sequence[Episode]) -> Dataset:

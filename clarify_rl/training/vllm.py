@@ -51,8 +51,10 @@ class VLLMPolicy:
     def _sample(self, ids: Sequence[int], logprobs: Sequence[float | None], budget: int) -> Sample:
         """Cut to its own budget, which is what sampling with that budget would have given."""
         kept = tuple(ids[:budget])
-        told = tuple(float("nan") if each is None else each for each in logprobs[:budget])  # TRL passes over a NaN
-        return Sample(kept, told, bool(kept) and kept[-1] in self.end_ids)
+        filled = tuple(
+            float("nan") if logprob is None else logprob for logprob in logprobs[:budget]
+        )  # TRL passes over a NaN
+        return Sample(kept, filled, bool(kept) and kept[-1] in self.end_ids)
 
 
 def in_lockstep(trainer: Any) -> bool:  # Any: TRL's trainer

@@ -32,7 +32,7 @@ from clarify_rl.training.adapters import adapter_for, lora_config
 from clarify_rl.training.export import export_adapter, export_model
 from clarify_rl.training.rl import train_rl
 from clarify_rl.training.sft import train_sft
-from tests.dialogues import CLEAR, SPEC, UNCLEAR, chat, encode
+from tests.dialogues import CLEAR, SPEC, UNCLEAR, chat
 
 LETTERS = f"{Path(__file__).parents[1] / 'plugins.py'}:letters"
 LIMITS = DialogueLimits(max_questions=2, turn_tokens=40, total_tokens=160)
@@ -81,7 +81,7 @@ def sft_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Run.create(tmp_path_factory.mktemp("sft") / "run", "seed: 0\n", ["pytest"]) as made,
         closing(LocalPool(SPEC)) as pool,
     ):
-        shown = demonstrate([UNCLEAR, CLEAR], pool=pool, chat=chat(), encode=encode, limits=LIMITS, seed=0)
+        shown = demonstrate([UNCLEAR, CLEAR], pool=pool, chat=chat(), limits=LIMITS, seed=0)
         return train_sft(load_model("embedded", device="cpu"), shown, shown, section, made, 0)
 
 

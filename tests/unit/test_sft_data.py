@@ -20,7 +20,7 @@ from clarify_rl.problems.bank.families import FAMILIES
 from clarify_rl.synthesis.mix import Mix, sample_variants
 from clarify_rl.training.sft import sft_config, to_dataset
 from clarify_rl.types import Episode, ReplyKind, Stop, Variant
-from tests.dialogues import ASK, CLEAR, DESC, SPEC, UNCLEAR, chat, encode, play, tokenizer
+from tests.dialogues import ASK, CLEAR, DESC, SPEC, UNCLEAR, chat, play, tokenizer
 
 LIMITS = DialogueLimits(max_questions=2, turn_tokens=160, total_tokens=600)
 
@@ -39,7 +39,7 @@ def variants() -> list[Variant]:
 
 @pytest.fixture(scope="module")
 def demonstrations(pool: LocalPool, variants: list[Variant]) -> list[Episode]:
-    return demonstrate(variants, pool=pool, chat=chat(), encode=encode, limits=LIMITS, seed=0)
+    return demonstrate(variants, pool=pool, chat=chat(), limits=LIMITS, seed=0)
 
 
 def labels(episodes: Sequence[Episode], folder: Path, **options: object) -> tuple[torch.Tensor, torch.Tensor]:
@@ -91,20 +91,20 @@ def test_a_demonstration_ends_its_turns_as_the_chat_template_does(pool: LocalPoo
     pad, end = tokenizer().pad_token_id, tokenizer().eos_token_id
     several = Chat(tokenizer(), end_ids=frozenset({pad, end}))
     assert pad < end
-    (episode,) = demonstrate([CLEAR], pool=pool, chat=several, encode=encode, limits=LIMITS, seed=0)
+    (episode,) = demonstrate([CLEAR], pool=pool, chat=several, limits=LIMITS, seed=0)
     assert episode.completion_ids[-1] == end
 
 
 def test_more_facts_than_questions_are_demonstrated_nevertheless(pool: LocalPool, variants: list[Variant]) -> None:
     deep = [variant for variant in variants if len(variant.facts) == 3][:3]
     limits = replace(LIMITS, max_questions=1)
-    made = demonstrate(deep, pool=pool, chat=chat(), encode=encode, limits=limits, seed=0)
+    made = demonstrate(deep, pool=pool, chat=chat(), limits=limits, seed=0)
     assert all(episode.solved and len(episode.questions) == 3 for episode in made)
 
 
 def test_the_same_seed_gives_the_same_demonstrations(pool: LocalPool, variants: list[Variant]) -> None:
     def ids(seed: int) -> list[tuple[int, ...]]:
-        made = demonstrate(variants[:20], pool=pool, chat=chat(), encode=encode, limits=LIMITS, seed=seed)
+        made = demonstrate(variants[:20], pool=pool, chat=chat(), limits=LIMITS, seed=seed)
         return [episode.completion_ids for episode in made]
 
     assert ids(1) == ids(1)
@@ -114,7 +114,7 @@ def test_the_same_seed_gives_the_same_demonstrations(pool: LocalPool, variants: 
 def test_a_demonstration_that_does_not_fit_says_which_budget_to_raise(pool: LocalPool) -> None:
     short = replace(LIMITS, turn_tokens=8)
     with pytest.raises(DataError, match=r"p/desc/clear ended with malformed.*dialogue.turn_tokens"):
-        demonstrate([CLEAR], pool=pool, chat=chat(), encode=encode, limits=short, seed=0)
+        demonstrate([CLEAR], pool=pool, chat=chat(), limits=short, seed=0)
 
 
 def test_a_demonstration_whose_user_fails_says_so_and_advises_no_budget() -> None:
@@ -122,17 +122,17 @@ def test_a_demonstration_whose_user_fails_says_so_and_advises_no_budget() -> Non
         closing(LocalPool(replace(SPEC, env="tests.plugins:Silent"))) as pool,
         pytest.raises(DataError, match=r"p/desc/clear could not be played: .* not a Response\.$"),
     ):
-        demonstrate([CLEAR], pool=pool, chat=chat(), encode=encode, limits=LIMITS, seed=0)
+        demonstrate([CLEAR], pool=pool, chat=chat(), limits=LIMITS, seed=0)
 
 
 def test_a_reference_that_fails_its_own_tests_is_reported(pool: LocalPool) -> None:
     wrong = replace(CLEAR, problem=replace(CLEAR.problem, solution="def f(xs):\n    return 1\n"))
     with pytest.raises(DataError, match=f"p/desc/clear ended with {Stop.CODE}"):
-        demonstrate([wrong], pool=pool, chat=chat(), encode=encode, limits=LIMITS, seed=0)
+        demonstrate([wrong], pool=pool, chat=chat(), limits=LIMITS, seed=0)
 
 
 def test_no_variants_are_no_demonstrations(pool: LocalPool) -> None:
-    assert demonstrate([], pool=pool, chat=chat(), encode=encode, limits=LIMITS, seed=0) == []
+    assert demonstrate([], pool=pool, chat=chat(), limits=LIMITS, seed=0) == []
 
 
 @pytest.mark.parametrize("options", [{"learning_rat": 1e-4}, {"eval_strategy": "sometimes"}])

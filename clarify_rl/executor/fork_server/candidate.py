@@ -98,8 +98,8 @@ class LoadedProgram:
             function = names[name] if name else self.only_function()
         if callable(function):
             return function
-        found = "not defined" if function is None else f"a {type(function).__name__}, not callable"
-        raise NameError(f"entry point {self.entry_point!r} is {found}")
+        what = "not defined" if function is None else f"a {type(function).__name__}, not callable"
+        raise NameError(f"entry point {self.entry_point!r} is {what}")
 
     def only_function(self) -> object:
         """The one function that the program defines, under whatever name; None if it defines none or several."""

@@ -210,9 +210,9 @@ class Constructor:
         self.number = number
 
     def __call__(self, *arguments: object, **keywords: object) -> Handle:
-        made = self.remote.call(self.number, arguments, keywords)
-        if isinstance(made, Handle):
-            return made
+        result = self.remote.call(self.number, arguments, keywords)
+        if isinstance(result, Handle):
+            return result
         raise CandidateError("tests may use a class of the program's to make objects, and nothing else of it")
 
     def __bool__(self) -> bool:
@@ -233,9 +233,9 @@ class Handle:
         if name.startswith("__"):
             raise AttributeError(name)
         remote = _remote_of(self)
-        found = remote.value(remote.ask({"get": name, "of": _number_of(self)})["r"])
-        if isinstance(found, Handle):
-            return found
+        attribute = remote.value(remote.ask({"get": name, "of": _number_of(self)})["r"])
+        if isinstance(attribute, Handle):
+            return attribute
         raise CandidateError(f"tests may not read {name} of an object of the program's")
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -294,13 +294,13 @@ def _change(value: object, after: object) -> None:
 
 
 def _builtin_exception(name: str, message: str) -> BaseException:
-    found = getattr(builtins, name, None)
-    if not (isinstance(found, type) and issubclass(found, BaseException)) or found in NOT_RAISED:
+    builtin = getattr(builtins, name, None)
+    if not (isinstance(builtin, type) and issubclass(builtin, BaseException)) or builtin in NOT_RAISED:
         return CandidateError(f"{name}: {message}")
-    if not issubclass(found, Exception):
+    if not issubclass(builtin, Exception):
         return CandidateExitError(f"{name}: {message}")
     try:
-        return found(message)
+        return builtin(message)
     except TypeError:  # one that wants more than a message, e.g. UnicodeDecodeError
         return CandidateError(f"{name}: {message}")
 
@@ -349,9 +349,9 @@ class Bench:
             with contextlib.suppress(ImportError):  # one of another system's
                 self.names[name] = importlib.import_module(name)
         elif name in self.remote.defined:
-            made = self.remote.value(self.remote.ask({"name": name})["r"])
-            if isinstance(made, Handle):
-                self.names[name] = Constructor(self.remote, _number_of(made))
+            value = self.remote.value(self.remote.ask({"name": name})["r"])
+            if isinstance(value, Handle):
+                self.names[name] = Constructor(self.remote, _number_of(value))
 
 
 def _is_own(value: object) -> TypeGuard[type]:

@@ -126,16 +126,16 @@ class Incoming:
             case ["object", int(number)] if 0 <= number < len(self.built):
                 return self.built[number]
             case ["member", str(name), str(member)]:
-                found = self.classes.get(name)
-                if isinstance(found, enum.EnumMeta) and member in found.__members__:
-                    return found.__members__[member]
+                kind = self.classes.get(name)
+                if isinstance(kind, enum.EnumMeta) and member in kind.__members__:
+                    return kind.__members__[member]
         raise CodecError("an object that is not there")
 
 
 def _refuse_forged(names: set[str], classes: Mapping[str, object]) -> None:
     for name in sorted(names):
-        found = classes.get(name)
-        if isinstance(found, type) and decides(found):
+        known = classes.get(name)
+        if isinstance(known, type) and decides(known):
             raise ForgedError(
                 f"{name} is a class of the tests that decides what its objects equal, so the program can neither make "
                 "nor change one; compare plain data, or leave out its __eq__ and its likes"
@@ -151,7 +151,7 @@ def _rows(table: Tree) -> Sequence[Tree]:
 def _row(row: Tree) -> tuple[str, list[tuple[str, Tree]]]:
     match row:
         case [str(name), [*attributes]]:
-            return name, [_pair(each) for each in attributes]
+            return name, [_pair(attribute) for attribute in attributes]
     raise CodecError("not a row of a table of objects")
 
 
@@ -162,28 +162,28 @@ def _pair(tree: Tree) -> tuple[str, Tree]:
     raise CodecError("an attribute without its name")
 
 
-def _bare(found: object) -> object:
+def _bare(kind: object) -> object:
     """An object without attributes, made without running any code of its class."""
-    if not isinstance(found, type):
+    if not isinstance(kind, type):
         raise CodecError("an object of an unknown class")
     try:
-        made: object = object.__new__(found)
+        bare: object = object.__new__(kind)
     except TypeError as error:
         raise CodecError(str(error)[:200]) from None
-    return made
+    return bare
 
 
 # Attributes are read and written straight, so that no code of the class runs.
 
 
 def _attributes(value: object) -> dict[str, object]:
-    found = {str(name): item for name, item in dict.items(_dict_of(value) or {})}
+    attributes = {str(name): item for name, item in dict.items(_dict_of(value) or {})}
     for name, slot in _slots(type(value)).items():
         try:
-            found[name] = slot.__get__(value)
+            attributes[name] = slot.__get__(value)
         except AttributeError:  # never set
             continue
-    return found
+    return attributes
 
 
 def _set_attributes(value: object, attributes: Mapping[str, object]) -> None:

@@ -29,10 +29,10 @@ def escapes(sandbox: Sandbox) -> list[str]:
         finally:
             os._exit(0)
     os.close(writer)
-    found = os.read(reader, 1 << 16).decode()
+    failures = os.read(reader, 1 << 16).decode()
     os.close(reader)
     os.waitpid(pid, 0)
-    tried, *escaped = found.split("\n")
+    tried, *escaped = failures.split("\n")
     return escaped if tried == "tried" else ["run at all: the sealed process died"]
 
 

@@ -118,7 +118,7 @@ def prepare(settings: Settings, keep: tuple[int, ...]) -> Sandbox:
     """Applies every layer that this machine allows. A process that is left behind closes the descriptors `keep`."""
     limits, layers = settings.limits, _Layers(settings.without)
     user_id, claim = _claim_user_id() if os.geteuid() == 0 else (None, None)
-    readable, hidden = _python_files(settings.packages)
+    readable, hidden = _python_files(settings.profile.packages)
     if layers.add(Layer.NAMESPACES, _try_namespaces, jail.enter_namespaces):
         jail.become_first_process(keep)
     scratch_bytes = limits.files_mb << 20

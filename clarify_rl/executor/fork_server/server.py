@@ -23,7 +23,7 @@ import sys
 import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from clarify_rl.executor.capabilities import Layer
 from clarify_rl.executor.fork_server.candidate import run_candidate
@@ -34,7 +34,7 @@ from clarify_rl.executor.fork_server.probe import escapes
 from clarify_rl.executor.fork_server.seal import CHANNEL, STREAM, Sandbox, prepare, seal
 from clarify_rl.executor.fork_server.syscalls import cpu_clock_s
 from clarify_rl.executor.fork_server.warm_up import rehearse, rehearse_judge, rehearse_pairs, warm_up
-from clarify_rl.executor.limits import Limits, Settings
+from clarify_rl.executor.limits import Limits, Profile, Settings
 
 MESSAGE_BYTES = 1 << 16
 CONTROL = 20  # out of the way of the descriptors that a child arranges
@@ -78,7 +78,7 @@ def serve(control_descriptor: int) -> None:
         os.close(control_descriptor)
     control = socket.socket(fileno=CONTROL)
     settings = _settings(json.loads(control.recv(MESSAGE_BYTES)))
-    for name in (*PRELOADED, *settings.preload):
+    for name in (*PRELOADED, *settings.profile.preload):
         importlib.import_module(name)
     vars(builtins).update(exit=sys.exit, quit=sys.exit)  # what the site module would give
     warm_up()
@@ -91,14 +91,8 @@ def serve(control_descriptor: int) -> None:
     Server(control, sandbox).run()
 
 
-def _settings(message: dict[str, object]) -> Settings:
-    limits = message.pop("limits")
-    assert isinstance(limits, dict)
-    return Settings(limits=Limits(**limits), **{name: _frozen(value) for name, value in message.items()})  # type: ignore[arg-type]  # made by asdict(Settings)
-
-
-def _frozen(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
+def _settings(message: dict[str, Any]) -> Settings:  # Any: made by asdict(Settings)
+    return Settings(Limits(**message["limits"]), Profile(**message["profile"]), tuple(message["without"]))
 
 
 def _forget_traces() -> None:
@@ -177,8 +171,8 @@ class Server:
             unit = Unit(self.offers, kind, (self.fork(lambda: self.be_candidate(theirs.fileno(), stream.fileno())),))
             passed = [ours.fileno(), more.fileno()]
         self.send({"offer": kind, "job": unit.job}, passed)
-        for each in (ours, theirs, more, stream):
-            each.close()
+        for descriptor in (ours, theirs, more, stream):
+            descriptor.close()
         return unit
 
     def fork(self, be: Callable[[], None]) -> Child:

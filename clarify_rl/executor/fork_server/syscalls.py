@@ -43,13 +43,16 @@ _libc.syscall.restype = ctypes.c_long
 
 def syscall(number: int, *arguments: int | bytes | None) -> int:
     """The result of a system call; OSError when it fails."""
-    passed = [ctypes.c_long(each) if isinstance(each, int) else each for each in arguments]
+    passed = [ctypes.c_long(argument) if isinstance(argument, int) else argument for argument in arguments]
     return _checked(_libc.syscall(ctypes.c_long(number), *passed))
 
 
 def prepared(number: int, *arguments: int | bytes | None) -> Callable[[], int]:
     """A system call with its arguments converted, ready to be made: a forked child then touches little memory."""
-    passed = [ctypes.c_long(number), *(ctypes.c_long(each) if isinstance(each, int) else each for each in arguments)]
+    passed = [
+        ctypes.c_long(number),
+        *(ctypes.c_long(argument) if isinstance(argument, int) else argument for argument in arguments),
+    ]
     return lambda: _checked(_libc.syscall(*passed))
 
 

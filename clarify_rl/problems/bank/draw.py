@@ -144,11 +144,11 @@ def alternatives(draw: Draw, rng: Random) -> Iterator[Choices]:
 
 
 def _inputs(draw: Draw, rng: Random) -> list[tuple[object, ...]]:
-    made: dict[str, tuple[object, ...]] = {}
+    drawn: dict[str, tuple[object, ...]] = {}
     for _ in range(_CANDIDATES):
         args = draw.family.inputs(rng, draw.choices)
-        made[repr(args)] = args
-    return list(made.values())
+        drawn[repr(args)] = args
+    return list(drawn.values())
 
 
 def _pick(kills: Sequence[frozenset[int]], count: int, rng: Random) -> list[int]:

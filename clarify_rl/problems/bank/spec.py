@@ -102,8 +102,8 @@ def choice(
     asks: tuple[str, ...],
 ) -> FactSpec:
     """A fact with a few named options: value -> (statement sentences, the user's answers)."""
-    made = tuple(Option(value, says, answers) for value, (says, answers) in options.items())
-    return FactSpec(fact_id, made, vague, asks)
+    choices = tuple(Option(value, says, answers) for value, (says, answers) in options.items())
+    return FactSpec(fact_id, choices, vague, asks)
 
 
 def number(

@@ -38,10 +38,13 @@ _Y = choice(
 def _count_vowels_solution(name: str, c: Choices) -> str:
     source = "s.lower()" if c["case"] == "ignored" else "s"
     vowels = "aeiouy" if c["y"] else "aeiou"
-    found = f'[ch for ch in {source} if ch in "{vowels}"]'
+    kept = f'[ch for ch in {source} if ch in "{vowels}"]'
     distinct = "set(found)" if c["duplicates"] == "drop" else "found"
     return code(
-        f"def {name}(s):", facts.on_empty(c["empty"], "not s"), f"    found = {found}", f"    return len({distinct})"
+        f"def {name}(s):",
+        facts.on_empty(c["empty"], "not s"),
+        f"    found = {kept}",
+        f"    return len({distinct})",
     )
 
 
