@@ -52,12 +52,11 @@ class Dialogue:
 @st.composite
 def replies(draw: st.DrawFn, chat: Chat) -> Ids:
     """Text, strange text, or any ids at all: special ones, halves of letters, rows of no token. Ended or cut off."""
-    encode = lambda text: list(chat.tokenizer.encode(text, add_special_tokens=False))
     ids = draw(
         st.one_of(
-            st.text(max_size=12).map(encode),
+            st.text(max_size=12).map(chat.encode),
             st.sampled_from(["", " ", "\n\n", "In which order?", "```python\ndef f(xs): ...\n```", "é🙂\u200b"]).map(
-                encode
+                chat.encode
             ),
             st.lists(st.integers(0, ROWS - 1), max_size=12),
             st.lists(st.integers(0, len(SPECIALS) - 1), max_size=4),
@@ -182,8 +181,7 @@ def test_the_next_turn_stands_where_the_template_puts_it_even_behind_a_reply_cut
     )
     cut = data.draw(st.lists(st.booleans(), min_size=len(words), max_size=len(words)))
     said = [
-        (*chat.tokenizer.encode(text, add_special_tokens=False), *(() if short else (chat.turn_end_id,)))
-        for text, short in zip(words, cut, strict=True)
+        (*chat.encode(text), *(() if short else (chat.turn_end_id,))) for text, short in zip(words, cut, strict=True)
     ]
     (episode,) = play(chat, [Dialogue(tuple(said), ("Yes.",) * len(said))])
     messages = [{"role": "user", "content": chat.first_message(UNCLEAR)}]
