@@ -74,22 +74,25 @@ def _summary(comparison: Comparison) -> Table:
     names = dict.fromkeys((comparison.checkpoints[0], *asked))
     changes = [f"{pair[1]} - {pair[0]}\npoints (95%)"] if pair else []
     asking = [f"asks if\n{group}\n{', '.join(asked)}" for group in ("unclear", "clear")]
-    table = _table("suite", "n", *(f"{name}\nsolved" for name in names), *changes, *asking)
+    solved = (f"{'solved' if i == 0 else ''}\n{name}" for i, name in enumerate(names))
+    table = _table("suite", "n", *solved, *changes, *asking)
     for suite in comparison.suites[:_MOST_SUITES]:
         played = [summary for summary in comparison.summaries if summary.suite == suite]
         size = max(_group(summary, "all").episodes for summary in played)
-        solved = [_solved_and_asked(_found(comparison, name, suite, "all"))[0] for name in names]
+        shares = [_solved_and_asked(_found(comparison, name, suite, "all"))[0] for name in names]
         change = [_change(comparison, suite, pair)] if pair else []
-        table.add_row(escape(suite), str(size), *solved, *change, *_asking(comparison, suite, asked))
+        table.add_row(escape(suite), str(size), *shares, *change, *_asking(comparison, suite, asked))
     return table
 
 
 def _asking(comparison: Comparison, suite: str, checkpoints: Sequence[str]) -> list[str]:
-    """How often these ask, beside each other: where something is missing, and where nothing is."""
-    return [
-        ", ".join(_solved_and_asked(_found(comparison, name, suite, group))[1] for name in checkpoints)
-        for group in ("unclear", "clear")
-    ]
+    """How often these ask, beside each other and in whole percent: where something is missing, where nothing is."""
+    groups = {kind: [_found(comparison, name, suite, kind) for name in checkpoints] for kind in ("unclear", "clear")}
+    return [", ".join(_whole_percent(item.asked if item else None) for item in items) for items in groups.values()]
+
+
+def _whole_percent(share: Mean | None) -> str:
+    return "-" if share is None or share.value is None else f"{100 * share.value:.0f}"
 
 
 def _found(comparison: Comparison, checkpoint: str, suite: str, group: str) -> GroupSummary | None:
