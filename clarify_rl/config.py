@@ -26,13 +26,15 @@ class ModelConfig(_Section):
     """`base` is `embedded`, a Hugging Face folder, an adapter's folder, a hub name, or a .gguf file.
 
     `quantization` goes to transformers' BitsAndBytesConfig, untouched, and holds for every model that a run loads. It
-    needs a GPU, and an adapter to train; what a run saves is not quantised.
+    needs a GPU, and an adapter to train; what a run saves is not quantised. `attn_implementation` is transformers' too:
+    sdpa, eager, flash_attention_2, ...; null leaves the choice to transformers. --resume may change it.
     """
 
     base: str = "embedded"
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     device: str = "auto"
     quantization: Options | None = None
+    attn_implementation: str | None = None
 
 
 class MixConfig(_Section):
@@ -232,16 +234,16 @@ class EvaluationSection(_Section):
     patience: int | None = Field(5, ge=1)
 
 
-AlarmName = Literal["ask_collapse", "entropy_collapse", "malformed", "zero_variance", "kl", "unmeasured"]
+AlarmName = Literal["ask_collapse", "entropy_collapse", "malformed", "zero_variance", "kl", "gradient", "unmeasured"]
 
 
 class HealthSection(_Section):
-    """When RL warns: by means over the last `window` steps, the first three against the mean over the first ones.
+    """When RL warns: by means over the last `window` steps, some against the mean over the first ones.
 
     `ask_left`, `entropy_left`: what is left of asking in unclear problems, of entropy. `malformed_rise`: how many
     more dialogues have a malformed reply. `zero_variance`: groups whose episodes all earned the same. `kl`: nats a
-    token from the reference. Unmeasured episodes: half of env.max_failed_share. Alarms named in `stop_on` end training,
-    and the best evaluated policy becomes models/rl.
+    token from the reference. `gradient_rise`: how many times the first norm of the gradient. Unmeasured episodes: half
+    of env.max_failed_share. Alarms named in `stop_on` end training, and the best evaluated policy becomes models/rl.
     """
 
     window: int = Field(5, ge=1)
@@ -250,6 +252,7 @@ class HealthSection(_Section):
     malformed_rise: Share = 0.1
     zero_variance: Share = 0.75
     kl: float = Field(0.5, gt=0.0)
+    gradient_rise: float = Field(10.0, gt=1.0)
     stop_on: tuple[AlarmName, ...] = ()
 
 

@@ -20,7 +20,13 @@ _NO_LIMIT = 1 << 20  # tokens of context, where a model does not say how many it
 def load(config: Config, spec: str) -> LoadedModel:
     """A model of the run, as it is configured to be loaded."""
     section = config.model
-    return load_model(spec, dtype=section.dtype, device=section.device, quantization=section.quantization)
+    return load_model(
+        spec,
+        dtype=section.dtype,
+        device=section.device,
+        quantization=section.quantization,
+        attention=section.attn_implementation,
+    )
 
 
 def chat_for(config: Config, loaded: LoadedModel) -> Chat:

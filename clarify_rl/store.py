@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 import platform
 import shlex
@@ -48,6 +49,9 @@ class PastEpisode:
     solved: bool | None
 
 
+HOW = ("model.attn_implementation: ",)  # keys of settings that --resume may change
+
+
 class Run:
     """One run folder, locked while it is open. `Run.create` and `Run.resume` check its configuration.
 
@@ -74,14 +78,20 @@ class Run:
 
     @classmethod
     def resume(cls, folder: Path, config_yaml: str) -> Run:
-        """An existing run folder. Raises RunFolderError when there is none, or when it has another configuration."""
+        """An existing run folder. Raises RunFolderError when there is none, or when it has another configuration.
+
+        What the two may differ in is how the same numbers are computed (HOW), which run.json then tells.
+        """
         saved = folder / CONFIG_FILE
         if not holds_run(folder):
             raise RunFolderError(f"Nothing to resume in {folder}: it holds no run. Leave out --resume to start one.")
         run = cls(folder)
-        if saved.read_text() != config_yaml:
+        changed = differences(saved.read_text(), config_yaml) if saved.read_text() != config_yaml else []
+        if changed and all(change.startswith(HOW) for change in changed):
+            run.note("changed by --resume", "; ".join(changed))
+            write_atomically(saved, config_yaml)
+        elif changed:
             run.close()
-            changed = differences(saved.read_text(), config_yaml)
             shown = [
                 *changed[:_MOST_SHOWN],
                 *([f"and {len(changed) - _MOST_SHOWN} more"] * (len(changed) > _MOST_SHOWN)),
@@ -175,10 +185,14 @@ class Run:
         self._drop_rows(self.folder / "episodes" / f"{name}.jsonl", lambda row: _number(row.get("step")) < from_step)
 
     def add_metrics(self, stage: str, step: int, metrics: Metrics) -> None:
+        """Appends a row. A number that is not finite is no measurement: the row only tells its name."""
         if not self.writes:
             return
+        lost = [name for name, value in metrics.items() if isinstance(value, float) and not math.isfinite(value)]
+        kept = {name: value for name, value in metrics.items() if name not in lost}
+        row = {"stage": stage, "step": step, **kept, **({"not_finite": ", ".join(lost)} if lost else {})}
         with (self.folder / "metrics.jsonl").open("a") as file:
-            file.write(json.dumps({"stage": stage, "step": step, **metrics}) + "\n")
+            file.write(json.dumps(row) + "\n")
 
     def drop_metrics(self, stage: str, *, from_step: int = 0) -> None:
         keep = lambda row: row["stage"] != stage or _number(row["step"]) < from_step  # noqa: E731 - a one-line rule

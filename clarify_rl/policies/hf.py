@@ -13,6 +13,7 @@ import torch
 from transformers import Cache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
+from clarify_rl.errors import ClarifyError
 from clarify_rl.seeds import derive_seed
 from clarify_rl.types import Request, Sample
 
@@ -61,7 +62,7 @@ class _Decoding:
     """A batch under way. `rows` are the indices of the requests whose tokens are still sampled, in cache order."""
 
     def __init__(self, policy: HFPolicy, requests: Sequence[Request], generator: torch.Generator) -> None:
-        self.policy, self.generator = policy, generator
+        self.policy, self.requests, self.generator = policy, requests, generator
         self.device = policy.model.device
         self.budgets = [request.max_new_tokens for request in requests]
         self.token_ids: list[list[int]] = [[] for _ in requests]
@@ -70,6 +71,7 @@ class _Decoding:
         self.done = [False] * len(requests)
         self.ends = torch.tensor(sorted(policy.end_ids), device=self.device)
         self._prefill([request.context for request in requests])
+        self.spoiled = torch.zeros(len(requests), dtype=torch.bool, device=self.device)
 
     def _prefill(self, contexts: Sequence[tuple[int, ...]]) -> None:
         """Runs each distinct context once, left-padded, then gives every row its copy of the cache."""
@@ -107,12 +109,18 @@ class _Decoding:
     def step(self) -> None:
         """Samples one token for every row, notes which rows ended, and runs the others on."""
         tokens, logprobs = self._sample()
-        ended = torch.isin(tokens, self.ends).tolist()
-        for row, token, logprob, end in zip(self.rows, tokens.tolist(), logprobs, ended, strict=True):
-            if not self.done[row]:
-                self.token_ids[row].append(token)
-                self.logprobs[row].append(logprob)
-                self.done[row] = end or len(self.token_ids[row]) >= self.budgets[row]
+        ended = torch.isin(tokens, self.ends).long()
+        # Read in one go: on a GPU, each look at a tensor waits for all that was started before it.
+        sampled = torch.stack([tokens, ended, self.spoiled.long()]).tolist()
+        for i, (row, token, end, spoiled) in enumerate(zip(self.rows, *sampled, strict=True)):
+            if self.done[row]:
+                continue
+            if spoiled:
+                raise ClarifyError(self._refusal(row))
+            self.token_ids[row].append(token)
+            if logprobs is not None:
+                self.logprobs[row].append(logprobs[i])
+            self.done[row] = bool(end) or len(self.token_ids[row]) >= self.budgets[row]
         running = [i for i, row in enumerate(self.rows) if not self.done[row]]
         if len(running) < _COMPACT_AT * len(self.rows):
             self.rows = [self.rows[i] for i in running]
@@ -124,15 +132,32 @@ class _Decoding:
             self.mask = torch.cat([self.mask, self.mask.new_ones(len(self.rows), 1)], dim=1)
             self.logits = self._forward(tokens[:, None], self.mask.sum(1, keepdim=True) - 1)
 
-    def _sample(self) -> tuple[torch.Tensor, list[float]]:
-        """Tokens (rows,) and their logprobs under the sampling distribution."""
+    def _sample(self) -> tuple[torch.Tensor, list[float] | None]:
+        """Tokens (rows,) and, where asked for, their logprobs under the sampling distribution.
+
+        A row whose logits are no distribution (a NaN, +inf, or -inf throughout) is noted in `spoiled`, and gets any
+        token: a GPU that samples from one loses the whole process in an assertion.
+        """
+        self.spoiled = ~self.logits.amax(-1).isfinite()
         if self.policy.temperature == 0:
             tokens = self.logits.argmax(-1)
-            chosen = torch.log_softmax(self.logits, -1) if self.policy.logprobs else self.logits
+            logprobs = torch.log_softmax(self.logits, -1) if self.policy.logprobs else None
         else:
-            chosen = torch.log_softmax(self.logits / self.policy.temperature, -1)
-            tokens = torch.multinomial(chosen.exp(), 1, generator=self.generator)[:, 0]
-        return tokens, chosen.gather(1, tokens[:, None])[:, 0].tolist()
+            logprobs = torch.log_softmax(self.logits / self.policy.temperature, -1)
+            shares = logprobs.exp().masked_fill_(self.spoiled[:, None], 1.0)
+            tokens = torch.multinomial(shares, 1, generator=self.generator)[:, 0]
+        if not self.policy.logprobs or logprobs is None:
+            return tokens, None
+        return tokens, logprobs.gather(1, tokens[:, None])[:, 0].tolist()
+
+    def _refusal(self, row: int) -> str:
+        request, token = self.requests[row], len(self.token_ids[row]) + 1
+        return (
+            f"{self.policy.model.name_or_path} gives logits that are not finite for token {token} of turn "
+            f"{request.turn + 1} in episode {request.episode_id}, so nothing can be sampled. Likely causes: an "
+            "attention kernel of this GPU (try model.attn_implementation=eager), half precision (model.dtype=float32), "
+            "or weights that training has spoiled (take an earlier checkpoint)."
+        )
 
 
 class _ReservedLayer(DynamicLayer):

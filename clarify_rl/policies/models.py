@@ -26,6 +26,7 @@ from transformers import (
 )
 
 from clarify_rl.errors import ClarifyError, unknown_name
+from clarify_rl.policies.finite import not_finite, some_of
 
 EMBEDDED = "embedded"
 DIGESTS = "DIGESTS.json"
@@ -46,11 +47,18 @@ class LoadedModel:
 
 
 def load_model(
-    spec: str, *, dtype: str = "float32", device: str = "auto", quantization: Mapping[str, Any] | None = None
-) -> LoadedModel:  # Any: transformers' own options
+    spec: str,
+    *,
+    dtype: str = "float32",
+    device: str = "auto",
+    quantization: Mapping[str, Any] | None = None,  # Any: transformers' own options
+    attention: str | None = None,
+) -> LoadedModel:
     """The model that `spec` names, on `device` ("auto": a GPU if there is one). An adapter is loaded trainable.
 
-    `quantization` are options of transformers' BitsAndBytesConfig; those of an adapter are its base's.
+    `quantization` are options of transformers' BitsAndBytesConfig; those of an adapter are its base's. `attention` is
+    one of transformers' implementations, or of the hub's kernels; None leaves the choice to transformers. Raises
+    ClarifyError for what cannot be loaded, and for weights that are not finite.
     """
     if spec.startswith("openai:"):
         raise ClarifyError(
@@ -60,13 +68,44 @@ def load_model(
     if dtype not in DTYPES:
         raise ClarifyError(unknown_name("dtype", dtype, DTYPES))
     target = device_named(device)
+    avoid_broken_kernels(target)
     how = {"dtype": DTYPES[dtype], **quantized(quantization, target)}
+    if attention:
+        how["attn_implementation"] = attention
     adapter = Path(spec) if (Path(spec) / "adapter_config.json").is_file() else None
-    model, tokenizer = _load_adapter(adapter, how) if adapter else _load_plain(spec, how)
+    with _naming_attention(attention):
+        model, tokenizer = _load_adapter(adapter, how) if adapter else _load_plain(spec, how)
     _check_tokenizer(tokenizer, spec)
     _check_vocabulary(model, tokenizer, spec)
     placed = model if quantization else model.to(target)  # quantised weights are on their device and may not move
+    if spoiled := not_finite(placed.named_parameters()):
+        raise ClarifyError(
+            f"{spec} holds weights that are no finite numbers ({some_of(spoiled)}): it was spoiled when it was made or "
+            "saved. Take another checkpoint of it."
+        )
     return LoadedModel(placed.eval(), tokenizer, spec)
+
+
+@contextmanager
+def _naming_attention(name: str | None) -> Iterator[None]:
+    """What transformers says of an attention that it does not know, or that is not installed, names the option."""
+    try:
+        yield
+    except (ValueError, ImportError) as error:
+        if name is None:
+            raise
+        said = str(error).strip().splitlines()[0]
+        raise ClarifyError(f"model.attn_implementation={name}: {said} Take sdpa or eager, or leave it out.") from error
+
+
+def avoid_broken_kernels(device: torch.device) -> None:
+    """Keeps this process from cuDNN's attention on a GPU.
+
+    It is what torch takes on Hopper, and its backward is NaN where left padding leaves a row nothing to attend to, as
+    in every batch of dialogues (torch 2.11, H200: the loss was finite, the gradient NaN). The other kernels are right.
+    """
+    if device.type == "cuda":
+        torch.backends.cuda.enable_cudnn_sdp(False)
 
 
 def load_tokenizer(spec: str) -> PreTrainedTokenizerFast:

@@ -15,17 +15,19 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from clarify_rl.errors import RunFolderError
+from clarify_rl.policies.finite import require_finite
 from clarify_rl.training.checkpoints import COMPLETE, flush
 
 _FILE = "weights.safetensors"
 
 
 def keep_weights(model: Any, folder: Path, step: int) -> None:  # Any: a model of transformers or peft
-    """Writes the trained weights to `folder`/step-N, whole or not at all."""
+    """Writes the trained weights to `folder`/step-N, whole or not at all; not finite ones are a ClarifyError."""
     final, temporary = _of_step(folder, step), folder / f".step-{step}.tmp"
     for path in (temporary, final):
         shutil.rmtree(path, ignore_errors=True)
     temporary.mkdir(parents=True)
+    require_finite(model, final)
     weights = {name: weight.detach().cpu().contiguous() for name, weight in _trained(model).items()}
     save_file(weights, temporary / _FILE)
     (temporary / COMPLETE).touch()

@@ -14,6 +14,7 @@ from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, get_last_checkpoint
 
 from clarify_rl.errors import ConfigError
+from clarify_rl.policies.finite import require_finite
 from clarify_rl.training.adapters import ADAPTER, merged
 from clarify_rl.training.progress import reporting
 
@@ -134,10 +135,12 @@ def _ended(state: TrainerState) -> bool:
 def save_model(model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> Path:
     """Writes a plain causal LM with its tokenizer; an adapter is kept beside it in `adapter/` and merged into it.
 
-    Of several learners, whose weights are equal, the first one writes.
+    Of several learners, whose weights are equal, the first one writes. Raises ClarifyError for weights that are not
+    finite, and writes nothing.
     """
     if not is_first():
         return folder
+    require_finite(model, folder)
     if isinstance(model, PeftModel):
         model.save_pretrained(str(folder / ADAPTER), selected_adapters=["default"])  # without TRL's copy, the reference
         tokenizer.save_pretrained(str(folder / ADAPTER))

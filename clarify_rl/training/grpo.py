@@ -27,6 +27,7 @@ from clarify_rl.policies.hf import HFPolicy
 from clarify_rl.seeds import derive_seed
 from clarify_rl.store import PastEpisode, Run
 from clarify_rl.training.checkpoints import check_saving
+from clarify_rl.training.finite import FiniteSteps
 from clarify_rl.training.groups import GenerationBatch, Groups, Moment, check_groups
 from clarify_rl.training.health import check_alarms
 from clarify_rl.training.openings import compare_alike
@@ -133,7 +134,7 @@ class EpochSampler(Sampler[int]):
         return len(self.order)
 
 
-class DialogueGRPOTrainer(GRPOTrainer):
+class DialogueGRPOTrainer(FiniteSteps, GRPOTrainer):
     """TRL's GRPOTrainer with our rollouts.
 
     Overrides three methods: to decide which variants a batch is about and whom each episode is compared with, to train
@@ -145,6 +146,7 @@ class DialogueGRPOTrainer(GRPOTrainer):
         self._rollouts = rollouts
         self._batch = GenerationBatch((), ())
         self._buffered_inputs: Any = None  # Any: TRL's own, micro-batches still to be trained on
+        self.kept_in, self.where = rollouts.run.folder / "not-finite", "rl.trainer"
         super().__init__(*args, rollout_func=_rollout, **kwargs)
 
     def own_callbacks(self) -> tuple[TrainerCallback, ...]:
@@ -167,7 +169,11 @@ class DialogueGRPOTrainer(GRPOTrainer):
                 row.update(self.train_dataset[index])
         scored: dict[str, Any] = super()._generate_and_score_completions(inputs)  # Any: TRL's own types
         alike = compare_alike(scored["advantages"], self._batch.episodes, self.num_generations)
-        return {**scored, "advantages": alike}
+        return {**scored, "advantages": alike, "episode_number": torch.arange(len(alike), device=alike.device)}
+
+    def rows(self) -> list[str]:
+        """Ids of the micro-batch's episodes, which TRL has shuffled."""
+        return [self._batch.episodes[number].id for number in self._micro_batch["episode_number"].tolist()]
 
     def _prepare_inputs(self, generation_batch: Any) -> Any:  # Any: TRL's own types
         inputs = super()._prepare_inputs(generation_batch)
@@ -313,6 +319,7 @@ _ELSEWHERE: Mapping[str, str] = {
     "remove_unused_columns": "a prompt's variant is told by a column that TRL does not use",
     "reward_weights": "each of `rewards` has its weight beside it, which held-out evaluation and rl.groups go by too",
     "max_completion_length": "dialogue.total_tokens bounds what follows the prompt, dialogue.turn_tokens each reply",
+    "model_init_kwargs": "the model is loaded by us: model.dtype, model.attn_implementation, model.quantization",
     "chat_template_kwargs": "dialogues are rendered without them; change the template itself, chat_template.jinja",
 }
 

@@ -152,6 +152,7 @@ def rules(config: Config, args: Any) -> list[AlarmRule]:  # Any: TRL's options, 
         _entropy_collapse(options, slower),
         _malformed(options, slower, config),
         _kl(options, slower, nearer),
+        _gradient(options, slower),
         _unmeasured(config),
     ]
     # PPO compares no groups.
@@ -212,6 +213,18 @@ def _kl(options: HealthSection, slower: str, nearer: str) -> AlarmRule:
         lambda seen: (
             f"The policy runs away from its start: KL was {seen.now:.2g} nats a token in {seen.last_steps}, more than "
             f"{seen.limit:g}. Hold it with {nearer}, or try {slower}."
+        ),
+    )
+
+
+def _gradient(options: HealthSection, slower: str) -> AlarmRule:
+    return AlarmRule(
+        "gradient",
+        lambda row: row.get("train/grad_norm"),
+        lambda first: options.gradient_rise * first,
+        lambda seen: (
+            f"Training may be about to diverge: the gradient's norm was {seen.now:.2g} in {seen.last_steps}, "
+            f"{seen.first:.2g} in {seen.first_steps}. Try {slower}, or rl.trainer.max_grad_norm=0.2."
         ),
     )
 

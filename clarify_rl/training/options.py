@@ -24,7 +24,9 @@ def trainer_config(kind: type[Any], where: str, options: Options, out: Path, see
     gpu = torch.cuda.is_available()
     # TRL takes bf16 for granted; without a GPU it must be told otherwise.
     machine = {"use_cpu": not gpu, "bf16": gpu, "dataloader_pin_memory": gpu}
-    ours = {"output_dir": str(out), "seed": seed, "disable_tqdm": True, "report_to": "none", **machine}
+    # What is not finite stops a training, so that nothing needs to be filtered from its log.
+    shown = {"disable_tqdm": True, "report_to": "none", "logging_nan_inf_filter": False}
+    ours = {"output_dir": str(out), "seed": seed, **shown, **machine}
     # YAML reads a bare `no` as false, and the strategies have no other use for it.
     meant = {name: "no" if value is False and name.endswith("_strategy") else value for name, value in options.items()}
     try:

@@ -16,6 +16,7 @@ from clarify_rl.policies.models import LoadedModel
 from clarify_rl.store import Run
 from clarify_rl.training.adapters import adapter_for, naming
 from clarify_rl.training.checkpoints import MarkComplete, is_first, newest_checkpoint, save_model, train_from
+from clarify_rl.training.finite import FiniteCheckpoints
 from clarify_rl.training.groups import check_enough, make_groups
 from clarify_rl.training.grpo import DialogueGRPOTrainer, Rollouts, grpo_config, prompt_dataset, reward_function
 from clarify_rl.training.ppo import DialoguePPOTrainer, ppo_config
@@ -58,7 +59,7 @@ def train_rl(
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(CheckStart(trainer, [chat.prompt_ids(variant) for variant in variants[:CHECKED]]))
     move_reference(trainer, newest)
-    for callback in (*trainer.own_callbacks(), MarkComplete()):
+    for callback in (*trainer.own_callbacks(), FiniteCheckpoints(), MarkComplete()):
         trainer.add_callback(callback)
     watch_training(trainer, rollouts, config, run)
     if newest:

@@ -14,10 +14,15 @@ from clarify_rl.policies.models import LoadedModel
 from clarify_rl.store import Run
 from clarify_rl.training.adapters import adapter_for, naming
 from clarify_rl.training.checkpoints import MarkComplete, check_saving, newest_checkpoint, save_model, train_from
+from clarify_rl.training.finite import FiniteCheckpoints, FiniteSteps
 from clarify_rl.training.options import trainer_config
 from clarify_rl.training.progress import RecordProgress, no_extra
 from clarify_rl.training.start import CheckStart
 from clarify_rl.types import Episode
+
+
+class _SFTTrainer(FiniteSteps, SFTTrainer):
+    """TRL's SFTTrainer, which stops at a loss or gradient that is not finite."""
 
 
 def train_sft(
@@ -36,7 +41,7 @@ def train_sft(
     args = sft_config(section, checkpoints, seed)
     stops = args.eval_strategy != "no" and args.metric_for_best_model is not None
     with naming("sft.lora"):
-        trainer = SFTTrainer(
+        trainer = _SFTTrainer(
             model=loaded.model,
             args=args,
             train_dataset=to_dataset(demonstrations),
@@ -46,9 +51,11 @@ def train_sft(
             callbacks=[
                 RecordProgress(run, "sft", {"loss": "train/loss", "held-out loss": "eval/loss"}, no_extra),
                 *([EarlyStoppingCallback(section.patience)] if stops else []),
+                FiniteCheckpoints(),
                 MarkComplete(),
             ],
         )
+    trainer.kept_in, trainer.where = run.folder / "not-finite", "sft.trainer"
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(CheckStart(trainer))
     newest = newest_checkpoint(checkpoints)

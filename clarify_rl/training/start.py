@@ -17,6 +17,7 @@ from transformers import PreTrainedModel, TrainerCallback, TrainerState, Trainin
 from trl.trainer.utils import use_adapter
 
 from clarify_rl.errors import ClarifyError
+from clarify_rl.policies.finite import not_finite, some_of
 from clarify_rl.training.adapters import MOST_APART, TIED
 
 CHECKED = 64  # prompts to check a start with; a batch of them is read
@@ -33,12 +34,22 @@ class CheckStart(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: Any, **_: Any
     ) -> None:  # Any: transformers'
+        _check_finite(self.trainer)
         _check_trainable(self.trainer.model)
         _check_embeddings(self.trainer.model)
         if self.prompts and state.global_step == 0:
             _check_padding(self.trainer, self.prompts[0])
         if self.prompts and self.trainer.beta != 0 and state.global_step == 0:
             _check_reference(self.trainer, self.prompts[: args.per_device_train_batch_size])
+
+
+def _check_finite(trainer: Any) -> None:  # Any: TRL's trainer
+    for whose, model in (("policy", trainer.model), ("reference", getattr(trainer, "ref_model", None))):
+        if model is not None and (spoiled := not_finite(model.named_parameters())):
+            raise ClarifyError(
+                f"Training cannot start: weights of the {whose} are no finite numbers ({some_of(spoiled)}). Nothing "
+                "was changed."
+            )
 
 
 def _check_trainable(model: PreTrainedModel | PeftModel) -> None:
@@ -63,7 +74,7 @@ def _check_padding(trainer: Any, prompt: tuple[int, ...]) -> None:  # Any: TRL's
     padded = _told(trainer, trainer.model, ids, mask, width)
     plain = _told(trainer, trainer.model, ids[:, _PADDED:], mask[:, _PADDED:], width)
     apart = _kl(plain, padded, mask[:, _PADDED + 1 :])
-    if apart > MOST_APART:
+    if not apart <= MOST_APART:  # a NaN is above no limit
         raise ClarifyError(
             f"{trainer.model.config._name_or_path} reads a prompt otherwise when padding stands before it ({apart:.3g} "
             "nats a token), as models with learned positions do. Training pads prompts so, and would not see what the "
@@ -74,14 +85,13 @@ def _check_padding(trainer: Any, prompt: tuple[int, ...]) -> None:  # Any: TRL's
 def _check_reference(trainer: Any, prompts: Sequence[tuple[int, ...]]) -> None:  # Any: as above
     """One forward pass of each on one batch of prompts."""
     drift = _drift(trainer, prompts)
-    if drift > MOST_DRIFT:
+    if not drift <= MOST_DRIFT:
         config = trainer.model.config
         raise ClarifyError(
             f"The policy starts {drift:.3g} nats a token away from its reference model instead of 0, and the KL term "
             f"(rl.trainer.beta={trainer.beta}) would pull it elsewhere. Likely causes: TRL reads the reference from "
             f"{config._name_or_path}, which holds other weights than the policy started from; the adapter was trained "
-            "on another base; rl.trainer.model_init_kwargs load the reference otherwise. Without a reference: "
-            "rl.trainer.beta=0"
+            "on another base. Without a reference: rl.trainer.beta=0"
         )
 
 

@@ -7,6 +7,7 @@ What it leaves out: seeds of each request, so a resumed run samples otherwise th
 from __future__ import annotations
 
 import importlib.util
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from trl import GRPOConfig
 
 from clarify_rl.config import RLSection
 from clarify_rl.dialogue.episodes import DialogueLimits
-from clarify_rl.errors import ConfigError
+from clarify_rl.errors import ClarifyError, ConfigError
 from clarify_rl.policies.models import EMBEDDED
 from clarify_rl.types import Request, Sample
 
@@ -51,6 +52,12 @@ class VLLMPolicy:
     def _sample(self, ids: Sequence[int], logprobs: Sequence[float | None], budget: int) -> Sample:
         """Cut to its own budget, which is what sampling with that budget would have given."""
         kept = tuple(ids[:budget])
+        if any(logprob is not None and math.isnan(logprob) for logprob in logprobs[:budget]):
+            raise ClarifyError(
+                "vLLM gives log-probabilities that are not numbers, so the policy's logits are not finite. Likely "
+                "causes: half precision (leave rl.trainer.use_vllm out to see), or weights that training has spoiled: "
+                "--resume goes on from the last checkpoint."
+            )
         filled = tuple(
             float("nan") if logprob is None else logprob for logprob in logprobs[:budget]
         )  # TRL passes over a NaN

@@ -27,6 +27,7 @@ def row(**changed: float) -> dict[str, float]:
         "episode/malformed": 0.01,
         "train/entropy": 0.3,
         "train/kl": 0.02,
+        "train/grad_norm": 0.2,
         "group/zero_variance": 0.5,
         "rollout/failed": 0.0,
         "rollout/episodes": 128.0,
@@ -58,6 +59,7 @@ TROUBLE: dict[AlarmName, tuple[Rows, int]] = {
     "malformed": (series(episode__malformed=[0.01] * 12 + [0.2, 0.3, 0.5]), 15),
     "zero_variance": (series(group__zero_variance=[0.5] * 10 + [0.9] * 10), 14),
     "kl": (series(train__kl=[0.01] * 6 + [0.2, 0.5, 2.0]), 9),
+    "gradient": (series(train__grad_norm=[0.2] * 6 + [0.9, 4.0, 20.0]), 9),
     "unmeasured": (series(rollout__failed=[0.0] * 5 + [10.0]), 9),
 }
 
@@ -77,6 +79,7 @@ def test_a_policy_that_learns_is_not_warned_of() -> None:
         train__entropy=[0.31, 0.29, 0.3, 0.26, 0.27, 0.2, 0.18, 0.19, 0.14, 0.12, 0.1, 0.11, 0.08, 0.07],
         group__zero_variance=[0.38, 0.5, 0.44, 0.56, 0.5, 0.81, 0.63, 0.56, 0.69, 0.63, 0.75, 0.69],
         train__kl=[0.0, 0.001, 0.004, 0.01, 0.02, 0.03, 0.05, 0.04, 0.07],
+        train__grad_norm=[0.17, 0.15, 0.22, 0.15, 0.18, 0.25, 0.9, 0.12],
         rollout__failed=[0.0, 0.0, 2.0, 0.0, 0.0, 12.0, 0.0],
     )
     assert names(rows) == []
