@@ -1,5 +1,7 @@
 """Generation with any Hugging Face causal LM: one decode loop that drops finished rows and never pads a cache twice.
 
+Models that keep another state than keys and values go through transformers' own loop; see stateful.py.
+
 What it leaves out: beam search, top-k and top-p (a policy is sampled as it is, or greedily), and compiled decoding.
 """
 
@@ -14,6 +16,7 @@ from transformers import Cache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
 from clarify_rl.errors import ClarifyError
+from clarify_rl.policies.stateful import Generated, alike, keeps_keys_and_values
 from clarify_rl.seeds import derive_seed
 from clarify_rl.types import Request, Sample
 
@@ -39,16 +42,31 @@ class HFPolicy:
         # Rows of one length waste no padding; the order is undone at the end.
         order = sorted(range(len(requests)), key=lambda i: len(requests[i].context))
         samples: dict[int, Sample] = {}
+        batch = self._batch if keeps_keys_and_values(self.model) else self._batch_of_stateful
         with _evaluating(self.model):
             for start in range(0, len(order), self.batch_size):
                 rows = order[start : start + self.batch_size]
-                samples.update(zip(rows, self._batch([requests[i] for i in rows]), strict=True))
+                samples.update(zip(rows, batch([requests[i] for i in rows]), strict=True))
         return [samples[i] for i in range(len(requests))]
+
+    @torch.inference_mode()
+    def _batch_of_stateful(self, requests: Sequence[Request]) -> list[Sample]:
+        samples = []
+        for run in alike(requests):
+            with torch.random.fork_rng([self.model.device] if self.model.device.type == "cuda" else []):
+                torch.manual_seed(_seed(run))
+                made = Generated(self.model, run, sorted(self.end_ids), self.pad_id, self.temperature)
+            for i, request in enumerate(run):
+                ids, logprobs = made.row(i, self.end_ids)
+                if (at := made.spoiled_at[i]) is not None and at < len(ids):
+                    raise ClarifyError(refusal(self.model, request, at + 1))
+                samples.append(Sample(tuple(ids), tuple(logprobs) if self.logprobs else None, ids[-1] in self.end_ids))
+        return samples
 
     @torch.inference_mode()
     def _batch(self, requests: Sequence[Request]) -> list[Sample]:
         generator = torch.Generator(self.model.device)
-        generator.manual_seed(derive_seed(*((request.episode_id, request.turn, request.seed) for request in requests)))
+        generator.manual_seed(_seed(requests))
         decoding = _Decoding(self, requests, generator)
         while decoding.rows:
             decoding.step()
@@ -56,6 +74,20 @@ class HFPolicy:
             Sample(tuple(ids), tuple(logprobs) if self.logprobs else None, bool(ids) and ids[-1] in self.end_ids)
             for ids, logprobs in zip(decoding.token_ids, decoding.logprobs, strict=True)
         ]
+
+
+def _seed(requests: Sequence[Request]) -> int:
+    return derive_seed(*((request.episode_id, request.turn, request.seed) for request in requests))
+
+
+def refusal(model: PreTrainedModel, request: Request, token: int) -> str:
+    """Why nothing can be sampled for this token, which counts from 1."""
+    where = f"token {token} of turn {request.turn + 1} in episode {request.episode_id}"
+    return (
+        f"{model.name_or_path} gives logits that are not finite for {where}, so nothing can be sampled. Likely causes: "
+        "an attention kernel of this GPU (try model.attn_implementation=eager), half precision (model.dtype=float32), "
+        "or weights that training has spoiled (take an earlier checkpoint)."
+    )
 
 
 class _Decoding:
@@ -116,7 +148,8 @@ class _Decoding:
             if self.done[row]:
                 continue
             if spoiled:
-                raise ClarifyError(self._refusal(row))
+                token_number = len(self.token_ids[row]) + 1
+                raise ClarifyError(refusal(self.policy.model, self.requests[row], token_number))
             self.token_ids[row].append(token)
             if logprobs is not None:
                 self.logprobs[row].append(logprobs[i])
@@ -150,15 +183,6 @@ class _Decoding:
             return tokens, None
         return tokens, logprobs.gather(1, tokens[:, None])[:, 0].tolist()
 
-    def _refusal(self, row: int) -> str:
-        request, token = self.requests[row], len(self.token_ids[row]) + 1
-        return (
-            f"{self.policy.model.name_or_path} gives logits that are not finite for token {token} of turn "
-            f"{request.turn + 1} in episode {request.episode_id}, so nothing can be sampled. Likely causes: an "
-            "attention kernel of this GPU (try model.attn_implementation=eager), half precision (model.dtype=float32), "
-            "or weights that training has spoiled (take an earlier checkpoint)."
-        )
-
 
 class _ReservedLayer(DynamicLayer):
     """A cache layer that keeps room for the tokens to come, so that a step writes in place and copies nothing."""
@@ -175,7 +199,7 @@ class _ReservedLayer(DynamicLayer):
             self.lazy_initialization(key_states, value_states)
         old, new = self.get_seq_length(), self.get_seq_length() + key_states.shape[-2]
         if not self._buffers or self._buffers[0].shape[-2] < new:
-            self._grow(key_states, new)
+            self._grow((key_states, value_states), new)
         for buffer, states in zip(self._buffers, (key_states, value_states), strict=True):
             buffer[:, :, old:new] = states
         self.keys, self.values = (buffer[:, :, :new] for buffer in self._buffers)
@@ -186,10 +210,12 @@ class _ReservedLayer(DynamicLayer):
         self._buffers = [buffer[indices] for buffer in self._buffers]
         self.keys, self.values = (buffer[:, :, :length] for buffer in self._buffers)
 
-    def _grow(self, like: torch.Tensor, length: int) -> None:
+    def _grow(self, like: Sequence[torch.Tensor], length: int) -> None:
+        """Keys and values each in their own shape: multi-head latent attention has wider keys than values."""
         kept = [self.keys, self.values] if self._buffers else []
-        shape = (*like.shape[:2], length + self.reserve, like.shape[-1])
-        self._buffers = [like.new_empty(shape) for _ in range(2)]
+        self._buffers = [
+            states.new_empty((*states.shape[:2], length + self.reserve, states.shape[-1])) for states in like
+        ]
         for buffer, old in zip(self._buffers, kept, strict=False):
             buffer[:, :, : old.shape[-2]] = old
 

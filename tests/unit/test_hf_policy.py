@@ -1,6 +1,6 @@
 """The decode loop against transformers' own generation and against plain forward passes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import cast
 
@@ -8,6 +8,8 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
     Gemma3ForCausalLM,
     Gemma3TextConfig,
     LlamaConfig,
@@ -19,6 +21,7 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
+from clarify_rl.errors import ClarifyError
 from clarify_rl.policies.hf import HFPolicy
 from clarify_rl.types import Request, Sample
 
@@ -68,6 +71,52 @@ def adapted() -> PreTrainedModel:
     return cast(PreTrainedModel, tuned)  # it passes every attribute on to the model that it wraps
 
 
+_MLA = {
+    "num_key_value_heads": 4,
+    "q_lora_rank": 16,
+    "kv_lora_rank": 16,
+    "qk_nope_head_dim": 8,
+    "qk_rope_head_dim": 4,
+    "v_head_dim": 8,
+    "n_routed_experts": 4,
+    "num_experts_per_tok": 1,
+    "moe_intermediate_size": 16,
+    "n_group": 2,
+    "topk_group": 1,
+}
+_GATED_DELTA = {
+    "head_dim": 8,
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 2,
+    "linear_key_head_dim": 8,
+    "linear_value_head_dim": 8,
+}
+_SSM = {"mamba_n_heads": 8, "mamba_d_head": 8, "mamba_d_state": 8, "mamba_n_groups": 1, "mamba_chunk_size": 8}
+
+
+def other(kind: str, **options: object) -> Callable[[], PreTrainedModel]:
+    def make() -> PreTrainedModel:
+        torch.manual_seed(5)
+        config = AutoConfig.for_model(kind, **{**SIZES, **options})
+        return cast(PreTrainedModel, AutoModelForCausalLM.from_config(config).eval())
+
+    make.__name__ = kind
+    return make
+
+
+OTHERS = [
+    other("deepseek_v3", **_MLA),  # keys that are wider than values
+    other("qwen3_5_text", **_GATED_DELTA),  # the rest keeps a state of fixed size in some layer, or in all of them
+    other("falcon_h1", **{**_SSM, "mamba_n_heads": 4}, mamba_d_ssm=32),
+    other(
+        "granitemoehybrid", **_SSM, layer_types=["mamba", "attention"] * 2, num_local_experts=2, num_experts_per_tok=1
+    ),
+    other("nemotron_h", mamba_num_heads=4, mamba_head_dim=8, ssm_state_size=8, n_groups=1, head_dim=8, chunk_size=8),
+    other("mamba2", num_heads=8, head_dim=8, state_size=8, n_groups=1, chunk_size=8),
+    other("minimax", num_local_experts=2, num_experts_per_tok=1, head_dim=8),
+]
+
+
 @pytest.fixture(params=[llama, qwen2, mistral, gemma3, adapted], ids=lambda make: make.__name__, scope="module")
 def model(request: pytest.FixtureRequest) -> PreTrainedModel:
     made: PreTrainedModel = request.param()
@@ -92,7 +141,7 @@ def policy(
 
 def common_ends(model: PreTrainedModel) -> list[int]:
     """Two tokens that end greedy samples early for some contexts and never for others."""
-    texts = [sample.token_ids for sample in policy(model).generate(requests_for(*contexts(12)))]
+    texts = [sample.token_ids for sample in policy(model).generate(requests_for(*contexts(2)))]
     return [texts[0][3], texts[1][9]]
 
 
@@ -105,19 +154,23 @@ def plain_logprobs(
     return steps.gather(1, torch.tensor(ids)[:, None])[:, 0]
 
 
+def generated(model: PreTrainedModel, context: Sequence[int], ends: Sequence[int]) -> tuple[int, ...]:
+    """What transformers' own greedy generation gives."""
+    out = model.generate(
+        torch.tensor([context]),
+        attention_mask=torch.ones(1, len(context), dtype=torch.long),
+        max_new_tokens=24,
+        do_sample=False,
+        eos_token_id=list(ends),
+        pad_token_id=PAD,
+    )
+    return tuple(out[0, len(context) :].tolist())
+
+
 def test_greedy_decoding_equals_that_of_transformers(model: PreTrainedModel) -> None:
     made, ends = contexts(12), common_ends(model)
     samples = policy(model, ends=ends).generate(requests_for(*made))
-    for context, sample in zip(made, samples, strict=True):
-        out = model.generate(
-            torch.tensor([context]),
-            attention_mask=torch.ones(1, len(context), dtype=torch.long),
-            max_new_tokens=24,
-            do_sample=False,
-            eos_token_id=ends,
-            pad_token_id=PAD,
-        )
-        assert sample.token_ids == tuple(out[0, len(context) :].tolist())
+    assert [sample.token_ids for sample in samples] == [generated(model, context, ends) for context in made]
     lengths = {len(sample.token_ids) for sample in samples}
     assert min(lengths) < 10 < max(lengths)  # rows did leave the batch while others went on
 
@@ -232,3 +285,30 @@ def test_training_still_works_after_generating(model: PreTrainedModel) -> None:
     model(torch.tensor([[1, 2, 3]]), labels=torch.tensor([[1, 2, 3]])).loss.backward()
     assert all(parameter.grad is not None for parameter in model.parameters() if parameter.requires_grad)
     model.zero_grad()
+
+
+@pytest.mark.parametrize("make", OTHERS, ids=lambda make: make.__name__)
+def test_models_of_another_kind_generate_as_transformers_has_them(make: Callable[[], PreTrainedModel]) -> None:
+    """Those whose state is no cache of keys and values, and DeepSeek's, whose keys are wider than its values."""
+    model, made = make(), contexts(5)
+    ends, before = common_ends(model), model.generation_config
+    budgets = [24, 24, 24, 2, 24]
+    samples = policy(model, ends=ends, logprobs=True).generate(requests_for(*made, budget=budgets))
+    for context, budget, sample in zip(made, budgets, samples, strict=True):
+        assert sample.token_ids == generated(model, context, ends)[:budget]
+        assert sample.finished == (sample.token_ids[-1] in ends)
+        expected = plain_logprobs(model, context, sample.token_ids, 1.0)
+        # A state that is carried on rounds otherwise than a scan of the whole text, and may tip a router of experts.
+        assert (torch.tensor(sample.logprobs) - expected).abs().median() < 1e-3
+    sampler = policy(model, ends=ends, temperature=1.0)
+    assert sampler.generate(requests_for(*made)) == sampler.generate(requests_for(*made))
+    assert sampler.generate(requests_for(*made)) != sampler.generate(requests_for(*made, seed=1))
+    assert model.generation_config is before
+
+
+def test_a_state_that_is_not_finite_is_told_of_as_well() -> None:
+    model = OTHERS[-1]()
+    with torch.no_grad():
+        model.get_output_embeddings().weight[3, 3] = torch.nan
+    with pytest.raises(ClarifyError, match="not finite for token 1 of turn 1 in episode e0"):
+        policy(model, temperature=1.0).generate(requests_for((5, 6)))
