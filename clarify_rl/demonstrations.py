@@ -27,7 +27,9 @@ def demonstrate(
     seed: int,
 ) -> list[Episode]:
     """One solved episode for each variant. Raises DataError for a demonstration that does not pass its own tests."""
-    scripts = {f"demo/{variant.id}": exemplary_replies(variant, seed) for variant in variants}
+    scripts = {
+        f"demo/{variant.id}": [chat.said(reply) for reply in exemplary_replies(variant, seed)] for variant in variants
+    }
     longest = max((len(script) for script in scripts.values()), default=1)
     episodes = run_episodes(
         [

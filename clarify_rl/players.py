@@ -9,6 +9,7 @@ from transformers import GenerationConfig, PreTrainedTokenizerFast
 from clarify_rl.config import Config
 from clarify_rl.dialogue.chat import Chat, TextChat
 from clarify_rl.dialogue.episodes import DialogueLimits
+from clarify_rl.errors import ConfigError
 from clarify_rl.policies.hf import HFPolicy
 from clarify_rl.policies.models import LoadedModel, generation_config, load_model
 from clarify_rl.policies.openai import OpenAIPolicy, served
@@ -29,8 +30,32 @@ def load(config: Config, spec: str) -> LoadedModel:
     )
 
 
-def chat_for(config: Config, loaded: LoadedModel) -> Chat:
-    return Chat(loaded.tokenizer, config.dialogue.instruction, config.dialogue.last_call, end_ids(loaded))
+def chat_for(config: Config, loaded: LoadedModel, *, trains: bool = True) -> Chat:
+    return make_chat(config, loaded.tokenizer, end_ids(loaded), trains=trains)
+
+
+def make_chat(config: Config, tokenizer: PreTrainedTokenizerFast, ends: frozenset[int], *, trains: bool = True) -> Chat:
+    """How dialogues become tokens. `trains`: a model that is only evaluated may render each turn anew.
+
+    A template that rewrites earlier turns, as those of thinking models do, gives way to TRL's training template for
+    it, which the tokenizer then keeps, so that every stage and every checkpoint reads the same. Raises ConfigError for
+    one that cannot be trained on.
+    """
+    words = config.dialogue.instruction, config.dialogue.last_call
+    try:
+        return Chat(tokenizer, *words, ends)
+    except ConfigError:
+        from clarify_rl.training.templates import training_template  # heavy, and seldom needed
+
+        if template := training_template(tokenizer):
+            own, tokenizer.chat_template = tokenizer.chat_template, template
+            try:
+                return Chat(tokenizer, *words, ends)
+            except ConfigError:
+                tokenizer.chat_template = own
+        if trains:
+            raise
+        return Chat(tokenizer, *words, ends, anew=True)
 
 
 @dataclass(frozen=True)
@@ -53,7 +78,7 @@ def player_for(config: Config, spec: str) -> Player:
     loaded = load(config, spec)
     pad_id = loaded.tokenizer.pad_token_id
     hf = HFPolicy(loaded.model, end_ids(loaded), pad_id, section.temperature, section.batch_size)
-    return Player(hf, chat_for(config, loaded), dialogue_limits(config, loaded))
+    return Player(hf, chat_for(config, loaded, trains=False), dialogue_limits(config, loaded))
 
 
 def end_ids(loaded: LoadedModel) -> frozenset[int]:

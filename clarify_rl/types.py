@@ -254,7 +254,10 @@ class Sample:
 
 @dataclass(frozen=True)
 class Reply:
-    """One assistant turn, parsed. `code` is set for code, mixed and bare_code; `questions` for question and mixed."""
+    """One assistant turn, parsed. `code` is set for code, mixed and bare_code; `questions` for question and mixed.
+
+    What the policy thought before it spoke is in `thinking`, and nowhere else: nobody hears it.
+    """
 
     text: str
     kind: ReplyKind
@@ -263,6 +266,7 @@ class Reply:
     token_ids: tuple[int, ...] = ()
     logprobs: tuple[float, ...] | None = None
     tokens: int | None = None  # where there are no ids: how many tokens the policy says it wrote
+    thinking: str = ""
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 import jinja2
 
 from clarify_rl.errors import ConfigError
-from clarify_rl.types import Variant
+from clarify_rl.types import Message, Variant
 
 DATE = "26 Jul 2024"  # what Llama 3.1 takes where it is told none; Llama 3.2 would take today
 
@@ -36,18 +37,25 @@ class Chat:
     `instruction` stands before every problem ("" for models trained on this task); `last_call` follows the user's last
     answer, after which only code is accepted. `end_ids` are the tokens that may end an assistant turn. A template that
     takes a `date_string` (Llama's) gets the same on every day: with today's, a run resumed tomorrow would differ.
+
+    With `anew`, each turn renders the whole dialogue again, as servers do, so that any template will do. What the model
+    read is then no sequence that an episode's ids make up, so nothing can be trained on it.
     """
 
     tokenizer: Tokenizer
     instruction: str = ""
     last_call: str = ""
     end_ids: frozenset[int] = field(default_factory=frozenset)
+    anew: bool = False
 
     def __post_init__(self) -> None:
         if not self.end_ids:
             object.__setattr__(self, "end_ids", frozenset({self.tokenizer.eos_token_id}))
         try:
-            self._check_template()
+            if self.anew:
+                self.context_ids([Message("user", "Write it.")])
+            else:
+                self._check_template()
         except jinja2.TemplateError as error:
             raise ConfigError(
                 f"The chat template cannot render user and assistant turns: {error}. {_REMEDY}"
@@ -55,7 +63,8 @@ class Chat:
 
     def _check_template(self) -> None:
         """Two exchanges, appended turn by turn, must give what rendering all of them at once gives."""
-        replies = ("<think>Hm.</think>\n\nIs it so?", "And this?")
+        # Where a reply begins inside a thought, one without a thought would be rendered with other line breaks.
+        replies = ("<think>Hm.</think>\n\nIs it so?", f"{'<think>So.</think>' * self.opens_thinking}And this?")
         messages = [{"role": "user", "content": "Write it."}]
         ids = self._render(messages, generate=True)
         for reply in replies:
@@ -83,6 +92,20 @@ class Chat:
     def prompt_ids(self, variant: Variant) -> tuple[int, ...]:
         """Ids from the beginning up to and including the first assistant header."""
         return self._render([{"role": "user", "content": self.first_message(variant)}], generate=True)
+
+    def context_ids(self, messages: Sequence[Message]) -> tuple[int, ...]:
+        """All that the model reads before its next reply, rendered anew."""
+        return self._render([{"role": message.role, "content": message.content} for message in messages], generate=True)
+
+    @cached_property
+    def opens_thinking(self) -> bool:
+        """Whether the template begins a reply with <think>, so that what is sampled begins inside it."""
+        ids = self._render([{"role": "user", "content": "Write it."}], generate=True)
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=False)).rstrip().endswith("<think>")
+
+    def said(self, text: str) -> str:
+        """What a policy writes that says `text` without a thought."""
+        return f"\n</think>\n\n{text}" if self.opens_thinking else text
 
     def user_turn_ids(self, text: str) -> tuple[int, ...]:
         """Ids from behind an assistant's end-of-turn token up to its next turn: the user's words with their frame."""
@@ -127,6 +150,8 @@ class TextChat:
 
     instruction: str = ""
     last_call: str = ""
+    anew = False
+    opens_thinking = None
 
     def first_message(self, variant: Variant) -> str:
         return _first_message(self.instruction, variant)

@@ -52,6 +52,7 @@ class _Live:
     opening: Opening | None = None
     completion_ids: list[int] = field(default_factory=list)
     policy_mask: list[int] = field(default_factory=list)
+    rendered: tuple[int, ...] | None = None  # what the next reply follows, where each turn renders it anew
     logprobs: list[float] | None = field(default_factory=list)
     turns: list[Turn] = field(default_factory=list)
     stop: Stop | None = None
@@ -59,10 +60,18 @@ class _Live:
     failure: str = ""
     untold_tokens: int = 0  # of replies whose ids the policy does not know
 
+    def context(self) -> tuple[int, ...]:
+        """All that the next reply follows."""
+        return (*self.prompt_ids, *self.completion_ids) if self.rendered is None else self.rendered
+
     def room(self, limits: DialogueLimits) -> int:
         """Tokens that may still follow."""
-        used = len(self.completion_ids) + self.untold_tokens
+        used = len(self.context()) - len(self.prompt_ids) + self.untold_tokens
         return min(limits.total_tokens - used, limits.context_tokens - len(self.prompt_ids) - used)
+
+    def is_bound_by_context(self, limits: DialogueLimits) -> bool:
+        """Whether the model holds less than the budget allows."""
+        return limits.context_tokens - len(self.prompt_ids) < limits.total_tokens
 
     def is_on_last_turn(self, limits: DialogueLimits) -> bool:
         """Whether the next reply must be code."""
@@ -168,15 +177,19 @@ def _take_turn(
         if episode.stop is None and sample.failure:
             episode.fail(sample.failure)
     running = [(episode, sample) for episode, sample in zip(asked, samples, strict=True) if episode.stop is None]
-    replies = [_read(episode, sample, chat) for episode, sample in running]
+    read = [(episode, _read(episode, sample, chat, limits)) for episode, sample in running]
+    spoken = [(episode, reply) for episode, reply in read if episode.stop is None]
+    for episode, reply in read:
+        if episode.stop is not None:
+            episode.turns.append(Turn(reply))
     exchanges = [
         Exchange(
             episode.variant, tuple(episode.turns), reply, episode.is_on_last_turn(limits), episode.seed, episode.id
         )
-        for (episode, _), reply in zip(running, replies, strict=True)
+        for episode, reply in spoken
     ]
     responses = pool.respond(exchanges) if exchanges else []
-    for (episode, _), reply, response in zip(running, replies, responses, strict=True):
+    for (episode, reply), response in zip(spoken, responses, strict=True):
         if episode.is_on_last_turn(limits) and response.stop is None:
             response = Response(stop=Stop.NO_CODE)
         _apply(episode, reply, response, chat, limits)
@@ -185,19 +198,23 @@ def _take_turn(
 def _request(episode: _Live, limits: DialogueLimits) -> Request:
     budget = 1 if episode.stop else min(limits.turn_tokens, episode.room(limits)) - len(episode.given)
     # Nobody reads the reply to an ended episode, and its context may be too long for the model.
-    whole = (*episode.prompt_ids, *episode.completion_ids, *episode.given)
+    whole = (*episode.context(), *episode.given)
     context = episode.prompt_ids[:1] if episode.stop else whole
     return Request(context, budget, episode.id, len(episode.turns), episode.seed, tuple(episode.messages))
 
 
-def _read(episode: _Live, sample: Sample, chat: Chat | TextChat) -> Reply:
+def _read(episode: _Live, sample: Sample, chat: Chat | TextChat, limits: DialogueLimits) -> Reply:
     given = episode.given
     token_ids = (*given, *sample.token_ids)
     logprobs = None if sample.logprobs is None else (*(0.0 for _ in given), *sample.logprobs)
+    room = min(limits.turn_tokens, limits.total_tokens - (len(episode.context()) - len(episode.prompt_ids)))
+    cut_off = not sample.finished and len(token_ids) < room and episode.is_bound_by_context(limits)
     episode.add_reply(sample)
+    if cut_off:
+        episode.fail(_TOO_LONG.format(limits.context_tokens))
     text = chat.decode(token_ids) if sample.text is None else sample.text
-    episode.messages.append(Message("assistant", text))
-    parsed = parse_reply(text, finished=sample.finished)
+    parsed = parse_reply(text, finished=sample.finished, in_thought=chat.opens_thinking)
+    episode.messages.append(Message("assistant", parsed.text))
     return replace(parsed, token_ids=token_ids, logprobs=logprobs, tokens=sample.tokens)
 
 
@@ -215,10 +232,27 @@ def _apply(
     episode.stop = response.stop
     if response.stop is None and response.answer is not None:
         last_call = f" {chat.last_call}" if chat.last_call and episode.is_on_last_turn(limits) else ""
-        text = f"{response.answer.text}{last_call}"
+        _add_answer(episode, reply, f"{response.answer.text}{last_call}", chat, limits)
+
+
+def _add_answer(episode: _Live, reply: Reply, text: str, chat: Chat | TextChat, limits: DialogueLimits) -> None:
+    episode.messages.append(Message("user", text))
+    user_ids: tuple[int, ...] = ()
+    if isinstance(chat, Chat) and chat.anew:
+        episode.rendered = chat.context_ids(episode.messages)
+    else:
         user_ids = (*chat.missing_end(reply.token_ids), *chat.user_turn_ids(text))
-        if len(user_ids) < episode.room(limits):
-            episode.add_given(user_ids)
-            episode.messages.append(Message("user", text))
-        else:
-            episode.stop = Stop.BUDGET
+    if len(user_ids) < episode.room(limits):
+        episode.add_given(user_ids)
+        return
+    episode.messages.pop()
+    if episode.is_bound_by_context(limits):
+        episode.fail(_TOO_LONG.format(limits.context_tokens))
+    else:
+        episode.stop = Stop.BUDGET
+
+
+_TOO_LONG = (
+    "the model's context of {} tokens was full before the budget was: take a smaller dialogue.total_tokens, or a model "
+    "that holds more"
+)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from clarify_rl import syntax
 from clarify_rl.types import Reply, ReplyKind
@@ -19,9 +19,34 @@ _TOP_LEVEL_LINE = re.compile(r"^\S", re.MULTILINE)
 _DEFINES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
 
 
-def parse_reply(text: str, *, finished: bool = True) -> Reply:
-    """The reply's class, its questions, and its code (the first block). `finished` is False for a reply cut off."""
-    text = text.strip()
+def parse_reply(text: str, *, finished: bool = True, in_thought: bool | None = False) -> Reply:
+    """The reply's class, its questions, and its code (the first block). `finished` is False for a reply cut off.
+
+    What stands between <think> and </think> at its beginning is neither: drafts there are no answers, and questions
+    there were not asked. `in_thought`: the prompt has opened the thinking already; None: who knows, so an end tells.
+    Thinking that never ends is a reply cut off.
+    """
+    spoken = _without_thinking(text.strip(), in_thought)
+    if spoken is None:
+        return Reply("", ReplyKind.TRUNCATED, thinking=text.strip().removeprefix(_THINK).strip())
+    thinking, text = spoken
+    return replace(_classed(text, finished), thinking=thinking)
+
+
+_THINK, _THOUGHT = "<think>", "</think>"
+
+
+def _without_thinking(text: str, in_thought: bool | None) -> tuple[str, str] | None:
+    """What was thought and what was said, or None where the thinking has no end."""
+    if in_thought is None:
+        in_thought = _THOUGHT in text
+    if not in_thought and not text.startswith(_THINK):
+        return "", text
+    thinking, ended, said = text.removeprefix(_THINK).partition(_THOUGHT)
+    return (thinking.strip(), said.strip()) if ended else None
+
+
+def _classed(text: str, finished: bool) -> Reply:
     if not text:
         return Reply(text, ReplyKind.EMPTY)
     if not finished:

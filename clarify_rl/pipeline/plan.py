@@ -217,8 +217,7 @@ def _model_check(spec: str) -> Callable[[Config], None]:
     """Looks for the files of a model, or asks the hub for it, and reads its tokenizer and its chat template."""
 
     def check(config: Config) -> None:
-        from clarify_rl.dialogue.chat import Chat
-        from clarify_rl.players import end_ids_of
+        from clarify_rl.players import end_ids_of, make_chat
         from clarify_rl.policies.models import (
             EMBEDDED,
             device_named,
@@ -249,7 +248,7 @@ def _model_check(spec: str) -> Callable[[Config], None]:
         if spec == config.model.base:
             _check_continued(config)
         tokenizer = load_tokenizer(spec)
-        Chat(tokenizer, end_ids=end_ids_of(spec, tokenizer))
+        make_chat(config, tokenizer, end_ids_of(spec, tokenizer), trains=trains and spec == config.model.base)
 
     return check
 

@@ -14,7 +14,7 @@ from clarify_rl.errors import ConfigError
 from clarify_rl.pipeline.checkpoints import checkpoints
 from clarify_rl.pipeline.data import family_roles, suite_variants
 from clarify_rl.pipeline.environments import open_pool
-from clarify_rl.players import end_ids_of
+from clarify_rl.players import end_ids_of, make_chat
 from clarify_rl.policies.models import load_tokenizer
 from clarify_rl.policies.openai import served
 from clarify_rl.policies.scripted import ScriptedPolicy
@@ -90,11 +90,11 @@ def _speakers(config: Config, scripts: dict[str, Sequence[str]]) -> tuple[Chat |
     """How the first model's dialogues become tokens, and who says the script in them."""
     trains = config.sft is not None or config.rl is not None
     spec = config.model.base if trains else next(filter(None, checkpoints(config).values()))
-    words = config.dialogue.instruction, config.dialogue.last_call
     if served(spec):
-        return TextChat(*words), _Typed(scripts)
+        return TextChat(config.dialogue.instruction, config.dialogue.last_call), _Typed(scripts)
     tokenizer = load_tokenizer(spec)
-    chat = Chat(tokenizer, *words, end_ids_of(spec, tokenizer))
+    chat = make_chat(config, tokenizer, end_ids_of(spec, tokenizer), trains=trains)
+    scripts = {name: [chat.said(reply) for reply in script] for name, script in scripts.items()}
     return chat, ScriptedPolicy(scripts, chat.encode, chat.turn_end_id)
 
 

@@ -146,7 +146,6 @@ class DialogueGRPOTrainer(FiniteSteps, GRPOTrainer):
         self._rollouts = rollouts
         self._batch = GenerationBatch((), ())
         self._buffered_inputs: Any = None  # Any: TRL's own, micro-batches still to be trained on
-        self.kept_in, self.where = rollouts.run.folder / "not-finite", "rl.trainer"
         super().__init__(*args, rollout_func=_rollout, **kwargs)
 
     def own_callbacks(self) -> tuple[TrainerCallback, ...]:

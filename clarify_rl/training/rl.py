@@ -56,6 +56,7 @@ def train_rl(
     groups = make_groups(section.groups, args, variants, loaded.tokenizer, record)
     rollouts = Rollouts(groups, pool, chat, within(limits, args), run, config.seed, config.env.max_failed_share)
     trainer = _trainer(loaded, variants, rollouts, args, config, section)
+    trainer.kept_in, trainer.where = run.folder / "not-finite", "rl.trainer"
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(CheckStart(trainer, [chat.prompt_ids(variant) for variant in variants[:CHECKED]]))
     move_reference(trainer, newest)

@@ -1,14 +1,20 @@
 """Chat templates as token arithmetic: what is appended turn by turn is what rendering the whole dialogue gives."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
+import trl
 from transformers import PreTrainedTokenizerFast
 
+from clarify_rl.config import Config
 from clarify_rl.dialogue.chat import Chat, last_index
+from clarify_rl.dialogue.replies import parse_reply
 from clarify_rl.errors import ConfigError
+from clarify_rl.players import make_chat
 from clarify_rl.policies.models import load_model
-from clarify_rl.types import Case, Problem, Tests, Variant
+from clarify_rl.types import Case, Message, Policy, Problem, Request, Sample, Tests, Variant
+from tests.dialogues import ASK, DESC, UNCLEAR, play
 from tests.templates import GEMMA, LLAMA3, QWEN2_5, SMOLLM2
 from tests.templates import byte_tokenizer as tokenizer
 
@@ -125,3 +131,61 @@ def test_the_last_index_of_nothing_is_minus_one() -> None:
     assert last_index([1, 2, 3, 2], {2}) == 3
     assert last_index([1, 2, 3], {5}) == -1
     assert last_index([], {5}) == -1
+
+
+def test_a_template_that_rewrites_earlier_turns_may_be_rendered_anew_where_nothing_is_trained() -> None:
+    made = tokenizer(STRIPS_THINKING, "<|im_end|>")
+    chat = Chat(made, anew=True)
+    said = [
+        Message("user", "Write it."),
+        Message("assistant", "<think>Hm.</think>Which order?"),
+        Message("user", "Up."),
+    ]
+    text = made.decode(chat.context_ids(said))
+    assert "Hm." not in text
+    assert text.endswith("<|im_start|>user\nUp.<|im_end|>\n<|im_start|>assistant\n")
+
+
+def test_a_dialogue_rendered_anew_gives_each_turn_the_template_of_the_whole() -> None:
+    made = tokenizer(COUNTS_TURNS, "<|im_end|>")
+    chat, read = Chat(made, anew=True), list[str]()
+
+    class Asks(Policy):
+        def generate(self, requests: Sequence[Request]) -> list[Sample]:
+            read.extend(made.decode(request.context) for request in requests)
+            text = ASK if requests[0].turn == 0 else DESC
+            return [Sample((*chat.encode(text), made.eos_token_id), None, True) for _ in requests]
+
+    (episode,) = play((UNCLEAR, ()), policy=Asks(), using=chat)
+    assert episode.solved
+    assert len(episode.questions) == 1
+    assert read[1].count("<|im_start|>") == 4
+    assert read[1].endswith("<|im_start|>assistant 4\n")
+    assert all(bit == 1 for bit in episode.policy_mask)
+
+
+def test_a_reply_that_begins_inside_a_thought_is_known_by_the_template() -> None:
+    assert Chat(tokenizer(OTHER_HEADER, "<|im_end|>"), anew=True).opens_thinking
+    assert not Chat(tokenizer(QWEN2_5, "<|im_end|>")).opens_thinking
+
+
+@pytest.mark.parametrize("name", ["qwen3", "qwen3_5_think", "qwen3_6"])
+def test_trls_training_template_stands_in_for_one_that_cannot_be_trained_on(name: str) -> None:
+    folder = Path(trl.__file__).parent / "chat_templates"
+    own, training = ((folder / f"{name}{kind}.jinja").read_text() for kind in ("", "_training"))
+    made = tokenizer(own, "<|im_end|>")
+    with pytest.raises(ConfigError, match="cannot be used for dialogues"):
+        Chat(made)
+    chat = make_chat(Config(), made, ids_of(made, "<|im_end|>"))
+    assert made.chat_template == training
+    assert not chat.anew
+    said = made.decode(chat.encode(chat.said(DESC)))
+    assert parse_reply(said, in_thought=chat.opens_thinking).text == DESC
+
+
+def test_one_that_trl_does_not_know_is_evaluated_anew_and_never_trained_on() -> None:
+    made = tokenizer(COUNTS_TURNS, "<|im_end|>")
+    assert make_chat(Config(), made, ids_of(made, "<|im_end|>"), trains=False).anew
+    with pytest.raises(ConfigError, match="cannot be used for dialogues"):
+        make_chat(Config(), made, ids_of(made, "<|im_end|>"))
+    assert made.chat_template == COUNTS_TURNS

@@ -139,11 +139,38 @@ def test_an_exhausted_budget_ends_on_the_policys_tokens(pool: LocalPool) -> None
     assert Stop.MALFORMED in stops
 
 
-def test_the_context_is_a_budget_too(pool: LocalPool) -> None:
-    room = len(chat().prompt_ids(UNCLEAR)) + len(encode(ASK)) + 5
+@pytest.mark.parametrize("more", [-2, 5, 25])
+def test_what_the_models_context_cuts_off_is_unmeasured_and_not_the_policys_fault(pool: LocalPool, more: int) -> None:
+    """In the middle of a question, before the user's answer, and in the middle of the code."""
+    room = len(chat().prompt_ids(UNCLEAR)) + len(encode(ASK)) + more
     episode = one(pool, UNCLEAR, ASK, DESC, limits=replace(LIMITS, context_tokens=room))
-    assert (episode.stop, episode.policy_mask[-1]) == (Stop.BUDGET, 1)
+    assert (episode.stop, episode.masked, episode.policy_mask[-1]) == (Stop.FAILED, True, 1)
+    assert f"context of {room} tokens was full before the budget" in episode.failure
     assert len(episode.prompt_ids) + len(episode.completion_ids) <= room
+
+
+def test_a_reply_longer_than_its_turn_is_cut_off_whatever_the_context_holds(pool: LocalPool) -> None:
+    room = len(chat().prompt_ids(UNCLEAR)) + 200
+    episode = one(pool, UNCLEAR, DESC, limits=replace(LIMITS, context_tokens=room, turn_tokens=4))
+    assert (episode.stop, episode.masked, episode.turns[0].reply.kind) == (Stop.MALFORMED, False, ReplyKind.TRUNCATED)
+
+
+THOUGHT = f"<think>Should I ask: {ASK}\n{WRONG}</think>\n\n"
+
+
+def test_what_is_thought_is_neither_asked_nor_run_nor_told(pool: LocalPool) -> None:
+    episode = one(pool, UNCLEAR, f"{THOUGHT}Which way round?", f"{THOUGHT}{DESC}")
+    first, second = (turn.reply for turn in episode.turns)
+    assert (first.text, first.questions) == ("Which way round?", ("Which way round?",))
+    assert (second.text, episode.solved) == (DESC, True)
+    assert first.thinking == f"Should I ask: {ASK}\n{WRONG}"
+    assert chat().decode(first.token_ids).startswith(THOUGHT.strip())  # it is trained on like every other token
+
+
+def test_thinking_without_an_end_is_a_reply_cut_off(pool: LocalPool) -> None:
+    episode = one(pool, CLEAR, f"<think>{DESC}")
+    assert (episode.stop, episode.turns[0].reply.kind) == (Stop.MALFORMED, ReplyKind.TRUNCATED)
+    assert episode.turns[0].reply.code is None
 
 
 def test_a_prompt_too_long_is_a_failure_of_its_own_episode(pool: LocalPool) -> None:

@@ -37,10 +37,12 @@ MAY_IMPORT = {
         "problems": "types errors syntax seeds wording records config",
         "synthesis": "types errors seeds wording records config executor policies problems",
         "dialogue.replies": "types errors syntax",
+        "training.templates": "",
         "dialogue": "types errors seeds registry policies dialogue.replies",
         "rewards": "clarify_rl types registry",
         "envs": "clarify_rl types errors registry seeds wording executor dialogue.replies",
-        "players": "types config policies dialogue",
+        # training: TRL's templates, for a model whose own cannot be trained on.
+        "players": "types errors config policies dialogue training.templates",
         "pool": "types errors seeds registry config executor",
         "demonstrations": "types errors seeds policies synthesis dialogue",
         "training": "types errors seeds config store policies problems synthesis dialogue pool demonstrations",
@@ -58,10 +60,10 @@ MAY_IMPORT = {
     }.items()
 }
 PARTS = frozenset(
-    {"dialogue.replies"}
+    {"dialogue.replies", "training.templates"}
 )  # lines of the table that are a part of a package: envs may import only that part
 
-ONLY = {"ray": frozenset({"pool", "launch"}), "trl": frozenset({"training"})}
+ONLY = {"ray": frozenset({"pool", "launch"}), "trl": frozenset({"training", "training.templates"})}
 
 CORE = frozenset(
     "types errors seeds wording registry records config store executor problems synthesis dialogue demonstrations "

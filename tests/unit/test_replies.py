@@ -1,6 +1,7 @@
 """What a reply is: seven classes, exactly one for every text, in time that grows with its length only."""
 
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -59,6 +60,30 @@ def test_what_the_budget_cut_off_is_truncated_whatever_it_holds(text: str) -> No
     assert reply.kind is ReplyKind.TRUNCATED
     assert not reply.questions
     assert reply.code is None
+
+
+@pytest.mark.parametrize(
+    ("text", "in_thought", "thinking", "said"),
+    [
+        (f"<think>\nHm?\n</think>\n\n{FENCED}", False, "Hm?", FENCED),
+        (f"Hm?\n</think>\n\n{FENCED}", True, "Hm?", FENCED),
+        (f"<think>Hm?</think>{FENCED}", True, "Hm?", FENCED),
+        (f"Hm?\n</think>\n{FENCED}", None, "Hm?", FENCED),  # a server, whose template may have opened it
+        (FENCED, None, "", FENCED),
+        ("<think></think>", False, "", ""),
+        ("It prints '</think>'. Fine?", False, "", "It prints '</think>'. Fine?"),
+    ],
+)
+def test_thinking_stands_apart_from_what_is_said(text: str, in_thought: bool | None, thinking: str, said: str) -> None:
+    reply = parse_reply(text, in_thought=in_thought)
+    assert (reply.thinking, reply.text) == (thinking, said.strip())
+    assert replace(reply, thinking="") == parse_reply(said)
+
+
+@pytest.mark.parametrize(("text", "in_thought"), [(f"<think>{FENCED}", False), (FENCED, True), ("Why?", True)])
+def test_thinking_that_never_ends_says_nothing(text: str, in_thought: bool) -> None:
+    reply = parse_reply(text, in_thought=in_thought)
+    assert (reply.kind, reply.text, reply.questions, reply.code) == (ReplyKind.TRUNCATED, "", (), None)
 
 
 def test_nothing_that_the_budget_cut_off_is_empty() -> None:
