@@ -31,8 +31,8 @@ from clarify_rl.dialogue.chat import Chat
 from clarify_rl.dialogue.replies import parse_reply
 from clarify_rl.pipeline.data import family_roles
 from clarify_rl.pipeline.environments import open_pool
-from clarify_rl.players import chat_for, dialogue_limits
-from clarify_rl.policies.models import load_model
+from clarify_rl.players import chat_for, dialogue_limits, dtype_for
+from clarify_rl.policies.models import device_named, load_model
 from clarify_rl.store import Run
 from clarify_rl.synthesis.mix import Mix, sample_variants
 from clarify_rl.training.groups import Groups
@@ -197,7 +197,7 @@ class TimedPool:
 def our_trainer(
     config: Config, variants: Sequence[Variant], pool: Pool, clock: Clock, run: Run, folder: Path
 ) -> DialogueGRPOTrainer:
-    loaded = load_model(config.model.base, dtype=config.model.dtype)
+    loaded = load_model(config.model.base, dtype=dtype_for("all weights", device_named(config.model.device)))
     chat, limits = chat_for(config, loaded), dialogue_limits(config, loaded)
 
     class Timed(Rollouts):
@@ -219,7 +219,7 @@ def our_trainer(
 
 
 def plain_trainer(config: Config, variants: Sequence[Variant], pool: Pool, clock: Clock, folder: Path) -> GRPOTrainer:
-    loaded = load_model(config.model.base, dtype=config.model.dtype)
+    loaded = load_model(config.model.base, dtype=dtype_for("all weights", device_named(config.model.device)))
     chat = chat_for(config, loaded)
     scorer = Scorer(variants, TimedPool(pool, clock), chat)
     trainer = GRPOTrainer(

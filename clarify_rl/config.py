@@ -25,13 +25,17 @@ class _Section(BaseModel):
 class ModelConfig(_Section):
     """`base` is `embedded`, a Hugging Face folder, an adapter's folder, a hub name, or a .gguf file.
 
+    `dtype: auto` is float32 on a CPU. On a GPU it is what each use wants: float32 weights under bfloat16 autocast where
+    all of them are trained, bfloat16 below an adapter, whose own weights stay float32, and for evaluation. All weights
+    are trained in half precision only with `train_in_half`: AdamW's small updates are lost in its rounding.
     `quantization` goes to transformers' BitsAndBytesConfig, untouched, and holds for every model that a run loads. It
     needs a GPU, and an adapter to train; what a run saves is not quantised. `attn_implementation` is transformers' too:
     sdpa, eager, flash_attention_2, ...; null leaves the choice to transformers. --resume may change it.
     """
 
     base: str = "embedded"
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    train_in_half: bool = False
     device: str = "auto"
     quantization: Options | None = None
     attn_implementation: str | None = None

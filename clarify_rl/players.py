@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
+import torch
 from transformers import GenerationConfig, PreTrainedTokenizerFast
 
-from clarify_rl.config import Config
+from clarify_rl.config import Config, Lora
 from clarify_rl.dialogue.chat import Chat, TextChat
 from clarify_rl.dialogue.episodes import DialogueLimits
 from clarify_rl.errors import ConfigError
 from clarify_rl.policies.hf import HFPolicy
-from clarify_rl.policies.models import LoadedModel, generation_config, load_model
+from clarify_rl.policies.models import LoadedModel, device_named, generation_config, load_model
 from clarify_rl.policies.openai import OpenAIPolicy, served
 from clarify_rl.types import Policy
 
 _NO_LIMIT = 1 << 20  # tokens of context, where a model does not say how many it holds
 
 
-def load(config: Config, spec: str) -> LoadedModel:
-    """A model of the run, as it is configured to be loaded."""
+Use = Literal["all weights", "adapter", "evaluation"]
+
+
+def training_use(lora: Lora) -> Use:
+    """What a stage with this `lora` trains."""
+    return "all weights" if lora is None else "adapter"
+
+
+def load(config: Config, spec: str, use: Use) -> LoadedModel:
+    """A model of the run, as it is configured to be loaded for what is done with it."""
     section = config.model
     return load_model(
         spec,
-        dtype=section.dtype,
+        dtype=dtype_for(use, device_named(section.device)) if section.dtype == "auto" else section.dtype,
         device=section.device,
         quantization=section.quantization,
         attention=section.attn_implementation,
@@ -58,6 +68,11 @@ def make_chat(config: Config, tokenizer: PreTrainedTokenizerFast, ends: frozense
         return Chat(tokenizer, *words, ends, anew=True)
 
 
+def dtype_for(use: Use, device: torch.device) -> str:
+    """The precision that each use wants; see ModelConfig."""
+    return "float32" if device.type != "cuda" or use == "all weights" else "bfloat16"
+
+
 @dataclass(frozen=True)
 class Player:
     """A model as it is evaluated, greedy unless configured otherwise, with what turns its dialogues into tokens."""
@@ -75,7 +90,7 @@ def player_for(config: Config, spec: str) -> Player:
         limits = DialogueLimits(budgets.max_questions, budgets.turn_tokens, budgets.total_tokens, _NO_LIMIT)
         policy = OpenAIPolicy(address, section.server, section.temperature)
         return Player(policy, TextChat(budgets.instruction, budgets.last_call), limits)
-    loaded = load(config, spec)
+    loaded = load(config, spec, "evaluation")
     pad_id = loaded.tokenizer.pad_token_id
     hf = HFPolicy(loaded.model, end_ids(loaded), pad_id, section.temperature, section.batch_size)
     return Player(hf, chat_for(config, loaded, trains=False), dialogue_limits(config, loaded))

@@ -70,7 +70,11 @@ def steps(config: Config) -> list[Step]:
 def light_checks(config: Config) -> list[Check]:
     """What can be known to fail without loading a heavy library."""
     suites = f"families and suites: {', '.join(config.eval.suites) or 'none'}"
-    return [_checked(config, f"folder {config.folder}", _check_folder), _checked(config, suites, _check_data)]
+    return [
+        _checked(config, f"folder {config.folder}", _check_folder),
+        _checked(config, suites, _check_data),
+        _checked(config, f"precision {config.model.dtype}", _check_precision),
+    ]
 
 
 def heavy_checks(config: Config) -> list[Check]:
@@ -180,6 +184,18 @@ def _check_plugins(config: Config) -> None:
         pass
 
 
+def _check_precision(config: Config) -> None:
+    """All weights in half precision learn next to nothing, and nothing but the result tells."""
+    whole = [name for name, stage in (("sft", config.sft), ("rl", config.rl)) if stage and stage.lora is None]
+    if whole and config.model.dtype in ("bfloat16", "float16") and not config.model.train_in_half:
+        raise ConfigError(
+            f"model.dtype={config.model.dtype} would train all weights in half precision in {' and '.join(whole)}, and "
+            "most updates would be rounded away: after five AdamW steps at 2e-6, 94% of a 0.5B model's weights were as "
+            f"before. Take model.dtype=auto, or train an adapter ({whole[0]}.lora.r=16 "
+            f"{whole[0]}.lora.target_modules=all-linear), or insist with model.train_in_half=true."
+        )
+
+
 def _check_trainers(config: Config) -> None:
     if config.sft:
         from clarify_rl.training.adapters import lora_config
@@ -191,7 +207,7 @@ def _check_trainers(config: Config) -> None:
         lora_config("sft.lora", config.sft.lora)
     if config.rl:
         from clarify_rl.training.adapters import lora_config
-        from clarify_rl.training.groups import check_enough
+        from clarify_rl.training.groups import check_enough, check_shared
         from clarify_rl.training.options import check_hub
         from clarify_rl.training.reference import check_reference
         from clarify_rl.training.rl import rl_config
@@ -199,6 +215,7 @@ def _check_trainers(config: Config) -> None:
 
         check_hub("rl.trainer", config.rl.trainer)
         args = rl_config(config, config.rl, config.folder)
+        check_shared(config.rl.trainer, config.learners.count)
         check_enough(config.data.rl.count, args, config.learners.count)
         start = "models/sft" if config.sft and config.rl.lora != CONTINUE else config.model.base
         check_model(start, args)

@@ -9,7 +9,7 @@ from clarify_rl.demonstrations import demonstrate
 from clarify_rl.pipeline.checkpoints import rl_start
 from clarify_rl.pipeline.environments import open_pool
 from clarify_rl.pipeline.terminal import say
-from clarify_rl.players import chat_for, dialogue_limits, load
+from clarify_rl.players import chat_for, dialogue_limits, load, training_use
 from clarify_rl.store import Run
 
 
@@ -18,7 +18,7 @@ def sft(config: Config, run: Run) -> None:
     from clarify_rl.training.sft import train_sft
 
     assert config.sft is not None
-    loaded = load(config, config.model.base)
+    loaded = load(config, config.model.base, training_use(config.sft.lora))
     variants, held_out = run.read_variants("sft"), run.read_variants("sft_dev")
     say(
         f"[bold]sft[/bold]: {len(variants)} demonstrations ({sum(not v.is_clear for v in variants)} that ask), "
@@ -58,7 +58,7 @@ def learn(config: Config, run: Run) -> None:
     """The RL stage as one process does it: the only one, or each of several learners."""
     from clarify_rl.training.rl import train_rl
 
-    loaded = load(config, rl_start(config, run.folder))
+    loaded = load(config, rl_start(config, run.folder), training_use((config.rl or RLSection()).lora))
     variants = run.read_variants("rl")
     with open_pool(config, run) as pool:
         train_rl(loaded, variants, pool, chat_for(config, loaded), dialogue_limits(config, loaded), config, run)

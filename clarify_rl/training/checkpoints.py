@@ -145,6 +145,7 @@ def save_model(model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenize
         model.save_pretrained(str(folder / ADAPTER), selected_adapters=["default"])  # without TRL's copy, the reference
         tokenizer.save_pretrained(str(folder / ADAPTER))
         model = merged(model, folder / ADAPTER)
+    model.config.use_cache = True  # the trainer turned it off for its own forward passes; whoever generates wants it
     model.save_pretrained(str(folder))
     tokenizer.save_pretrained(str(folder))
     return folder

@@ -17,7 +17,7 @@ from random import Random
 from transformers import PreTrainedTokenizerBase
 from trl import GRPOConfig
 
-from clarify_rl.config import GroupsSection, RLSection
+from clarify_rl.config import GroupsSection, Options, RLSection
 from clarify_rl.errors import ConfigError
 from clarify_rl.seeds import derive_seed
 from clarify_rl.store import PastEpisode
@@ -192,6 +192,16 @@ def check_groups(section: RLSection, trainer: GRPOConfig) -> None:
         raise ConfigError(
             f"rl.groups.ask_share and code_share leave none of {size} rollouts to choose for itself, and only those "
             f"learn whether to ask. Take less, for example 0.25 each."
+        )
+
+
+def check_shared(options: Options, learners: int) -> None:
+    """ConfigError for a batch of episodes that several learners cannot share: TRL would say so once they have begun."""
+    whole, own = options.get("generation_batch_size"), options.get("per_device_train_batch_size", 8)
+    if whole is not None and whole % (own * learners):
+        raise ConfigError(
+            f"rl.trainer.generation_batch_size={whole} cannot be dealt out to learners.count={learners} with "
+            f"per_device_train_batch_size={own}. Take a multiple of {own * learners}, or leave it out."
         )
 
 

@@ -180,9 +180,9 @@ class DialogueGRPOTrainer(FiniteSteps, GRPOTrainer):
         if not self.model.training:
             return inputs
         if self.num_iterations > 1 or per_update != self.args.gradient_accumulation_steps or self._grouping_matters:
-            return trim(inputs)
+            return trim(inputs, self.pad_to_multiple_of)
         if self._step % per_update == 0:
-            self._buffered_inputs = by_length(self._buffered_inputs)
+            self._buffered_inputs = by_length(self._buffered_inputs, self.pad_to_multiple_of)
         return self._buffered_inputs[self._step % per_update]
 
     @property
@@ -193,7 +193,9 @@ class DialogueGRPOTrainer(FiniteSteps, GRPOTrainer):
         return bool(entropy or args.loss_type == "bnpo" or self.aux_loss_enabled)
 
 
-def by_length(batches: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:  # Any: tensors, and TRL's scalars
+def by_length(
+    batches: Sequence[Mapping[str, Any]], multiple: int | None = None
+) -> list[dict[str, Any]]:  # Any: tensors, and TRL's scalars
     """The rows of all micro-batches dealt anew: rows of like length stand together, without padding that all share.
 
     Dialogues differ much in length, and TRL pads every row to the longest, so a third of the training was padding.
@@ -204,21 +206,29 @@ def by_length(batches: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:  # 
         for name, value in batches[0].items()
     }
     return [
-        trim({name: value[rows] if _is_row_wise(value) else value for name, value in merged.items()})
+        trim({name: value[rows] if _is_row_wise(value) else value for name, value in merged.items()}, multiple)
         for rows in lengths.argsort(stable=True).chunk(len(batches))
     ]
 
 
-def trim(batch: Mapping[str, Any]) -> dict[str, Any]:  # Any: as above
-    """A batch without the columns that are padding in every row: prompts are padded on the left, completions right."""
-    prompt = slice(batch["prompt_mask"].shape[1] - int(batch["prompt_mask"].sum(1).max()), None)
-    completion = slice(None, max(1, int(batch["completion_mask"].sum(1).max())))
+def trim(batch: Mapping[str, Any], multiple: int | None = None) -> dict[str, Any]:  # Any: as above
+    """A batch without the columns that are padding in every row: prompts are padded on the left, completions right.
+
+    What is left is as wide as a `multiple`, where TRL has padded to one.
+    """
+    prompt = slice(batch["prompt_mask"].shape[1] - _width(batch["prompt_mask"], multiple), None)
+    completion = slice(None, _width(batch["completion_mask"], multiple))
     return {
         name: value[:, prompt if name.startswith("prompt") else completion]
         if _is_row_wise(value) and value.dim() == 2
         else value
         for name, value in batch.items()
     }
+
+
+def _width(mask: torch.Tensor, multiple: int | None) -> int:
+    step = multiple or 1
+    return min(mask.shape[1], max(1, -(-int(mask.sum(1).max()) // step)) * step)
 
 
 def _is_row_wise(value: object) -> bool:

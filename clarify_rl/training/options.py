@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib.util
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, get_args, get_type_hints
 
 import torch
 from huggingface_hub import HfApi
+from transformers import Trainer, TrainingArguments
 
 from clarify_rl.config import Options
 from clarify_rl.errors import ConfigError
@@ -35,7 +37,23 @@ def trainer_config(kind: type[Any], where: str, options: Options, out: Path, see
         said = str(error).rstrip(".")
         raise ConfigError(f"{where}: {said}. These options are those of TRL's {kind.__name__}.") from error
     check_reporters(where, made.report_to)
+    _check_installed(where, made)
     return made
+
+
+def _check_installed(where: str, args: TrainingArguments) -> None:
+    """ConfigError for an optimizer or kernel whose package is not here, or not for this machine."""
+    if args.use_liger_kernel and importlib.util.find_spec("liger_kernel") is None:
+        raise ConfigError(f"{where}.use_liger_kernel: it is not installed. pip install liger-kernel, or leave it out.")
+    try:
+        Trainer.get_optimizer_cls_and_kwargs(args)
+    except (ImportError, ValueError, RuntimeError) as error:
+        if "model" in str(error).lower() and "install" not in str(error).lower():
+            return  # one that asks for the model first
+        said = str(error).strip().splitlines()[0].rstrip(".")
+        raise ConfigError(f"{where}.optim={args.optim.value}: {said}. The plain one is adamw_torch.") from error
+    if "8bit" in args.optim.value and not torch.cuda.is_available():
+        raise ConfigError(f"{where}.optim={args.optim.value} needs a GPU. The plain one is adamw_torch.")
 
 
 def check_hub(where: str, options: Options) -> None:

@@ -146,6 +146,7 @@ def test_a_dry_run_says_what_is_evaluated_on_the_way(tmp_path: Path, capsys: pyt
         ("model.base=nobody/nothing-of-that-name", "and the hub:"),
         ("rl.trainer.push_to_hub=true", "rl.trainer.push_to_hub: the hub does not let this machine push"),
         ("sft.trainer.push_to_hub=true", "sft.trainer.push_to_hub: the hub does not let this machine push"),
+        ("model.dtype=bfloat16", "would train all weights in half precision in sft and rl"),
         ("out=/dev/null", "/dev/null is a file, not a folder"),
         ("out=/proc/{name}", "/proc cannot be written"),
     ],

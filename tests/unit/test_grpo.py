@@ -1,5 +1,6 @@
 """GRPO on TRL: what reaches the loss, with the embedded model and our own rollouts."""
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -15,13 +16,14 @@ from clarify_rl.errors import ClarifyError, ConfigError
 from clarify_rl.policies.models import load_model
 from clarify_rl.pool import LocalPool, PoolSpec, RewardSpec
 from clarify_rl.store import Run
-from clarify_rl.training.groups import check_enough
+from clarify_rl.training.groups import check_enough, check_shared
 from clarify_rl.training.grpo import (
     DialogueGRPOTrainer,
     Rollouts,
     by_length,
     grpo_config,
     reward_function,
+    trim,
 )
 from clarify_rl.training.rl import train_rl
 from clarify_rl.types import Episode, Policy, Request, Sample, Score, Stop, Variant
@@ -244,6 +246,13 @@ def test_reward_functions_read_the_scores_and_nothing_else() -> None:
         ({"remove_unused_columns": True}, r"remove_unused_columns: .*Leave it out"),
         ({"reward_weights": [1.0, 0.0, 0.0]}, r"reward_weights: each of `rewards` has its weight"),
         ({"max_completion_length": 512}, r"max_completion_length: dialogue\.total_tokens"),
+        ({"model_init_kwargs": {"attn_implementation": "eager"}}, r"model_init_kwargs: .*model\.attn_implementation"),
+        (
+            {"optim": "paged_adamw_8bit"},
+            r"optim=paged_adamw_8bit.*(bitsandbytes|needs a GPU).*plain one is adamw_torch",
+        ),
+        ({"optim": "schedule_free_adamw"}, r"optim=schedule_free_adamw: .*pip install schedulefree"),
+        ({"use_liger_kernel": True}, r"use_liger_kernel: .*pip install liger-kernel"),
         ({"chat_template_kwargs": {"enable_thinking": False}}, r"chat_template_kwargs: .*chat_template\.jinja"),
     ],
 )
@@ -254,6 +263,27 @@ def test_an_option_that_trl_or_its_trainer_here_does_not_take_is_named(
     assert made.rl is not None
     with pytest.raises(ConfigError, match=rf"rl\.trainer.*({message})"):
         grpo_config(made, made.rl, tmp_path)
+
+
+def test_a_batch_that_learners_cannot_share_is_found_before_they_begin() -> None:
+    options = {"generation_batch_size": 12, "per_device_train_batch_size": 4}
+    check_shared(options, learners=3)
+    with pytest.raises(ConfigError, match=r"generation_batch_size=12 .* learners\.count=2 .*a multiple of 8"):
+        check_shared(options, learners=2)
+
+
+def test_trimming_keeps_the_width_that_padding_was_asked_for() -> None:
+    mask = torch.zeros((2, 16), dtype=torch.long)
+    mask[0, 11:], mask[1, 13:] = 1, 1
+    batch = {"prompt_mask": mask, "completion_mask": mask.flip(1), "prompt_ids": mask, "completion_ids": mask.flip(1)}
+    assert {value.shape for value in trim(batch).values()} == {(2, 5)}
+    assert {value.shape for value in trim(batch, 8).values()} == {(2, 8)}
+    assert int(trim(batch, 8)["prompt_ids"].sum()) == int(mask.sum())
+
+
+def test_a_saved_model_caches_when_it_generates(run: Run) -> None:
+    train(run, [UNCLEAR, CLEAR], config())
+    assert json.loads((run.model_folder("rl") / "config.json").read_text())["use_cache"] is True
 
 
 @pytest.mark.parametrize("algorithm", ["grpo", "ppo"])

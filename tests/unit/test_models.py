@@ -14,6 +14,7 @@ from tokenizers.models import BPE
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from clarify_rl.errors import ClarifyError
+from clarify_rl.players import Use, dtype_for
 from clarify_rl.policies import models
 from clarify_rl.policies.models import DIGESTS, asset_digests, load_model, tokenizer_fingerprint, verify_digests
 
@@ -257,3 +258,32 @@ def test_the_fingerprint_changes_with_the_template_and_the_vocabulary_only(folde
     assert tokenizer_fingerprint(make_tokenizer(template=TEMPLATE + " ")) != fingerprint
     tokenizer.add_tokens(["new"])
     assert tokenizer_fingerprint(tokenizer) != fingerprint
+
+
+@pytest.mark.parametrize(
+    ("use", "cpu", "gpu"),
+    [
+        ("all weights", "float32", "float32"),
+        ("adapter", "float32", "bfloat16"),
+        ("evaluation", "float32", "bfloat16"),
+    ],
+)
+def test_each_use_has_its_own_precision_on_a_gpu_and_one_on_a_cpu(use: Use, cpu: str, gpu: str) -> None:
+    assert dtype_for(use, torch.device("cpu")) == cpu
+    assert dtype_for(use, torch.device("cuda", 0)) == gpu
+
+
+def test_half_precision_loses_most_of_the_small_updates_of_all_weights() -> None:
+    """Why it is refused: the same five steps of AdamW, from the same weights, in both precisions."""
+    changed = {}
+    for dtype in ("float32", "bfloat16"):
+        model = load_model("embedded", dtype=dtype, device="cpu").model
+        before = [weight.detach().clone() for weight in model.parameters()]
+        optimizer = torch.optim.AdamW(model.parameters(), lr=2e-6, weight_decay=0.0)
+        for _ in range(5):
+            model(torch.arange(40)[None], labels=torch.arange(40)[None]).loss.backward()
+            optimizer.step()
+        pairs = list(zip(before, model.parameters(), strict=True))
+        moved = sum(int((old != new).sum()) for old, new in pairs)
+        changed[dtype] = moved / sum(old.numel() for old, _ in pairs)
+    assert changed["bfloat16"] < 0.3 * changed["float32"]
