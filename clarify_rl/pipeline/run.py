@@ -12,6 +12,7 @@ from clarify_rl.pipeline.checkpoints import checkpoints
 from clarify_rl.pipeline.compare import compare_run
 from clarify_rl.pipeline.data import make_data
 from clarify_rl.pipeline.evaluate import evaluate_checkpoint
+from clarify_rl.pipeline.memory import telling_of_memory
 from clarify_rl.pipeline.terminal import say
 from clarify_rl.pipeline.train import rl, sft
 from clarify_rl.store import Run
@@ -53,7 +54,8 @@ def _unless_done(run: Run, name: str, stage: Callable[..., None], config: Config
         say(f"[dim]{name}: complete already[/dim]")
         return
     started = time.monotonic()
-    stage(config, run, *arguments)
+    with telling_of_memory(name, config):
+        stage(config, run, *arguments)
     seconds = time.monotonic() - started
     run.mark_done(name, seconds)
     say(f"[dim]{name}: {seconds:.0f} s[/dim]")

@@ -4,9 +4,13 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+import torch
 
 from clarify_rl.config import Config, RewardConfig
+from clarify_rl.config_files import load_config
+from clarify_rl.errors import ClarifyError
 from clarify_rl.pipeline.environments import open_pool
+from clarify_rl.pipeline.memory import telling_of_memory
 from clarify_rl.store import Run
 
 REWARDS = "def half(episode):\n    return 0.5\n\n\ndef none(episode):\n    return 0.0\n"
@@ -27,3 +31,27 @@ def test_a_run_notes_what_its_plugin_files_hold_and_warns_when_one_has_changed(
                 pass
         assert run.info()[f"plugin {file}"] == f"sha256 {digests[0]}, then {digests[2]}"
     assert capsys.readouterr().out.count("mine.py has changed since this run began") == 1
+
+
+def test_a_gpu_without_memory_is_told_of_with_its_largest_consumers_and_what_helps() -> None:
+    config = load_config("demo")
+    with pytest.raises(ClarifyError) as error, telling_of_memory("rl", config):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+    said = str(error.value)
+    assert said.startswith(
+        "The GPU ran out of memory in rl. The largest things there: the logits of a micro-batch, up to"
+    )
+    assert "16 x 288 tokens x 1536 words, 0.0 GB" in said
+    assert "for 2M weights with AdamW" in said
+    assert "rl.trainer.per_device_train_batch_size=8 rl.trainer.gradient_accumulation_steps=16" in said
+    assert "rl.lora.r=16" in said
+
+
+def test_an_evaluation_without_memory_is_told_to_generate_less_at_once() -> None:
+    with pytest.raises(ClarifyError, match=r"in eval-rl.*eval\.batch_size=64"), telling_of_memory("eval-rl", Config()):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+
+def test_any_other_error_of_a_stage_is_left_as_it_is() -> None:
+    with pytest.raises(RuntimeError, match="shapes"), telling_of_memory("rl", Config()):
+        raise RuntimeError("shapes do not match")
