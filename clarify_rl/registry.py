@@ -1,4 +1,4 @@
-"""Finds plugins (rewards, environments, users) by name, module, file or entry point."""
+"""Finds plugins (rewards, environments, users, sources of problems) by name, module, file or entry point."""
 
 from __future__ import annotations
 
@@ -12,15 +12,21 @@ from typing import Any, TypeVar, cast
 
 from clarify_rl.errors import ConfigError, unknown_name
 from clarify_rl.loading import load_object
-from clarify_rl.types import Env, Reward, User
+from clarify_rl.types import Env, Reward, Source, User
 
 Plugin = TypeVar("Plugin", bound=Callable[..., Any])  # Any: a plugin's own options decide its signature
 
-_PACKAGES = {"reward": "clarify_rl.rewards", "env": "clarify_rl.envs", "user": "clarify_rl.envs"}
+_PACKAGES = {
+    "reward": "clarify_rl.rewards",
+    "env": "clarify_rl.envs",
+    "user": "clarify_rl.envs",
+    "source": "clarify_rl.problems",
+}
 _METHODS = {
     "reward": "__call__(episode)",
     "env": "respond(exchange)",
     "user": "answer(variant, questions, turns, seed)",
+    "source": "read()",
 }
 _REGISTRY: dict[tuple[str, str], Callable[..., Any]] = {}  # Any: as above
 
@@ -48,6 +54,11 @@ def user(name: str) -> Callable[[Plugin], Plugin]:
     return _register("user", name)
 
 
+def source(name: str) -> Callable[[Plugin], Plugin]:
+    """Names a source of problems: a callable that returns a `Source` when given its options."""
+    return _register("source", name)
+
+
 def load_reward(spec: str, options: Mapping[str, object]) -> Reward:
     """The reward that `spec` names, ready to call. Options make sense only for a class."""
     plugin: object = _find("reward", spec)
@@ -73,6 +84,11 @@ def load_env(spec: str, options: Mapping[str, object]) -> Env:
 def load_user(spec: str, options: Mapping[str, object]) -> User:
     """The simulated user that `spec` names, built with its options."""
     return cast(User, _build("user", spec, _find("user", spec), options))
+
+
+def load_source(spec: str, options: Mapping[str, object]) -> Source:
+    """The source of problems that `spec` names, built with its options."""
+    return cast(Source, _build("source", spec, _find("source", spec), options))
 
 
 def short_name(spec: str) -> str:

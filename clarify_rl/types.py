@@ -5,7 +5,7 @@ Data moves one way: Problem -> Variant -> Episode -> Scores -> batch -> update -
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar, Literal, Protocol, TypeAlias
@@ -461,6 +461,23 @@ class Results:
     checkpoint: str
     suite: str
     episodes: tuple[Episode, ...] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A row of a source that cannot be used: where it stands, and why."""
+
+    where: str
+    why: str
+
+
+class Source(Protocol):
+    """Complete problems with hidden tests and references, in the source's order, anew at each call.
+
+    A row that cannot be used is told of in its place; the rest goes on.
+    """
+
+    def read(self) -> Iterator[Problem | Skipped]: ...
 
 
 class Reward(Protocol):

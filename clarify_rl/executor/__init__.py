@@ -19,6 +19,7 @@ seccomp.py) -> candidate.py, judge.py (inside).
 from clarify_rl.executor.capabilities import Capabilities, Layer
 from clarify_rl.executor.client import Executor, capabilities
 from clarify_rl.executor.limits import Limits, Profile
+from clarify_rl.executor.pairs import Output
 from clarify_rl.executor.trial import Trial
 
-__all__ = ["Capabilities", "Executor", "Layer", "Limits", "Profile", "Trial", "capabilities"]
+__all__ = ["Capabilities", "Executor", "Layer", "Limits", "Output", "Profile", "Trial", "capabilities"]

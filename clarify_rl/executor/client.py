@@ -6,7 +6,7 @@ import functools
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass, field, fields
@@ -19,7 +19,7 @@ from clarify_rl.executor.capabilities import ADVICE, Capabilities, Layer
 from clarify_rl.executor.compare import rule_of, stdio_rule_of
 from clarify_rl.executor.functions import load_function
 from clarify_rl.executor.limits import Limits, Profile, Settings
-from clarify_rl.executor.pairs import plan_pairs
+from clarify_rl.executor.pairs import Output, plan_outputs, plan_pairs
 from clarify_rl.executor.process import Job, Outcome, ServerProcess
 from clarify_rl.executor.stdio import plan_stdio
 from clarify_rl.executor.trial import Trial
@@ -77,7 +77,19 @@ class Executor:
 
     def run_trial(self, trial: Trial) -> Execution:
         """The outcome of one program, as `run` gives it."""
-        plan = self._plan(trial)
+        return self._final(self._plan(trial))
+
+    def outputs(
+        self, program: str, entry_point: str, inputs: Sequence[tuple[object, ...]], prelude: str = ""
+    ) -> tuple[Output, ...]:
+        """What a program gives for each of the inputs, as plain data: a reference as the oracle of more tests."""
+        if not inputs:
+            return ()
+        plan = plan_outputs(Trial(program, entry_point, Tests(()), prelude), inputs, self.limits.output_bytes)
+        return plan.outputs(self._final(plan))
+
+    def _final(self, plan: Plan) -> Execution:
+        """The outcome that the program decided, not the machine."""
         attempts = 0
         while True:
             execution = self._attempt(plan)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from clarify_rl.errors import ExecutorError
-from clarify_rl.executor.codec import MAX_BYTES, CodecError, Tree, check_tree, dumps, opaque_in, too_much
+from clarify_rl.executor.codec import MAX_BYTES, CodecError, Tree, check_tree, decode, dumps, opaque_in, too_much
 from clarify_rl.executor.compare import ComparisonError, Rule, exact
 from clarify_rl.executor.process import PROGRAM, Job, Outcome
 from clarify_rl.executor.shown import as_python
@@ -137,6 +138,54 @@ def plan_pairs(trial: Trial, tests: Tests, rule: Rule, output_bytes: int) -> Pai
     most_bytes = output_bytes + LONGEST_LINE * (len(expected) + 1)
     longest = tuple(_longest(due, rule) for due in expected)
     return Pairs(Job(PROGRAM, request, most_bytes), expected, rule, longest)
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a program gave for one input: a `value`, or the name of the exception that it `raised`.
+
+    `why` says why there is neither: it did not come back, or is no plain data.
+    """
+
+    value: object = None
+    raised: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Outputs(Pairs):
+    """A program whose results are wanted, not judged. Whatever comes back is right; `outputs` tells what it was."""
+
+    kept: list[Transcript] = field(default_factory=list)
+
+    def marks(self, transcript: Transcript) -> tuple[str, ...]:
+        self.kept[:] = [transcript]
+        return super().marks(transcript)
+
+    def outputs(self, execution: Execution) -> tuple[Output, ...]:
+        """One for each input, after the program has run."""
+        transcript = self.kept[0] if self.kept else Transcript()
+        why = execution.detail or f"no result ({execution.verdict})"
+        came = [_output(result) for result in transcript.results]
+        return tuple(came + [Output(why=why)] * (self.total - len(came)))
+
+
+def _output(result: Returned | Raised) -> Output:
+    if isinstance(result, Raised):
+        return Output(raised=result.exception)
+    if result.opaque is not None or result.size:
+        return Output(why=f"no plain data ({result.opaque})" if result.opaque else f"{result.size:,} bytes")
+    return Output(decode(result.value))
+
+
+def plan_outputs(trial: Trial, inputs: Sequence[tuple[object, ...]], output_bytes: int) -> Outputs:
+    """The program with its inputs, ready to run."""
+    pairs = plan_pairs(trial, Tests(tuple(Case(args, None) for args in inputs)), _anything, output_bytes)
+    return Outputs(pairs.job, pairs.expected, pairs.rule, pairs.longest)
+
+
+def _anything(_result: Tree, _expected: Tree) -> bool:
+    return True
 
 
 def _longest(due: Tree | Raises, rule: Rule) -> int:

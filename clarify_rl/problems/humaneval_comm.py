@@ -12,7 +12,7 @@ import gzip
 import json
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -21,7 +21,8 @@ from clarify_rl import syntax
 from clarify_rl.errors import DataError
 from clarify_rl.problems.expressions import parse_arguments
 from clarify_rl.problems.hidden_facts import hidden_facts
-from clarify_rl.types import Assertions, Case, Defect, HiddenTests, Problem, Tests, Variant
+from clarify_rl.registry import source
+from clarify_rl.types import Assertions, Case, Defect, HiddenTests, Problem, Skipped, Tests, Variant
 
 HUB_NAME = "jie-jw-wu/HumanEvalComm"
 CATEGORIES: dict[str, tuple[Defect, ...]] = {
@@ -56,6 +57,21 @@ class Loaded:
         counts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
         left_out = f"; {len(self.skipped)} problems skipped: {'; '.join(self.skipped)}" if self.skipped else ""
         return f"{len(self.variants)} prompts ({counts}){left_out}"
+
+
+@source("humaneval_comm")
+@dataclass(frozen=True)
+class HumanEvalComm:
+    """`path`: HumanEvalComm.jsonl (v1 or v2), or the hub's name. For evaluation only: nothing of it is trained on."""
+
+    path: str = HUB_NAME
+
+    def read(self) -> Iterator[Problem | Skipped]:
+        """Its clear originals."""
+        for number, row in enumerate(_rows(self.path), start=1):
+            _check_fields(row, f"{self.path}, row {number}")
+            unsupported = _unsupported_tests(row)
+            yield Skipped(f"{self.path}, row {number}", unsupported) if unsupported else _problem(row)
 
 
 def load_humaneval_comm(source: str, *, limit: int | None = None, seed: int = 0) -> Loaded:

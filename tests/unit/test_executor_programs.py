@@ -13,7 +13,7 @@ from dataclasses import replace
 import pytest
 
 from clarify_rl.errors import ExecutorError
-from clarify_rl.executor import Executor, Layer, Limits, Trial
+from clarify_rl.executor import Executor, Layer, Limits, Output, Trial
 from clarify_rl.types import Assertions, Case, Raises, Stdio, Tests, Verdict
 from tests.executor_cases import BRIEF, DOUBLE, GOOD, LIMITS, RESTLESS, SLEEPER, in_threads, needs, on_linux, one
 
@@ -446,3 +446,15 @@ def test_impossible_limits_raise(limits: dict[str, float]) -> None:
 def test_a_program_that_is_not_text_is_the_callers_mistake(executor: Executor) -> None:
     with pytest.raises(ExecutorError, match="program must be text, found NoneType"):
         executor.run(None, "f", DOUBLE)  # type: ignore[arg-type]  # the point
+
+
+def test_what_a_program_gives_can_be_had_without_judging_it(executor: Executor) -> None:
+    program = "def f(x):\n    return {1: (x,), 2: {x}, 3: object()}[x] if x < 4 else int('no') if x < 5 else exit()"
+    inputs = [(1,), (2,), (3,), (4,), (9,), (1,)]
+    first, second, third, fourth, *rest = executor.outputs(program, "f", inputs)
+    assert (first, second) == (Output((1,)), Output({2}))
+    assert third.why == "no plain data (object)"
+    assert fourth == Output(raised="ValueError")
+    assert len(rest) == 2
+    assert executor.outputs("def f(", "f", [(1,)])[0].why.startswith("SyntaxError")
+    assert executor.outputs("def f(x): return x", "f", []) == ()
