@@ -178,12 +178,21 @@ class Problem:
 
 
 @dataclass(frozen=True)
+class Telling:
+    """How many hidden tests tell a fact's truth from another reading of it."""
+
+    reading: str
+    tests: int
+
+
+@dataclass(frozen=True)
 class Fact:
     """One thing that a variant hides, blurs or contradicts, and that the user may reveal.
 
     `replaced_by` is what stands in the prompt instead ("" when the fact is left out); `answers` are the user's own
     wordings of `statement`; `defect` is None where the source does not say; `questions` are good ways to ask; `about`
     are the stems that a question about it contains, `not_about` those that point to another fact of the statement.
+    `told_by` is the evidence that it matters, where it was counted.
     """
 
     id: str
@@ -194,6 +203,7 @@ class Fact:
     questions: tuple[str, ...] = ()
     about: tuple[str, ...] = ()
     not_about: tuple[str, ...] = ()
+    told_by: tuple[Telling, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,45 @@
+"""Whether equal items of a result are kept."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from clarify_rl.synthesis.facts import Reading, Task, Uncertain
+
+_TOLD = r"\b(duplicat\w*|unique|distinct|repeat\w*|set|sets|frequen\w*|count\w*|occur\w*|once|different|sort\w*|revers\w*|rotat\w*|square\w*|each|every|all|corresponding|respective\w*|index|map\w*|list of the|pair\w*|permut\w*|split|swap|merge|concat\w*|convert|shift)\b"
+_PICKS = re.compile(
+    r"\b(find|get|extract|return|filter|select|remove|common|shared|list|numbers|words|elements)\b", re.IGNORECASE
+)
+
+
+def find(task: Task) -> Iterator[Uncertain]:
+    results = [output for output in task.outputs if isinstance(output, list)]
+    if len(results) < len(task.outputs) or not all(type(item) in (int, str) for result in results for item in result):
+        return
+    if sum(len(set(result)) < len(result) for result in results) < 3 or not _PICKS.search(task.sentence):
+        return
+    if re.search(_TOLD, task.sentence, re.IGNORECASE):
+        return
+    yield Uncertain(
+        kind="duplicates",
+        readings=(
+            Reading("kept", "Keep repeated items in the result.", ("Keep every one of them.", "Yes, keep repeats.")),
+            Reading(
+                "dropped",
+                "Each item must stand in the result only once.",
+                ("Each item only once, please.", "No repeats: keep the first one of each."),
+                result="list(dict.fromkeys(result))",
+            ),
+        ),
+        default=0,
+        base=task.sentence,
+        questions=(
+            "Should repeated items be kept in the result?",
+            "If an item comes up several times, should it be in the result several times?",
+            "Do you want duplicates in the result?",
+        ),
+        blurs=("Treat repeated items sensibly.", "Mind repeated items."),
+        given_away=_TOLD,
+        about="duplicate repeat repeated several times once keep unique",
+    )

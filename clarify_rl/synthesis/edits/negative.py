@@ -1,0 +1,66 @@
+"""What becomes of a negative number where only natural ones make sense."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from clarify_rl.synthesis.facts import Reading, Task, Uncertain
+
+_TOLD = r"\b(negative|positive|non-negative|signed|absolute|invalid|raise|exception|error|natural|sign|integers? in the range)\b|>= ?[01]|> ?0|guaranteed"
+_NATURAL = re.compile(
+    r"\b(number|nth|n'th|n-th|digits?|sides?|radius|length|height|factorial|fibonacci|prime|sum|bits?|square|cube|terms?|year|age|triangle|perimeter|area|volume)\b",
+    re.IGNORECASE,
+)
+
+
+def find(task: Task) -> Iterator[Uncertain]:
+    if len(task.parameters) > 2 or not _NATURAL.search(task.sentence) or re.search(_TOLD, task.sentence, re.IGNORECASE):
+        return
+    places = [
+        i
+        for i in range(len(task.parameters))
+        if all(len(args) > i and type(args[i]) is int and args[i] > 0 for args in task.inputs)  # type: ignore[operator]  # an int
+    ]
+    if len(places) != 1 or task.all_outputs(bool):
+        return
+    name = task.parameters[places[0]]
+    when = f"if {name} < 0:"
+    yield Uncertain(
+        kind="negative",
+        readings=(
+            Reading(
+                "raise",
+                f"Raise a ValueError if {name} is negative.",
+                ("Raise a ValueError.", "That is a mistake: raise ValueError."),
+                before=(when, f"    raise ValueError('{name} must not be negative')"),
+            ),
+            Reading(
+                "-1",
+                f"Return -1 if {name} is negative.",
+                ("Return -1.", "Return -1 in that case."),
+                before=(when, "    return -1"),
+            ),
+            Reading(
+                "None",
+                f"Return None if {name} is negative.",
+                ("Return None.", "None, please."),
+                before=(when, "    return None"),
+            ),
+        ),
+        default=-1,
+        base=task.sentence,
+        questions=(
+            f"What should happen if {name} is negative?",
+            f"Can {name} be below zero, and what should I do then?",
+            f"How should a negative {name} be handled?",
+        ),
+        blurs=(f"Handle a negative {name} gracefully.", f"Do something sensible if {name} is negative."),
+        given_away=_TOLD,
+        inputs=tuple(_with(args, places[0], -number) for args in task.inputs[:2] for number in (1, 2, 3, 7)),
+        about=f"negative below zero invalid {name} minus",
+    )
+
+
+def _with(args: tuple[object, ...], place: int, value: object) -> tuple[object, ...]:
+    return (*args[:place], value, *args[place + 1 :])

@@ -1,0 +1,76 @@
+"""What is returned where there is nothing to return."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from clarify_rl.synthesis.facts import Reading, Task, Uncertain
+
+_VALUE = r"(?P<value>-1|0|an empty (?:string|array|list)|\"\"|\[\]|null)"
+_SENTENCE = re.compile(
+    rf"(?:^|(?<=[.\n] )|(?<=\n))If (?P<when>[^.\n]{{5,120}}?),? (?:then )?return {_VALUE}(?: instead)?\.", re.MULTILINE
+)
+_OR = re.compile(rf",? or (?:return )?{_VALUE} if (?P<when>[^.\n]{{5,100}}?)\.")
+_VALUES: dict[str, object] = {"-1": -1, "0": 0, '""': "", "[]": [], "null": None}
+_SAYS = {"-1": "-1", "0": "0", '""': "an empty string", "[]": "an empty list", "None": "None"}
+
+
+def find(task: Task) -> Iterator[Uncertain]:
+    for pattern in (_SENTENCE, _OR):
+        match = pattern.search(task.sentence)
+        if match is None:
+            continue
+        value = _value(match["value"])
+        met = [type(output) is type(value) and output == value for output in task.outputs]
+        if not 3 <= sum(met) < len(met):
+            continue
+        when = " ".join(match["when"].split())
+        if re.search(r"\b(this|these|that|those|it|they|such) (number|value|string|array|index)s?\b", when):
+            continue
+        base = (task.sentence[: match.start()] + ("." if pattern is _OR else "") + task.sentence[match.end() :]).strip()
+        yield _uncertain(base, value, when, re.escape(match["value"]))
+        return
+
+
+def _value(text: str) -> object:
+    if text.startswith("an empty"):
+        return "" if "string" in text else []
+    return _VALUES[text]
+
+
+def _uncertain(base: str, value: object, when: str, told: str) -> Uncertain:
+    others: tuple[object, ...] = {
+        int: (-1, 0, None),
+        str: ("", None),
+        list: ([], None),
+    }.get(type(value), (None, -1))
+    readings = [_reading(value, other, when) for other in others]
+    default = next(i for i, other in enumerate(others) if type(other) is type(value) and other == value)
+    return Uncertain(
+        kind="nothing_found",
+        readings=tuple(readings),
+        default=default,
+        base=base,
+        questions=(
+            f"What should be returned if {when}?",
+            f"What should happen if {when}?",
+            f"And if {when}: which value do you want then?",
+        ),
+        blurs=(f"If {when}, let the caller know.", f"If {when}, return something that says so."),
+        given_away=rf"(?:return|returns|or) {told}|\bnone\b|impossible",
+        about=f"return nothing none exist empty found {when}",
+    )
+
+
+def _reading(value: object, other: object, when: str) -> Reading:
+    said = _SAYS.get(repr(other).replace("'", '"'), repr(other))
+    same = type(other) is type(value) and other == value
+    kind = type(value).__name__
+    test = f"type(result) is {kind} and result == {value!r}" if value is not None else "result is None"
+    return Reading(
+        said,
+        f"If {when}, return {said}.",
+        (f"Return {said}.", f"{said[:1].upper()}{said[1:]}, then."),
+        result="result" if same else f"{other!r} if {test} else result",
+    )

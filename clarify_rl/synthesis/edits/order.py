@@ -1,0 +1,61 @@
+"""In which order the items of a result come."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from clarify_rl.synthesis.facts import Reading, Task, Uncertain
+
+_PHRASE = re.compile(
+    r",? ?(?:sorted )?in (?:the )?(?P<order>ascending|descending|increasing|decreasing|non-decreasing|non-increasing|sorted)"
+    r" order(?: of (?:value|values))?",
+    re.IGNORECASE,
+)
+_ORDERED = r"\b(order|sort\w*|ascending|descending|increasing|decreasing|smallest|largest|first|last|revers\w*|rotat\w*|shift\w*|swap\w*|k-?th|nth|top|heap|queue|sequence|arrang\w*|merg\w*|consecutive|index|indices|position\w*|permut\w*|pair\w*)\b"
+
+
+def find(task: Task) -> Iterator[Uncertain]:
+    results = [output for output in task.outputs if isinstance(output, list)]
+    if len(results) < len(task.outputs) or sum(len(set(map(repr, result))) > 1 for result in results) < 3:
+        return
+    if not all(type(item) in (int, str, float) for result in results for item in result):
+        return
+    if any(len({type(item) is str for item in result}) > 1 for result in results):
+        return
+    text = _PHRASE.sub("", task.sentence)
+    if re.search(_ORDERED, text, re.IGNORECASE) or re.search(
+        _ORDERED, task.entry_point.replace("_", " "), re.IGNORECASE
+    ):
+        return
+    texts = any(isinstance(item, str) for result in results for item in result)
+    up, down = ("alphabetical", "reverse alphabetical") if texts else ("ascending", "descending")
+    yield Uncertain(
+        kind="order",
+        readings=(
+            Reading(
+                "as found",
+                "Return them in the order in which they are found.",
+                ("In the order in which they are found.",),
+            ),
+            Reading(
+                up, f"Return them in {up} order.", (f"In {up} order.", f"{up.capitalize()}."), result="sorted(result)"
+            ),
+            Reading(
+                down,
+                f"Return them in {down} order.",
+                (f"In {down} order.", f"{down.capitalize()}."),
+                result="sorted(result, reverse=True)",
+            ),
+        ),
+        default=0 if not all(result == sorted(result) for result in results) else 1,
+        base=text,
+        questions=(
+            "In which order should the results be returned?",
+            "How should the result be sorted?",
+            "Does the order of the items matter, and which one do you want?",
+        ),
+        blurs=("Return them properly sorted.", "Put them into a sensible order."),
+        given_away=_ORDERED,
+        about="order sort sorted ascending descending alphabetical first last",
+    )

@@ -1,0 +1,45 @@
+"""In which container a sequence of results comes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from clarify_rl.synthesis.facts import Reading, Task, Uncertain
+
+_SAYS_TYPE = r"\b(list|tuple|array|string|text|set|dictionary|comma|arrays|lists|tuples) (of|containing|with)\b|\b(as|into|in|return|returns|to) an? (list|tuple|array|set|string)\b"
+
+
+def find(task: Task) -> Iterator[Uncertain]:
+    if not task.all_outputs(list, tuple) or sum(len(output) > 1 for output in task.outputs) < 3:  # type: ignore[arg-type]  # lists and tuples
+        return
+    plain = all(type(item) in (int, str) for output in task.outputs for item in output)  # type: ignore[attr-defined]  # as above
+    if re.search(_SAYS_TYPE, task.sentence, re.IGNORECASE) or re.search(r"\b(convert|tuple|split)\b", task.sentence):
+        return
+    readings = [
+        Reading("list", "Return a list.", ("A list.", "Give me a list."), result="list(result)"),
+        Reading("tuple", "Return a tuple.", ("A tuple.", "A tuple, please, not a list."), result="tuple(result)"),
+    ]
+    if plain:
+        readings.append(
+            Reading(
+                "text",
+                "Return one string, with commas between the items.",
+                ("One string with commas between the items.", "Text: the items joined by commas."),
+                result="','.join(map(str, result))",
+            )
+        )
+    yield Uncertain(
+        kind="result_type",
+        readings=tuple(readings),
+        default=0,
+        base=task.sentence,
+        questions=(
+            "As what should the result be returned: a list, a tuple or text?",
+            "Which type should the function return?",
+            "Do you want a list, or another container?",
+        ),
+        blurs=("Return the items in a suitable container.", "Hand the items back together."),
+        given_away=_SAYS_TYPE,
+        about="type list tuple string text container return result collection",
+    )

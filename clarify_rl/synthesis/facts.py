@@ -1,0 +1,131 @@
+"""Facts of real problems as executable readings around their references; the truth may be any of them.
+
+A fact has several readings. Each is a sentence for the statement, the user's answers, and code around the reference, so
+that tests, statement, clear twin, answer and reference all follow from the reading that is drawn as the truth.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from clarify_rl import syntax
+from clarify_rl.types import Problem, Tests
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One way to understand a fact.
+
+    `says` is its sentence in a complete statement. Around the reference, `before` are lines that see the parameters by
+    name (and may return or raise), and `result` is an expression of `result`; `program` is another reference instead.
+    """
+
+    name: str
+    says: str
+    answers: tuple[str, ...]
+    before: tuple[str, ...] = ()
+    result: str = "result"
+    program: str = ""
+
+
+@dataclass(frozen=True)
+class Uncertain:
+    """A fact of a problem that its statement may hide.
+
+    `kind` is the edit that found it. `default` is the index of the reading that a guesser takes. `base` is the
+    statement without any mention of it; `given_away` matches what would tell the truth nevertheless. `blurs` are vague
+    sentences in its place. `inputs` are more that matter to it.
+    """
+
+    kind: str
+    readings: tuple[Reading, ...]
+    default: int
+    base: str
+    questions: tuple[str, ...]
+    blurs: tuple[str, ...] = ()
+    given_away: str = r"(?!)"
+    about: str = ""
+    inputs: tuple[tuple[object, ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class Task:
+    """A problem as edits see it: its statement without the call line, its parameters, and what it gives."""
+
+    problem: Problem
+    sentence: str
+    parameters: tuple[str, ...]
+    inputs: tuple[tuple[object, ...], ...]
+    outputs: tuple[object, ...]
+
+    @property
+    def entry_point(self) -> str:
+        return self.problem.entry_point
+
+    def all_outputs(self, *kinds: type) -> bool:
+        """Whether every output is of one of these types; bool is no int here."""
+        return all(type(output) in kinds for output in self.outputs)
+
+
+CALL_LINE = re.compile(r"\n*(?:Write the function|Call it) (?P<name>\w+)\((?P<parameters>[^)]*)\)\.\s*$")
+
+
+def task_of(problem: Problem, parameters: Sequence[str], outputs: Sequence[object]) -> Task:
+    """`outputs` are the reference's for the inputs of `problem`'s tests, which are pairs."""
+    assert isinstance(problem.tests, Tests)
+    inputs = tuple(case.args for case in problem.tests.cases)
+    return Task(problem, sentence_of(problem.prompt), tuple(parameters), inputs, tuple(outputs))
+
+
+def sentence_of(prompt: str) -> str:
+    """A statement without the line that says what to call the function, and without its examples."""
+    lines = [line for line in prompt.split("\n") if not line.startswith("assert ")]
+    return CALL_LINE.sub("", "\n".join(lines)).strip()
+
+
+def call_line(entry_point: str, parameters: Sequence[str]) -> str:
+    return f"Call it {entry_point}({', '.join(parameters)})."
+
+
+@dataclass(frozen=True)
+class Wrapped:
+    """A reference with the chosen readings around it, as program text."""
+
+    reference: str
+    entry_point: str
+    parameters: tuple[str, ...]
+    readings: tuple[Reading, ...] = field(default_factory=tuple)
+
+    def program(self) -> str:
+        """The reference itself where no reading changes anything, else a function that calls it."""
+        changed = [reading for reading in self.readings if reading.before or reading.result != "result"]
+        source = next((reading.program for reading in self.readings if reading.program), self.reference)
+        if not changed:
+            return source
+        inner = f"plain_{self.entry_point}"
+        given = ", ".join(self.parameters)
+        lines = [f"def {self.entry_point}({given}):"]
+        lines += [f"    {line}" for reading in changed for line in reading.before]
+        lines.append(f"    result = {inner}({given})")
+        lines += [f"    result = {reading.result}" for reading in changed[:-1] if reading.result != "result"]
+        lines.append(f"    return {changed[-1].result}")
+        return f"{renamed(source, self.entry_point, inner)}\n\n\n" + "\n".join(lines) + "\n"
+
+
+def renamed(program: str, name: str, new: str) -> str:
+    """The program with one of its functions under another name, also where it calls itself."""
+    tree = syntax.parse(program)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            node.name = new
+        elif isinstance(node, ast.Name) and node.id == name:
+            node.id = new
+    return ast.unparse(tree)
+
+
+def clear_of(text: str, facts: Mapping[str, str]) -> bool:
+    """Whether a shown text gives none of the hidden facts away; `facts` maps a kind to its pattern."""
+    return not any(re.search(pattern, text, re.IGNORECASE) for pattern in facts.values())

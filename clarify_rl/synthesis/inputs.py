@@ -1,0 +1,200 @@
+"""More test inputs for a problem: its own ones mutated, within what holds in all of them. The reference is the oracle.
+
+What it leaves out: constraints that no example shows, so an input may be one that the problem's author would not allow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from random import Random
+
+Args = tuple[object, ...]
+
+_TRIES = 8  # for each input that is wanted
+_LONGEST = 1200  # characters of an input, written out
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What holds of one parameter in every known input."""
+
+    low: int
+    high: int
+    alphabet: str
+    ascending: bool
+    distinct: bool
+    non_empty: bool
+
+
+def more_inputs(known: Sequence[Args], count: int, rng: Random) -> list[Args]:
+    """Up to `count` new inputs of the known ones' shape, deterministic by `rng`."""
+    if not known or not known[0] or len({len(args) for args in known}) > 1:
+        return []
+    shapes = [_shape([args[i] for args in known]) for i in range(len(known[0]))]
+    lengths = _tied_lengths(known)
+    seen = {repr(args) for args in known}
+    made: list[Args] = []
+    for _ in range(_TRIES * count):
+        if len(made) >= count:
+            break
+        args = _mutated(rng.choice(known), shapes, rng)
+        args = _repaired(args, shapes, lengths)
+        text = repr(args)
+        if text not in seen and len(text) <= _LONGEST and _fits(args, known, shapes):
+            seen.add(text)
+            made.append(args)
+    return made
+
+
+def _shape(values: Sequence[object]) -> Shape:
+    numbers = [number for value in values for number in _numbers(value)]
+    texts = "".join(text for value in values for text in _texts(value))
+    lists = [value for value in values if isinstance(value, list | tuple)]
+    rows = [list(value) for value in lists if len(value) > 1]
+    return Shape(
+        low=min(numbers, default=0),
+        high=max(numbers, default=9),
+        alphabet="".join(sorted(set(texts))),
+        ascending=bool(rows) and len(rows) > 1 and all(_ascends(row) for row in rows),
+        distinct=bool(rows) and all(len(set(map(repr, row))) == len(row) for row in rows),
+        non_empty=all(len(value) > 0 for value in values if isinstance(value, list | tuple | str | dict)),
+    )
+
+
+def _ascends(row: list[object]) -> bool:
+    kinds = {type(item) for item in row}
+    return kinds <= {int} and row == sorted(row)  # type: ignore[type-var]  # ints only
+
+
+def _numbers(value: object) -> list[int]:
+    if type(value) is int:
+        return [value]
+    if isinstance(value, list | tuple):
+        return [number for item in value for number in _numbers(item)]
+    return []
+
+
+def _texts(value: object) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, list | tuple):
+        return [text for item in value for text in _texts(item)]
+    return []
+
+
+def _tied_lengths(known: Sequence[Args]) -> list[tuple[int, int]]:
+    """Pairs (i, j) where parameter i is always the length of parameter j."""
+    places = range(len(known[0]))
+    return [
+        (i, j)
+        for i in places
+        for j in places
+        if i != j
+        and all(
+            type(args[i]) is int and isinstance(args[j], list | tuple | str) and args[i] == len(args[j])
+            for args in known
+        )
+    ]
+
+
+def _mutated(args: Args, shapes: Sequence[Shape], rng: Random) -> Args:
+    changed = list(deepcopy(args))
+    for _ in range(rng.choice((1, 1, 2, 3))):
+        place = rng.randrange(len(changed))
+        changed[place] = _mutate(changed[place], shapes[place], rng)
+    return tuple(changed)
+
+
+def _mutate(value: object, shape: Shape, rng: Random) -> object:
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return max(
+            shape.low,
+            rng.choice((value + 1, value - 1, value + rng.randint(-3, 3), rng.randint(shape.low, shape.high))),
+        )
+    if isinstance(value, float):
+        return round(value + rng.choice((-1, 1, 0.5, 0.25, -0.37)), 5)
+    if isinstance(value, str):
+        return _mutate_text(value, shape, rng)
+    if isinstance(value, list):
+        return _mutate_list(value, shape, rng)
+    if isinstance(value, tuple):
+        return tuple(_mutate_list(list(value), shape, rng))
+    if isinstance(value, dict) and value:
+        key = rng.choice(list(value))
+        return {**value, key: _mutate(value[key], shape, rng)}
+    return value
+
+
+def _mutate_text(text: str, shape: Shape, rng: Random) -> str:
+    letters = shape.alphabet or "ab"
+    if not text:
+        return rng.choice(letters)
+    place = rng.randrange(len(text))
+    return rng.choice(
+        (
+            text[:place] + rng.choice(letters) + text[place + 1 :],
+            text[:place] + text[place + 1 :],
+            text[:place] + text[place] + text[place:],
+            text[::-1],
+            "".join(rng.sample(text, len(text))),
+            "".join(rng.choice(letters) for _ in range(rng.randint(1, max(2, len(text))))),
+        )
+    )
+
+
+def _mutate_list(items: list[object], shape: Shape, rng: Random) -> list[object]:
+    if not items:
+        return items
+    place = rng.randrange(len(items))
+    other = deepcopy(items)
+    match rng.randrange(7):
+        case 0 | 1:
+            other[place] = _mutate(other[place], shape, rng)
+        case 2:
+            del other[place]
+        case 3:
+            other.insert(place, deepcopy(rng.choice(items)))
+        case 4:
+            rng.shuffle(other)
+        case 5:
+            other[place] = deepcopy(rng.choice(items))
+        case _:
+            other = [_mutate(item, shape, rng) for item in other]
+    return other
+
+
+def _repaired(args: Args, shapes: Sequence[Shape], lengths: Sequence[tuple[int, int]]) -> Args:
+    changed = list(args)
+    for place, shape in enumerate(shapes):
+        value = changed[place]
+        if shape.ascending and isinstance(value, list | tuple) and all(type(item) is int for item in value):
+            changed[place] = type(value)(sorted(value))  # type: ignore[type-var]  # ints
+    for i, j in lengths:
+        changed[i] = len(changed[j])  # type: ignore[arg-type]  # a list, tuple or text in every known input
+    return tuple(changed)
+
+
+def _fits(args: Args, known: Sequence[Args], shapes: Sequence[Shape]) -> bool:
+    for value, shape in zip(args, shapes, strict=True):
+        if isinstance(value, list | tuple | str | dict) and shape.non_empty and not value:
+            return False
+        if shape.distinct and isinstance(value, list | tuple) and len(set(map(repr, value))) < len(value):
+            return False
+    return all(_same_length(args, i, j) for i, j in _equal_lengths(known))
+
+
+def _equal_lengths(known: Sequence[Args]) -> list[tuple[int, int]]:
+    places = range(len(known[0]))
+    return [
+        (i, j) for i in places for j in range(i) if len(known) > 1 and all(_same_length(args, i, j) for args in known)
+    ]
+
+
+def _same_length(args: Args, i: int, j: int) -> bool:
+    first, second = args[i], args[j]
+    sized = isinstance(first, list | tuple | str) and isinstance(second, list | tuple | str)
+    return sized and len(first) == len(second)  # type: ignore[arg-type]  # both have a length
