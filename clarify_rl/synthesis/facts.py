@@ -10,9 +10,12 @@ import ast
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from clarify_rl import syntax
 from clarify_rl.types import Problem, Tests
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,7 @@ class Reading:
 
     `says` is its sentence in a complete statement. Around the reference, `before` are lines that see the parameters by
     name (and may return or raise), and `result` is an expression of `result`; `program` is another reference instead.
+    `order` are the places of the reference's parameters, as the function takes them.
     """
 
     name: str
@@ -29,6 +33,11 @@ class Reading:
     before: tuple[str, ...] = ()
     result: str = "result"
     program: str = ""
+    order: tuple[int, ...] = ()
+
+    @property
+    def changes_nothing(self) -> bool:
+        return not self.before and self.result == "result" and not self.order
 
 
 @dataclass(frozen=True)
@@ -37,7 +46,8 @@ class Uncertain:
 
     `kind` is the edit that found it. `default` is the index of the reading that a guesser takes. `base` is the
     statement without any mention of it; `given_away` matches what would tell the truth nevertheless. `blurs` are vague
-    sentences in its place. `inputs` are more that matter to it.
+    sentences in its place. `inputs` are more that matter to it. `calls`: its sentences stand in place of the line that
+    says what to call the function.
     """
 
     kind: str
@@ -49,10 +59,11 @@ class Uncertain:
     given_away: str = r"(?!)"
     about: str = ""
     inputs: tuple[tuple[object, ...], ...] = ()
+    calls: bool = False
 
 
 @dataclass(frozen=True)
-class Task:
+class Subject:
     """A problem as edits see it: its statement without the call line, its parameters, and what it gives."""
 
     problem: Problem
@@ -73,11 +84,12 @@ class Task:
 CALL_LINE = re.compile(r"\n*(?:Write the function|Call it) (?P<name>\w+)\((?P<parameters>[^)]*)\)\.\s*$")
 
 
-def task_of(problem: Problem, parameters: Sequence[str], outputs: Sequence[object]) -> Task:
-    """`outputs` are the reference's for the inputs of `problem`'s tests, which are pairs."""
+def task_of(problem: Problem, parameters: Sequence[str]) -> Subject:
+    """The problem, whose tests are pairs, as edits see it."""
     assert isinstance(problem.tests, Tests)
-    inputs = tuple(case.args for case in problem.tests.cases)
-    return Task(problem, sentence_of(problem.prompt), tuple(parameters), inputs, tuple(outputs))
+    cases = problem.tests.cases
+    inputs, outputs = tuple(case.args for case in cases), tuple(case.expected for case in cases)
+    return Subject(problem, sentence_of(problem.prompt), tuple(parameters), inputs, outputs)
 
 
 def sentence_of(prompt: str) -> str:
@@ -101,18 +113,28 @@ class Wrapped:
 
     def program(self) -> str:
         """The reference itself where no reading changes anything, else a function that calls it."""
-        changed = [reading for reading in self.readings if reading.before or reading.result != "result"]
+        changed = [reading for reading in self.readings if not reading.changes_nothing]
         source = next((reading.program for reading in self.readings if reading.program), self.reference)
         if not changed:
             return source
         inner = f"plain_{self.entry_point}"
         given = ", ".join(self.parameters)
-        lines = [f"def {self.entry_point}({given}):"]
+        lines = [f"def {self.entry_point}({', '.join(self.taken())}):"]
         lines += [f"    {line}" for reading in changed for line in reading.before]
         lines.append(f"    result = {inner}({given})")
         lines += [f"    result = {reading.result}" for reading in changed[:-1] if reading.result != "result"]
         lines.append(f"    return {changed[-1].result}")
         return f"{renamed(source, self.entry_point, inner)}\n\n\n" + "\n".join(lines) + "\n"
+
+    def taken(self) -> tuple[str, ...]:
+        """The parameters in the order in which the function takes them."""
+        return permuted(self.parameters, self.readings)
+
+
+def permuted(items: Sequence[Item], readings: Sequence[Reading]) -> tuple[Item, ...]:
+    """Parameters, or arguments, in the order that the readings ask for."""
+    order = next((reading.order for reading in readings if reading.order), ())
+    return tuple(items[place] for place in order) if order else tuple(items)
 
 
 def renamed(program: str, name: str, new: str) -> str:
@@ -124,6 +146,11 @@ def renamed(program: str, name: str, new: str) -> str:
         elif isinstance(node, ast.Name) and node.id == name:
             node.id = new
     return ast.unparse(tree)
+
+
+def any_word(words: str) -> str:
+    """A pattern that matches any of the words, which may be patterns themselves, as a whole."""
+    return rf"\b(?:{'|'.join(words.split())})\b"
 
 
 def clear_of(text: str, facts: Mapping[str, str]) -> bool:

@@ -91,11 +91,7 @@ def _tied_lengths(known: Sequence[Args]) -> list[tuple[int, int]]:
         (i, j)
         for i in places
         for j in places
-        if i != j
-        and all(
-            type(args[i]) is int and isinstance(args[j], list | tuple | str) and args[i] == len(args[j])
-            for args in known
-        )
+        if i != j and all(type(args[i]) is int and args[i] == _length(args[j]) for args in known)
     ]
 
 
@@ -111,10 +107,8 @@ def _mutate(value: object, shape: Shape, rng: Random) -> object:
     if isinstance(value, bool):
         return not value
     if isinstance(value, int):
-        return max(
-            shape.low,
-            rng.choice((value + 1, value - 1, value + rng.randint(-3, 3), rng.randint(shape.low, shape.high))),
-        )
+        near = (value + 1, value - 1, value + rng.randint(-3, 3), rng.randint(shape.low, shape.high))
+        return max(shape.low, rng.choice(near))
     if isinstance(value, float):
         return round(value + rng.choice((-1, 1, 0.5, 0.25, -0.37)), 5)
     if isinstance(value, str):
@@ -172,9 +166,9 @@ def _repaired(args: Args, shapes: Sequence[Shape], lengths: Sequence[tuple[int, 
     for place, shape in enumerate(shapes):
         value = changed[place]
         if shape.ascending and isinstance(value, list | tuple) and all(type(item) is int for item in value):
-            changed[place] = type(value)(sorted(value))  # type: ignore[type-var]  # ints
+            changed[place] = type(value)(sorted(value))
     for i, j in lengths:
-        changed[i] = len(changed[j])  # type: ignore[arg-type]  # a list, tuple or text in every known input
+        changed[i] = _length(changed[j])
     return tuple(changed)
 
 
@@ -188,13 +182,16 @@ def _fits(args: Args, known: Sequence[Args], shapes: Sequence[Shape]) -> bool:
 
 
 def _equal_lengths(known: Sequence[Args]) -> list[tuple[int, int]]:
+    """Pairs of parameters that are equally long in every known input."""
+    if len(known) == 1:
+        return []
     places = range(len(known[0]))
-    return [
-        (i, j) for i in places for j in range(i) if len(known) > 1 and all(_same_length(args, i, j) for args in known)
-    ]
+    return [(i, j) for i in places for j in range(i) if all(_same_length(args, i, j) for args in known)]
 
 
 def _same_length(args: Args, i: int, j: int) -> bool:
-    first, second = args[i], args[j]
-    sized = isinstance(first, list | tuple | str) and isinstance(second, list | tuple | str)
-    return sized and len(first) == len(second)  # type: ignore[arg-type]  # both have a length
+    return _length(args[i]) == _length(args[j]) != -1
+
+
+def _length(value: object) -> int:
+    return len(value) if isinstance(value, list | tuple | str) else -1

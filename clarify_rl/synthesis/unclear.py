@@ -17,7 +17,7 @@ from random import Random
 from clarify_rl.executor import Executor, Output
 from clarify_rl.problems.programs import parameters
 from clarify_rl.synthesis import edits
-from clarify_rl.synthesis.facts import Reading, Task, Uncertain, Wrapped, call_line, clear_of, task_of
+from clarify_rl.synthesis.facts import Reading, Subject, Uncertain, Wrapped, call_line, clear_of, permuted, task_of
 from clarify_rl.synthesis.inputs import Args, more_inputs
 from clarify_rl.types import Case, Defect, Fact, Problem, Raises, Telling, Tests, Variant
 from clarify_rl.wording import stems
@@ -25,14 +25,17 @@ from clarify_rl.wording import stems
 TELLING = 3  # hidden tests that must tell the truth from each other reading
 INPUTS = 40  # of a problem, its own ones included
 TESTS = 20  # that a variant keeps
-_MOST_PAIRS = 2  # pairs of facts of one problem that become variants
-_HIDES_CALL = "arguments"
+OTHERS = 4  # of them at least that tell nothing, where there are any
+MOST_PAIRS = 3  # pairs of facts of one problem that become variants
+EXAMPLE_SHARE = 0.5  # of the contradicted facts; the others are contradicted by a sentence
+_LONGEST_EXAMPLE = 100  # characters
+_ON_RESULTS = ("result_type", "order", "duplicates")  # edits that say something of the same result
 
-Outcome = object | Raises
+Value = object | Raises
 
 
 @cache
-def all_edits() -> Mapping[str, Callable[[Task], Iterator[Uncertain]]]:
+def all_edits() -> Mapping[str, Callable[[Subject], Iterator[Uncertain]]]:
     """Every edit by name: the modules of `synthesis/edits`."""
     names = sorted(module.name for module in pkgutil.iter_modules(edits.__path__))
     return {name: importlib.import_module(f"{edits.__name__}.{name}").find for name in names}
@@ -40,7 +43,7 @@ def all_edits() -> Mapping[str, Callable[[Task], Iterator[Uncertain]]]:
 
 @dataclass(frozen=True)
 class Proved:
-    """A fact with the readings that tests tell apart, and what each gives for every input."""
+    """A fact with the readings that tests tell apart. `default` is what a guesser takes, where he takes any of them."""
 
     fact: Uncertain
     readings: tuple[Reading, ...]
@@ -51,13 +54,42 @@ class Proved:
         return [reading for reading in self.readings if reading is not self.default]
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """A fact in a variant: which reading is the truth, and what befalls it."""
+
+    proved: Proved
+    truth: Reading
+    defect: Defect
+
+    @property
+    def fact(self) -> Uncertain:
+        return self.proved.fact
+
+    def others(self) -> list[Reading]:
+        return [reading for reading in self.proved.readings if reading is not self.truth]
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What the truth gives for every input, and what each other reading of one fact would give."""
+
+    due: tuple[Value, ...]
+    others: Mapping[str, tuple[Value, ...]]
+
+    def telling(self, other: str) -> set[int]:
+        """The inputs for which it differs."""
+        pairs = zip(self.due, self.others[other], strict=True)
+        return {i for i, (first, second) in enumerate(pairs) if not _same(first, second)}
+
+
 class Synthesis:
     """Makes variants of problems, with `executor` to run references in: they are other people's programs."""
 
     def __init__(self, executor: Executor, seed: int = 0) -> None:
         self.executor, self.seed = executor, seed
 
-    def task(self, problem: Problem) -> Task | None:
+    def task(self, problem: Problem) -> Subject | None:
         """The problem as edits see it, with more inputs; None where its reference or its tests do not allow it."""
         if not isinstance(problem.tests, Tests) or not problem.tests.cases:
             return None
@@ -65,21 +97,16 @@ class Synthesis:
         known = [case.args for case in problem.tests.cases]
         if not names or any(len(args) != len(names) for args in known):
             return None
-        rng = Random(f"{self.seed}/{problem.id}/inputs")
-        inputs = [*known, *more_inputs(known, INPUTS - len(known), rng)]
+        inputs = [*known, *more_inputs(known, INPUTS - len(known), Random(f"{self.seed}/{problem.id}/inputs"))]
         given = self._run(problem.solution, problem, inputs)
         right = [output.value == case.expected for output, case in zip(given, problem.tests.cases, strict=False)]
         if not all(right) or any(output.why or output.raised for output in given[: len(known)]):
             return None
-        kept = [
-            (args, output.value)
-            for args, output in zip(inputs, given, strict=True)
-            if not (output.why or output.raised)
-        ]
-        cases = tuple(Case(args, value) for args, value in kept)
-        return task_of(replace(problem, tests=Tests(cases)), names, [value for _, value in kept])
+        pairs = zip(inputs, given, strict=True)
+        cases = tuple(Case(args, output.value) for args, output in pairs if not (output.why or output.raised))
+        return task_of(replace(problem, tests=Tests(cases)), names)
 
-    def facts(self, task: Task) -> list[Proved]:
+    def facts(self, task: Subject) -> list[Proved]:
         """The facts that edits find in a problem, each proved by what its readings give."""
         found = [fact for find in all_edits().values() for fact in find(task)]
         return [proved for fact in found if (proved := self._proved(task, fact))]
@@ -92,145 +119,137 @@ class Synthesis:
         facts = self.facts(task)
         rng = Random(f"{self.seed}/{problem.id}/variants")
         made: list[Variant] = []
-        for fact in facts:
+        for proved in facts:
             for defect in Defect:
-                made += self._variant(task, [(fact, rng.choice(fact.truths()), defect)], rng)
-        pairs = [pair for pair in combinations(facts, 2) if _combine(task, pair)]
-        for pair in rng.sample(pairs, min(_MOST_PAIRS, len(pairs))):
-            drawn = [(fact, rng.choice(fact.truths()), rng.choice(list(Defect))) for fact in pair]
+                made += self._variant(task, [Drawn(proved, rng.choice(proved.truths()), defect)], rng)
+        pairs = [pair for pair in combinations(facts, 2) if _may_stand_together(task, pair)]
+        for pair in rng.sample(pairs, min(MOST_PAIRS, len(pairs))):
+            drawn = [Drawn(proved, rng.choice(proved.truths()), rng.choice(list(Defect))) for proved in pair]
             made += self._variant(task, drawn, rng)
         return made
 
-    def _proved(self, task: Task, fact: Uncertain) -> Proved | None:
-        inputs = [*task.inputs, *fact.inputs]
-        outcomes = {}
-        for reading in fact.readings:
-            wrapped = Wrapped(task.problem.solution, task.entry_point, task.parameters, (reading,))
-            given = self._run(wrapped.program(), task.problem, inputs)
-            if any(output.why for output in given):
-                continue
-            outcomes[reading.name] = [_outcome(output) for output in given]
+    def _proved(self, task: Subject, fact: Uncertain) -> Proved | None:
+        inputs = (*task.inputs, *fact.inputs)
+        usable = []
+        for truth in fact.readings:
+            given = self._given(task, [truth], [other for other in fact.readings if other is not truth], inputs)
+            if given and all(len(given.telling(other)) >= TELLING for other in given.others):
+                usable.append(truth)
         default = fact.readings[fact.default] if fact.default >= 0 else None
-        kept = [reading for reading in fact.readings if reading.name in outcomes]
-        apart = [
-            reading
-            for reading in kept
-            if all(
-                _apart(outcomes[reading.name], outcomes[other.name]) >= TELLING
-                for other in kept
-                if other is not reading
-            )
-        ]
-        if len(apart) < 2 or (default is not None and default not in apart):
-            return None
-        proved = Proved(fact, tuple(apart), default)
-        return proved if proved.truths() else None
+        proved = Proved(fact, tuple(usable), default)
+        return proved if len(usable) > 1 and default in (None, *usable) and proved.truths() else None
 
-    def _variant(self, task: Task, drawn: Sequence[tuple[Proved, Reading, Defect]], rng: Random) -> list[Variant]:
-        """The clear twin and the variant, or nothing where the proof fails."""
-        truths = tuple(reading for _, reading, _ in drawn)
-        inputs = [*task.inputs, *(args for fact, _, _ in drawn for args in fact.fact.inputs)]
-        program = Wrapped(task.problem.solution, task.entry_point, task.parameters, truths).program()
-        given = self._run(program, task.problem, inputs)
-        if any(output.why for output in given):
-            return []
-        due = [_outcome(output) for output in given]
-        tellings = [self._tellings(task, drawn, i, inputs, due) for i in range(len(drawn))]
-        chosen = _choose(inputs, due, [marks for marks, _ in tellings], rng)
-        evidence = [
-            tuple(Telling(name, len(marked & chosen)) for name, marked in named.items()) for _, named in tellings
-        ]
-        if any(telling.tests < TELLING for item in evidence for telling in item):
-            return []
-        return _composed(task, drawn, program, [Case(inputs[i], due[i]) for i in sorted(chosen)], evidence, rng)
-
-    def _tellings(
+    def _given(
         self,
-        task: Task,
-        drawn: Sequence[tuple[Proved, Reading, Defect]],
-        which: int,
+        task: Subject,
+        truths: Sequence[Reading],
+        others: Sequence[Reading],
         inputs: Sequence[Args],
-        due: Sequence[Outcome],
-    ) -> tuple[set[int], dict[str, set[int]]]:
-        """Which inputs tell one fact's truth from its other readings, all else as drawn."""
-        fact, truth, _ = drawn[which]
-        named: dict[str, set[int]] = {}
-        for other in fact.readings:
-            if other is truth:
-                continue
-            readings = tuple(other if i == which else reading for i, (_, reading, _) in enumerate(drawn))
-            wrapped = Wrapped(task.problem.solution, task.entry_point, task.parameters, readings)
-            outcomes = [_outcome(output) for output in self._run(wrapped.program(), task.problem, inputs)]
-            named[other.name] = {i for i, (a, b) in enumerate(zip(due, outcomes, strict=True)) if not _same(a, b)}
-        return set().union(*named.values()), named
+        which: int = 0,
+    ) -> _Given | None:
+        """Tests as the truths have them, and what `others` in place of the fact `which` give for them.
+
+        None where the truth itself cannot be run; another reading that cannot is left out.
+        """
+        asked = [permuted(args, truths) for args in inputs]
+        due = self._run(_wrapped(task, truths), task.problem, asked)
+        if any(output.why for output in due):
+            return None
+        named = {}
+        for other in others:
+            instead = [other if i == which else truth for i, truth in enumerate(truths)]
+            given = self._run(_wrapped(task, instead), task.problem, asked)
+            if not any(output.why for output in given):
+                named[other.name] = tuple(map(_outcome, given))
+        return _Given(tuple(map(_outcome, due)), named)
+
+    def _variant(self, task: Subject, drawn: Sequence[Drawn], rng: Random) -> list[Variant]:
+        """The clear twin and the variant, or nothing where the proof fails."""
+        truths = [item.truth for item in drawn]
+        inputs = (*task.inputs, *(args for item in drawn for args in item.fact.inputs))
+        given = []
+        for which, item in enumerate(drawn):
+            came = self._given(task, truths, item.others(), inputs, which)
+            if came is None or not came.others:
+                return []
+            given.append(came)
+        chosen = _choose(len(inputs), given, rng)
+        evidence = [tuple(Telling(name, len(came.telling(name) & chosen)) for name in came.others) for came in given]
+        if any(telling.tests < TELLING for tellings in evidence for telling in tellings):
+            return []
+        cases = {i: Case(permuted(inputs[i], truths), given[0].due[i]) for i in sorted(chosen)}
+        return _composed(task, drawn, cases, given, evidence, rng)
 
     def _run(self, program: str, problem: Problem, inputs: Sequence[Args]) -> tuple[Output, ...]:
         return self.executor.outputs(program, problem.entry_point, inputs, problem.prelude)
 
 
-def _outcome(output: Output) -> Outcome:
+def _wrapped(task: Subject, readings: Sequence[Reading]) -> str:
+    return Wrapped(task.problem.solution, task.entry_point, task.parameters, tuple(readings)).program()
+
+
+def _outcome(output: Output) -> Value:
     return Raises(output.raised) if output.raised else output.value
 
 
-def _same(first: Outcome, second: Outcome) -> bool:
+def _same(first: Value, second: Value) -> bool:
     return type(first) is type(second) and repr(first) == repr(second)
 
 
-def _apart(first: Sequence[Outcome], second: Sequence[Outcome]) -> int:
-    return sum(not _same(a, b) for a, b in zip(first, second, strict=True))
+def _choose(count: int, given: Sequence[_Given], rng: Random) -> set[int]:
+    """Inputs to keep as hidden tests: those that tell something first, each fact in turn, but not those alone."""
+    queues = [rng.sample(sorted(marked), len(marked)) for came in given for marked in map(came.telling, came.others)]
+    told = set().union(*map(set, queues))
+    others = rng.sample(sorted(set(range(count)) - told), count - len(told))
+    most = TESTS - min(len(others), OTHERS)
+    chosen: set[int] = set()
+    while len(chosen) < most and any(queues):
+        for queue in filter(None, queues):
+            if len(chosen) < most:
+                chosen.add(queue.pop())
+    return chosen | set(others[: TESTS - len(chosen)])
 
 
-def _choose(inputs: Sequence[Args], due: Sequence[Outcome], telling: Sequence[set[int]], rng: Random) -> set[int]:
-    """Inputs to keep as hidden tests: those that tell something first, but not those alone."""
-    told = set().union(*telling)
-    first = rng.sample(sorted(told), len(told))
-    others = rng.sample(sorted(set(range(len(inputs))) - told), len(inputs) - len(told))
-    most = max(TESTS - min(len(others), 4), TELLING)
-    kept = first[:most]
-    return {*kept, *others[: TESTS - len(kept)]}
-
-
-def _combine(task: Task, facts: Sequence[Proved]) -> bool:
-    """Whether facts can stand in one statement: at most one of them rewrites it, and one brings another program."""
-    rewrites = sum(fact.fact.base != task.sentence for fact in facts)
-    programs = sum(any(reading.program for reading in fact.readings) for fact in facts)
-    formats = sum(fact.fact.kind in ("result_type", "order", "duplicates") for fact in facts)
-    return rewrites <= 1 and programs <= 1 and formats <= 1
+def _may_stand_together(task: Subject, facts: Sequence[Proved]) -> bool:
+    """At most one of them rewrites the statement, brings another program, or speaks of the same result."""
+    rewrites = sum(proved.fact.base != task.sentence for proved in facts)
+    programs = sum(any(reading.program for reading in proved.readings) for proved in facts)
+    results = sum(proved.fact.kind in _ON_RESULTS for proved in facts)
+    return max(rewrites, programs, results) <= 1
 
 
 def _composed(
-    task: Task,
-    drawn: Sequence[tuple[Proved, Reading, Defect]],
-    program: str,
-    cases: Sequence[Case],
+    task: Subject,
+    drawn: Sequence[Drawn],
+    cases: Mapping[int, Case],
+    given: Sequence[_Given],
     evidence: Sequence[tuple[Telling, ...]],
     rng: Random,
 ) -> list[Variant]:
-    base = next((fact.fact.base for fact, _, _ in drawn if fact.fact.base != task.sentence), task.sentence)
-    hides_call = any(fact.fact.kind == _HIDES_CALL for fact, _, _ in drawn)
-    call = [] if hides_call else [call_line(task.entry_point, task.parameters)]
-    stated = [reading.says for fact, reading, _ in drawn]
-    shown = [_shown(fact, reading, defect, task, rng) for fact, reading, defect in drawn]
-    hidden = {fact.fact.kind: fact.fact.given_away for fact, _, defect in drawn if defect is not Defect.INCONSISTENT}
-    if any(text is None for text in shown) or not clear_of(base, hidden):
+    truths = [item.truth for item in drawn]
+    base = next((item.fact.base for item in drawn if item.fact.base != task.sentence), task.sentence)
+    hidden = {item.fact.kind: item.fact.given_away for item in drawn if item.defect is not Defect.INCONSISTENT}
+    shown = [_shown(item, came, task, cases, rng) for item, came in zip(drawn, given, strict=True)]
+    if None in shown or not clear_of(base, hidden):
         return []
-    name = [f"Call the function {task.entry_point}."] if hides_call else []
-    prompt = "\n".join(filter(None, [base, *name, *(text or "" for text in shown), *call]))
-    clear = "\n".join([base, *stated, *call])
-    label = "+".join(f"{fact.fact.kind}={reading.name}" for fact, reading, _ in drawn)
+    texts = [text or "" for text in shown]
+    says_call = any(item.fact.calls for item in drawn)
+    call = "" if says_call else call_line(task.entry_point, task.parameters)
+    if says_call and not any(text for item, text in zip(drawn, texts, strict=True) if item.fact.calls):
+        call = f"Call it {task.entry_point}."
+    prompt = "\n".join(filter(None, [base, *texts, call]))
+    clear = "\n".join(filter(None, [base, *(truth.says for truth in truths), "" if says_call else call]))
+    label = "+".join(f"{item.fact.kind}={item.truth.name}" for item in drawn)
     problem = replace(
         task.problem,
         id=f"{task.problem.id}/{label}",
         prompt=clear,
-        tests=Tests(tuple(cases)),
-        solution=program,
+        tests=Tests(tuple(cases.values())),
+        solution=_wrapped(task, truths),
         family=task.problem.id,
     )
-    facts = tuple(
-        _fact(fact, reading, defect, text or "", telling, drawn)
-        for (fact, reading, defect), text, telling in zip(drawn, shown, evidence, strict=True)
-    )
-    kind = "+".join(sorted({str(defect) for _, _, defect in drawn}))
+    facts = tuple(_fact(item, text, told, drawn) for item, text, told in zip(drawn, texts, evidence, strict=True))
+    kind = "+".join(sorted({str(item.defect) for item in drawn}))
     suffix = "+".join(f"{fact.id}:{fact.defect}" for fact in facts)
     return [
         Variant(f"{problem.id}/clear", problem, clear),
@@ -238,38 +257,43 @@ def _composed(
     ]
 
 
-def _shown(fact: Proved, truth: Reading, defect: Defect, task: Task, rng: Random) -> str | None:
+def _shown(item: Drawn, given: _Given, task: Subject, cases: Mapping[int, Case], rng: Random) -> str | None:
     """What stands in the statement in place of the truth; None where the fact cannot be hidden so."""
-    match defect:
+    match item.defect:
         case Defect.INCOMPLETE:
             return ""
         case Defect.AMBIGUOUS:
-            return rng.choice(fact.fact.blurs) if fact.fact.blurs else None
+            return rng.choice(item.fact.blurs) if item.fact.blurs else None
         case Defect.INCONSISTENT:
-            others = [reading for reading in fact.readings if reading is not truth]
-            said = [truth.says, rng.choice(others).says]
-            return "\n".join(rng.sample(said, 2))
+            other = rng.choice([reading for reading in item.others() if reading.name in given.others])
+            example = _example(task, given, other, cases) if not item.fact.calls else ""
+            if example and rng.random() < EXAMPLE_SHARE:
+                return f"{item.truth.says}\n{example}"
+            return "\n".join(rng.sample([item.truth.says, other.says], 2))
 
 
-def _fact(
-    proved: Proved,
-    truth: Reading,
-    defect: Defect,
-    shown: str,
-    telling: tuple[Telling, ...],
-    drawn: Sequence[tuple[Proved, Reading, Defect]],
-) -> Fact:
-    fact = proved.fact
-    about = stems(f"{fact.about} {truth.says}")
-    others = frozenset().union(*(stems(other.fact.about) for other, _, _ in drawn if other is not proved))
+def _example(task: Subject, given: _Given, other: Reading, cases: Mapping[int, Case]) -> str:
+    """The shortest of the tests with what another reading gives for it; "" when none is short."""
+    texts = []
+    for i in given.telling(other.name) & set(cases):
+        outcome = given.others[other.name][i]
+        if not isinstance(outcome, Raises):
+            call = f"{task.entry_point}({', '.join(map(repr, cases[i].args))})"
+            texts.append(f"For example, {call} returns {outcome!r}.")
+    return min((text for text in sorted(texts) if len(text) <= _LONGEST_EXAMPLE), key=len, default="")
+
+
+def _fact(item: Drawn, shown: str, told: tuple[Telling, ...], drawn: Sequence[Drawn]) -> Fact:
+    about = stems(f"{item.fact.about} {item.truth.says}")
+    others = frozenset[str]().union(*(stems(other.fact.about) for other in drawn if other is not item))
     return Fact(
-        id=fact.kind,
-        defect=defect,
-        statement=truth.says,
+        id=item.fact.kind,
+        defect=item.defect,
+        statement=item.truth.says,
         replaced_by=shown.replace("\n", " "),
-        answers=truth.answers,
-        questions=fact.questions,
+        answers=item.truth.answers,
+        questions=item.fact.questions,
         about=tuple(sorted(about)),
         not_about=tuple(sorted(others - about)),
-        told_by=telling,
+        told_by=told,
     )

@@ -371,7 +371,7 @@ def test_an_adapter_with_a_broken_weight_is_not_merged(sft_model: Path, tmp_path
     file = tmp_path / "adapter" / "adapter_model.safetensors"
     weights = {name: torch.full_like(weight, float("nan")) for name, weight in load_file(file).items()}
     save_file(weights, file)
-    with pytest.raises(ClarifyError, match=r"cannot be merged: NaNs"):
+    with pytest.raises(ClarifyError, match="no finite numbers"):
         export_model(str(tmp_path / "adapter"), tmp_path / "out")
 
 

@@ -35,7 +35,7 @@ MAY_IMPORT = {
         "assets": "",
         "policies": "types errors seeds config assets",
         "problems": "types errors syntax seeds wording records config registry",
-        "synthesis": "types errors seeds wording records config executor policies problems",
+        "synthesis": "types errors seeds syntax wording records config executor policies problems",
         "dialogue.replies": "types errors syntax",
         "training.templates": "",
         "dialogue": "types errors seeds registry policies dialogue.replies",

@@ -1,34 +1,28 @@
-"""In which order two arguments of the same type come."""
+"""In which order two arguments come."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from clarify_rl.synthesis.facts import Reading, Task, Uncertain
-
-MARK = "{call}"  # the call line is what this fact hides
+from clarify_rl.synthesis.facts import Reading, Subject, Uncertain, call_line
 
 
-def find(task: Task) -> Iterator[Uncertain]:
-    if len(task.parameters) != 2 or not all(len(args) == 2 for args in task.inputs):
+def find(task: Subject) -> Iterator[Uncertain]:
+    if len(task.parameters) != 2:
         return
     first, second = task.parameters
-    if (len(first) < 3 and len(second) < 3) or any(type(a) is not type(b) for a, b in task.inputs) is False:
-        return
-    name = task.entry_point
+    if min(len(first), len(second)) < 3 and {first, second} & set("abxymn"):
+        return  # names that say nothing would be no answer
+    as_named, turned = call_line(task.entry_point, (first, second)), call_line(task.entry_point, (second, first))
     yield Uncertain(
         kind="arguments",
         readings=(
-            Reading(
-                "as named",
-                f"Call it {name}({first}, {second}).",
-                (f"{name}({first}, {second}).", f"First {first}, then {second}."),
-            ),
+            Reading("as named", as_named, (as_named.removeprefix("Call it "), f"First {first}, then {second}.")),
             Reading(
                 "the other way round",
-                f"Call it {name}({second}, {first}).",
-                (f"{name}({second}, {first}).", f"First {second}, then {first}."),
-                before=(f"{first}, {second} = {second}, {first}",),
+                turned,
+                (turned.removeprefix("Call it "), f"First {second}, then {first}."),
+                order=(1, 0),
             ),
         ),
         default=0,
@@ -38,7 +32,10 @@ def find(task: Task) -> Iterator[Uncertain]:
             "In what order do the arguments come?",
             "Which argument comes first?",
         ),
-        blurs=(f"Call it {name}; it takes the two things named above.",),
-        given_away=r"(?!)",
+        blurs=(
+            f"Call it {task.entry_point}; it takes the two things named above.",
+            f"Call it {task.entry_point}, with the two arguments in the usual order.",
+        ),
         about="argument parameter order first second take signature call input",
+        calls=True,
     )

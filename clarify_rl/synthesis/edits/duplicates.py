@@ -5,15 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from clarify_rl.synthesis.facts import Reading, Task, Uncertain
+from clarify_rl.synthesis.facts import Reading, Subject, Uncertain, any_word
 
-_TOLD = r"\b(duplicat\w*|unique|distinct|repeat\w*|set|sets|frequen\w*|count\w*|occur\w*|once|different|sort\w*|revers\w*|rotat\w*|square\w*|each|every|all|corresponding|respective\w*|index|map\w*|list of the|pair\w*|permut\w*|split|swap|merge|concat\w*|convert|shift)\b"
+_TOLD = any_word(
+    r"duplicat\w* unique distinct repeat\w* sets? frequen\w* count\w* occur\w* once different sort\w* revers\w* "
+    r"rotat\w* square\w* each every all corresponding respective\w* index map\w* pair\w* permut\w* split swap merge concat\w* "
+    "convert shift"
+)
 _PICKS = re.compile(
     r"\b(find|get|extract|return|filter|select|remove|common|shared|list|numbers|words|elements)\b", re.IGNORECASE
 )
 
 
-def find(task: Task) -> Iterator[Uncertain]:
+def find(task: Subject) -> Iterator[Uncertain]:
     results = [output for output in task.outputs if isinstance(output, list)]
     if len(results) < len(task.outputs) or not all(type(item) in (int, str) for result in results for item in result):
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from clarify_rl.synthesis.facts import Reading, Task, Uncertain
+from clarify_rl.synthesis.facts import Reading, Subject, Uncertain
 
 _RETURNS_INDEX = re.compile(
     r"\b(?:find|return|get|give|locate)s? (?:the |its |an? |any )?(?:\w+ ){0,2}(?:index|position|indices|positions)\b",
@@ -17,7 +17,7 @@ _PHRASE = re.compile(
 _TOLD = r"\b[01]-?(indexed|based)|\bfrom [01]\b|index 0|\[0\]|\bcount\w* from\b|n - 1\b|starting (at|from|with) [01]"
 
 
-def find(task: Task) -> Iterator[Uncertain]:
+def find(task: Subject) -> Iterator[Uncertain]:
     if not task.all_outputs(int) or sum(output >= 0 for output in task.outputs) < 3:  # type: ignore[operator]  # ints
         return
     text = _PHRASE.sub("", task.sentence)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from clarify_rl.synthesis.facts import Reading, Task, Uncertain
+from clarify_rl.synthesis.facts import Reading, Subject, Uncertain
 
 _SENTENCE = re.compile(
     r"(?:Since|As|Because) the (?:answer|result|number)[^.]*?(?:very |too )?large[^.]*?modulo 10\^9 \+ 7\.|"
@@ -15,7 +15,7 @@ _CONSTANT = re.compile(r"10 ?\*\* ?9 ?\+ ?7|1_?000_?000_?007|int\(1e9 ?\+ ?7\)|i
 _OTHER, _NONE = "998244353", "10 ** 400"
 
 
-def find(task: Task) -> Iterator[Uncertain]:
+def find(task: Subject) -> Iterator[Uncertain]:
     match = _SENTENCE.search(task.sentence)
     program = task.problem.solution
     if match is None or not task.all_outputs(int) or not _CONSTANT.search(program):

@@ -5,17 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from clarify_rl.synthesis.facts import Reading, Task, Uncertain
+from clarify_rl.synthesis.facts import Reading, Subject, Uncertain, any_word
 
-_TOLD = r"\b(negative|positive|non-negative|signed|absolute|invalid|raise|exception|error|natural|sign|integers? in the range)\b|>= ?[01]|> ?0|guaranteed"
-_NATURAL = re.compile(
-    r"\b(number|nth|n'th|n-th|digits?|sides?|radius|length|height|factorial|fibonacci|prime|sum|bits?|square|cube|terms?|year|age|triangle|perimeter|area|volume)\b",
-    re.IGNORECASE,
+_TOLD = (
+    any_word(r"negative positive non-negative signed absolute invalid raise exception error natural sign guaranteed")
+    + "|>= ?[01]|> ?0"
+)
+_NATURAL = any_word(
+    r"number nth n'th n-th digits? sides? radius length height factorial fibonacci prime sum bits? square cube terms? "
+    "year age triangle perimeter area volume"
 )
 
 
-def find(task: Task) -> Iterator[Uncertain]:
-    if len(task.parameters) > 2 or not _NATURAL.search(task.sentence) or re.search(_TOLD, task.sentence, re.IGNORECASE):
+def find(task: Subject) -> Iterator[Uncertain]:
+    if (
+        len(task.parameters) > 2
+        or not re.search(_NATURAL, task.sentence, re.IGNORECASE)
+        or re.search(_TOLD, task.sentence, re.IGNORECASE)
+    ):
         return
     places = [
         i

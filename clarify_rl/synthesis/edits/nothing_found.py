@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from clarify_rl.synthesis.facts import Reading, Task, Uncertain
+from clarify_rl.synthesis.facts import Reading, Subject, Uncertain
 
 _VALUE = r"(?P<value>-1|0|an empty (?:string|array|list)|\"\"|\[\]|null)"
 _SENTENCE = re.compile(
@@ -16,7 +16,7 @@ _VALUES: dict[str, object] = {"-1": -1, "0": 0, '""': "", "[]": [], "null": None
 _SAYS = {"-1": "-1", "0": "0", '""': "an empty string", "[]": "an empty list", "None": "None"}
 
 
-def find(task: Task) -> Iterator[Uncertain]:
+def find(task: Subject) -> Iterator[Uncertain]:
     for pattern in (_SENTENCE, _OR):
         match = pattern.search(task.sentence)
         if match is None:

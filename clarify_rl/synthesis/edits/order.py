@@ -5,17 +5,26 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from clarify_rl.synthesis.facts import Reading, Task, Uncertain
+from clarify_rl.synthesis.facts import Reading, Subject, Uncertain, any_word
 
 _PHRASE = re.compile(
-    r",? ?(?:sorted )?in (?:the )?(?P<order>ascending|descending|increasing|decreasing|non-decreasing|non-increasing|sorted)"
-    r" order(?: of (?:value|values))?",
+    r",? ?(?:sorted )?in (?:the )?(?:ascending|descending|increasing|decreasing|non-decreasing|non-increasing|sorted)"
+    r" order(?: of values?)?",
     re.IGNORECASE,
 )
-_ORDERED = r"\b(order|sort\w*|ascending|descending|increasing|decreasing|smallest|largest|first|last|revers\w*|rotat\w*|shift\w*|swap\w*|k-?th|nth|top|heap|queue|sequence|arrang\w*|merg\w*|consecutive|index|indices|position\w*|permut\w*|pair\w*)\b"
+_ORDERED = any_word(
+    r"order sort\w* ascending descending increasing decreasing smallest largest first last revers\w* rotat\w* shift\w* "
+    r"swap\w* k-?th nth top heap queue sequence arrang\w* merg\w* consecutive index indices position\w* permut\w* "
+    r"pair\w* map lambda each add\w* subtract\w* multipl\w* divi\w* modulo two squares? cubes? corresponding "
+    "element-wise convert every"
+)
+_PICKS = any_word(
+    "find get extract filter list collect return common unique remove divisors factors primes numbers words elements"
+)
+_AS_FOUND = "Return them in the order in which they are found."
 
 
-def find(task: Task) -> Iterator[Uncertain]:
+def find(task: Subject) -> Iterator[Uncertain]:
     results = [output for output in task.outputs if isinstance(output, list)]
     if len(results) < len(task.outputs) or sum(len(set(map(repr, result))) > 1 for result in results) < 3:
         return
@@ -24,9 +33,8 @@ def find(task: Task) -> Iterator[Uncertain]:
     if any(len({type(item) is str for item in result}) > 1 for result in results):
         return
     text = _PHRASE.sub("", task.sentence)
-    if re.search(_ORDERED, text, re.IGNORECASE) or re.search(
-        _ORDERED, task.entry_point.replace("_", " "), re.IGNORECASE
-    ):
+    words = f"{text} {task.entry_point.replace('_', ' ')}"
+    if re.search(_ORDERED, words, re.IGNORECASE) or not re.search(_PICKS, text, re.IGNORECASE):
         return
     texts = any(isinstance(item, str) for result in results for item in result)
     up, down = ("alphabetical", "reverse alphabetical") if texts else ("ascending", "descending")

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from clarify_rl.synthesis.facts import Reading, Task, Uncertain
+from clarify_rl.synthesis.facts import Reading, Subject, Uncertain
 
-_SAYS_TYPE = r"\b(list|tuple|array|string|text|set|dictionary|comma|arrays|lists|tuples) (of|containing|with)\b|\b(as|into|in|return|returns|to) an? (list|tuple|array|set|string)\b"
+_SAYS_TYPE = (
+    r"\b(?:lists?|tuples?|arrays?|string|text|set|dictionary|comma) (?:of|containing|with)\b|"
+    r"\b(?:as|into|in|returns?|to) an? (?:list|tuple|array|set|string)\b"
+)
 
 
-def find(task: Task) -> Iterator[Uncertain]:
+def find(task: Subject) -> Iterator[Uncertain]:
     if not task.all_outputs(list, tuple) or sum(len(output) > 1 for output in task.outputs) < 3:  # type: ignore[arg-type]  # lists and tuples
         return
     plain = all(type(item) in (int, str) for output in task.outputs for item in output)  # type: ignore[attr-defined]  # as above

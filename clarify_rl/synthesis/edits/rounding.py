@@ -6,12 +6,12 @@ import math
 import re
 from collections.abc import Iterator
 
-from clarify_rl.synthesis.facts import Reading, Task, Uncertain
+from clarify_rl.synthesis.facts import Reading, Subject, Uncertain
 
 _TOLD = r"\b(round\w*|decimal\w*|floor|ceil\w*|integer|whole|trunc\w*|precision|nearest|percent\w*|10\^-5|within)\b"
 
 
-def find(task: Task) -> Iterator[Uncertain]:
+def find(task: Subject) -> Iterator[Uncertain]:
     numbers = [output for output in task.outputs if type(output) is float]
     if len(numbers) < len(task.outputs) or not all(map(math.isfinite, numbers)):
         return

@@ -5,18 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from clarify_rl.synthesis.facts import Reading, Task, Uncertain
+from clarify_rl.synthesis.facts import Reading, Subject, Uncertain
 
 _ASKS = re.compile(r"\b(check|determine|find|tell|decide|verify|validate)\b[^.]*\b(whether|if)\b", re.IGNORECASE)
 _RETURN_TRUE = re.compile(
     r"\b[Rr]eturn (?:`?true`?|True) if (?P<what>[^.]+?)(?:,? (?:or|and|else|otherwise)[^.]*false[^.]*)?\.", re.DOTALL
 )
 _FALSE = re.compile(
-    r"\s*(?:Otherwise|Else|If not),? return `?[Ff]alse`?\.|,? (?:or|and) (?:return )?`?[Ff]alse`? (?:otherwise|if not)\b"
+    r"\s*(?:Otherwise|Else|If not),? return `?[Ff]alse`?\.|"
+    r",? (?:or|and) (?:return )?`?[Ff]alse`? (?:otherwise|if not)\b"
 )
 
 
-def find(task: Task) -> Iterator[Uncertain]:
+def find(task: Subject) -> Iterator[Uncertain]:
     if not task.all_outputs(bool) or len(set(task.outputs)) < 2:
         return
     text = _FALSE.sub("", _RETURN_TRUE.sub(lambda match: f"Determine whether {match['what']}.", task.sentence))
