@@ -237,3 +237,20 @@ def _add_check(commands: Parsers) -> None:
         "--cpu-seconds", type=float, default=2.0, metavar="S", help="processor seconds of a program (default: 2)"
     )
     executor.add_argument("--limit", type=int, metavar="N", help="the most programs of each kind to run")
+    source = _command(
+        inner,
+        "source",
+        "say whether problems can be trained on: their references, doubles, contamination, facts; exits with 1 if not",
+        "clarify-rl check source rows,path=problems.jsonl --against humaneval,path=HumanEval.jsonl",
+    )
+    source.add_argument(
+        "source", metavar="SOURCE", help="its name or file.py:name, then its options: mbpp,path=mbpp.jsonl,first=511"
+    )
+    source.add_argument(
+        "--against",
+        action="append",
+        default=[],
+        metavar="SOURCE",
+        help="an evaluation set it must not hold; repeatable",
+    )
+    source.add_argument("--limit", type=int, metavar="N", help="look at the first N problems only")

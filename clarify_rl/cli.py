@@ -240,6 +240,20 @@ def _check_executor(arguments: Arguments) -> int:
     return 0 if holds else 1
 
 
+def _check_source(arguments: Arguments) -> int:
+    from rich.console import Console
+
+    from clarify_rl.executor import Executor, Limits
+    from clarify_rl.pipeline.check_source import check_source, print_source
+    from clarify_rl.registry import source_from_text
+
+    source, against = source_from_text(arguments.source), [source_from_text(text) for text in arguments.against]
+    with Executor(Limits(cpu_s=5.0)) as executor:
+        report = check_source(source, against, executor, limit=arguments.limit)
+    print_source(report, Console())
+    return 0 if report.usable else 1
+
+
 _COMMANDS: Mapping[str, Callable[[Arguments], int | None]] = {
     "run": _run,
     "data": _stage,
@@ -255,6 +269,7 @@ _COMMANDS: Mapping[str, Callable[[Arguments], int | None]] = {
     "config list": _config_list,
     "doctor": _doctor,
     "check executor": _check_executor,
+    "check source": _check_source,
 }
 
 

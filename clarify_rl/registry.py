@@ -91,6 +91,29 @@ def load_source(spec: str, options: Mapping[str, object]) -> Source:
     return cast(Source, _build("source", spec, _find("source", spec), options))
 
 
+def source_from_text(text: str) -> Source:
+    """A source as it is named in a shell: its spec, then options, as in `mbpp,path=mbpp.jsonl,examples=0`.
+
+    Raises ConfigError for what is no option. Numbers, true and false are read as such.
+    """
+    spec, *given = text.split(",")
+    options: dict[str, object] = {}
+    for item in given:
+        name, is_option, value = item.partition("=")
+        if not is_option:
+            raise ConfigError(
+                f"{text!r}: {item!r} is no option. Write source,name=value,... as in rows,path=mine.jsonl"
+            )
+        options[name.strip()] = _plain(value)
+    return load_source(spec, options)
+
+
+def _plain(value: str) -> object:
+    if value in ("true", "false"):
+        return value == "true"
+    return int(value) if value.isdecimal() else value
+
+
 def short_name(spec: str) -> str:
     """What a plugin is called in metrics and tables, whatever file or module it comes from."""
     return spec.rpartition(":")[2]

@@ -7,8 +7,9 @@ gives the truth away, and the truth is not what a guesser would take. Its clear 
 from __future__ import annotations
 
 import importlib
+import math
 import pkgutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import combinations
@@ -27,9 +28,11 @@ INPUTS = 40  # of a problem, its own ones included
 TESTS = 20  # that a variant keeps
 OTHERS = 4  # of them at least that tell nothing, where there are any
 MOST_PAIRS = 3  # pairs of facts of one problem that become variants
+PAIR_VARIANTS = 2  # of each
 EXAMPLE_SHARE = 0.5  # of the contradicted facts; the others are contradicted by a sentence
 _LONGEST_EXAMPLE = 100  # characters
-_ON_RESULTS = ("result_type", "order", "duplicates")  # edits that say something of the same result
+# What is done to a result, in this order: items are dropped before they are sorted, and put into text last.
+_LAST = {"duplicates": 1, "order": 2, "result_type": 3}
 
 Value = object | Raises
 
@@ -116,17 +119,19 @@ class Synthesis:
         task = self.task(problem)
         if task is None:
             return []
-        facts = self.facts(task)
+        facts = sorted(self.facts(task), key=lambda proved: _LAST.get(proved.fact.kind, 0))
         rng = Random(f"{self.seed}/{problem.id}/variants")
         made: list[Variant] = []
         for proved in facts:
             for defect in Defect:
                 made += self._variant(task, [Drawn(proved, rng.choice(proved.truths()), defect)], rng)
         pairs = [pair for pair in combinations(facts, 2) if _may_stand_together(task, pair)]
-        for pair in rng.sample(pairs, min(MOST_PAIRS, len(pairs))):
-            drawn = [Drawn(proved, rng.choice(proved.truths()), rng.choice(list(Defect))) for proved in pair]
-            made += self._variant(task, drawn, rng)
-        return made
+        groups = [*rng.sample(pairs, min(MOST_PAIRS, len(pairs))) * PAIR_VARIANTS, *combinations(facts, 3)]
+        for group in groups:
+            if _may_stand_together(task, group):
+                drawn = [Drawn(proved, rng.choice(proved.truths()), rng.choice(list(Defect))) for proved in group]
+                made += self._variant(task, drawn, rng)
+        return list({variant.id: variant for variant in made}.values())
 
     def _proved(self, task: Subject, fact: Uncertain) -> Proved | None:
         inputs = (*task.inputs, *fact.inputs)
@@ -193,7 +198,26 @@ def _outcome(output: Output) -> Value:
 
 
 def _same(first: Value, second: Value) -> bool:
-    return type(first) is type(second) and repr(first) == repr(second)
+    """As the rule of `_compare` sees it: floats within a tolerance, everything else in type and value."""
+    numbers = [value for value in (first, second) if type(value) in (int, float)]
+    if len(numbers) == 2 and float in map(type, numbers):
+        return math.isclose(first, second, rel_tol=1e-6, abs_tol=1e-6)  # type: ignore[arg-type]  # both are numbers
+    if type(first) is not type(second):
+        return False
+    if isinstance(first, list | tuple) and isinstance(second, list | tuple):
+        return len(first) == len(second) and all(map(_same, first, second))
+    return repr(first) == repr(second)
+
+
+def _compare(cases: Iterable[Case]) -> str:
+    """The rule for a variant's tests: another order of the same sums must not fail them."""
+    return "close" if any(map(_has_float, (case.expected for case in cases))) else "exact"
+
+
+def _has_float(value: object) -> bool:
+    if isinstance(value, list | tuple | set):
+        return any(map(_has_float, value))
+    return isinstance(value, float) or (isinstance(value, dict) and any(map(_has_float, value.values())))
 
 
 def _choose(count: int, given: Sequence[_Given], rng: Random) -> set[int]:
@@ -211,11 +235,10 @@ def _choose(count: int, given: Sequence[_Given], rng: Random) -> set[int]:
 
 
 def _may_stand_together(task: Subject, facts: Sequence[Proved]) -> bool:
-    """At most one of them rewrites the statement, brings another program, or speaks of the same result."""
+    """At most one of them rewrites the statement, and one brings another program."""
     rewrites = sum(proved.fact.base != task.sentence for proved in facts)
     programs = sum(any(reading.program for reading in proved.readings) for proved in facts)
-    results = sum(proved.fact.kind in _ON_RESULTS for proved in facts)
-    return max(rewrites, programs, results) <= 1
+    return max(rewrites, programs) <= 1
 
 
 def _composed(
@@ -244,7 +267,7 @@ def _composed(
         task.problem,
         id=f"{task.problem.id}/{label}",
         prompt=clear,
-        tests=Tests(tuple(cases.values())),
+        tests=Tests(tuple(cases.values()), _compare(cases.values())),
         solution=_wrapped(task, truths),
         family=task.problem.id,
     )

@@ -9,8 +9,8 @@ from clarify_rl.synthesis.facts import Reading, Subject, Uncertain, any_word
 
 _TOLD = any_word(
     r"duplicat\w* unique distinct repeat\w* sets? frequen\w* count\w* occur\w* once different sort\w* revers\w* "
-    r"rotat\w* square\w* each every all corresponding respective\w* index map\w* pair\w* permut\w* split swap merge concat\w* "
-    "convert shift"
+    r"rotat\w* square\w* each every all corresponding respective\w* index map\w* pair\w* permut\w* split swap merge "
+    r"concat\w* convert shift"
 )
 _PICKS = re.compile(
     r"\b(find|get|extract|return|filter|select|remove|common|shared|list|numbers|words|elements)\b", re.IGNORECASE
@@ -24,6 +24,8 @@ def find(task: Subject) -> Iterator[Uncertain]:
     if sum(len(set(result)) < len(result) for result in results) < 3 or not _PICKS.search(task.sentence):
         return
     if re.search(_TOLD, task.sentence, re.IGNORECASE):
+        return
+    if any(type(value) is int for args in task.inputs for value in args):  # how many to pick: before or after?
         return
     yield Uncertain(
         kind="duplicates",

@@ -35,7 +35,7 @@ def find(task: Subject) -> Iterator[Uncertain]:
     yield Uncertain(
         kind="result_type",
         readings=tuple(readings),
-        default=0,
+        default=int(bool(re.search(r"tuple", task.sentence, re.IGNORECASE))),  # a guesser takes what the text speaks of
         base=task.sentence,
         questions=(
             "As what should the result be returned: a list, a tuple or text?",

@@ -17,10 +17,15 @@ _FALSE = re.compile(
 )
 
 
+def _determine(match: re.Match[str]) -> str:
+    begins = not match.string[: match.start()].rstrip(" ") or match.string[: match.start()].rstrip(" ")[-1] in ".\n"
+    return f"{'Determine' if begins else 'determine'} whether {match['what']}."
+
+
 def find(task: Subject) -> Iterator[Uncertain]:
     if not task.all_outputs(bool) or len(set(task.outputs)) < 2:
         return
-    text = _FALSE.sub("", _RETURN_TRUE.sub(lambda match: f"Determine whether {match['what']}.", task.sentence))
+    text = _FALSE.sub("", _RETURN_TRUE.sub(_determine, task.sentence))
     if not _ASKS.search(text) or re.search(r"\b(true|false|yes|no|boolean)\b", text, re.IGNORECASE):
         return
     yield Uncertain(

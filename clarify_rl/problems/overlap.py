@@ -1,0 +1,131 @@
+"""Problems that are the same under another name: by their words, and by what their references do."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from clarify_rl.executor import Executor
+from clarify_rl.problems.programs import as_pairs, parameters, parsed
+from clarify_rl.types import Assertions, Case, Problem, Tests
+
+SHINGLE = 3  # words
+ALIKE = 0.6  # share of shingles in common, from which on two statements count as one
+AT_ONCE = 40  # inputs of one run
+FEWEST = 3  # tests that a behaviour must pass to be the same
+_SPLITS = (("train", 0.8), ("dev", 0.88), ("test", 1.0))
+
+
+def normalized(text: str) -> tuple[str, ...]:
+    """The words of a statement, without what differs between copies of it."""
+    return tuple(re.findall(r"[a-z0-9]+", re.sub(r"\bwrite a (python )?function to\b", "", text.lower())))
+
+
+def shingles(text: str) -> frozenset[tuple[str, ...]]:
+    """Every run of SHINGLE words; of a shorter text, the whole."""
+    words = normalized(text)
+    return frozenset(words[i : i + SHINGLE] for i in range(max(1, len(words) - SHINGLE + 1)))
+
+
+def split_of(text: str) -> str:
+    """train (80%), dev (8%) or test (12%), the same for statements that are nearly the same.
+
+    Decided by the smallest hash of a shingle (MinHash, Broder 1997): two texts share it as often as they share words.
+    """
+    least = min(hashlib.sha256(" ".join(words).encode()).digest() for words in shingles(text))
+    place = int.from_bytes(least[-8:]) / 2**64  # the last bytes: the first ones are small, as it is the least
+    return next(name for name, end in _SPLITS if place < end)
+
+
+def alike(problems: Sequence[Problem], others: Sequence[Problem] | None = None) -> Iterator[tuple[Problem, Problem]]:
+    """Pairs of problems with nearly the same statement: within the first, or of the first with the others."""
+    known = problems if others is None else others
+    found: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    sets = [shingles(problem.prompt) for problem in known]
+    for i, own in enumerate(sets):
+        for shingle in own:
+            found[shingle].append(i)
+    for i, problem in enumerate(problems):
+        own = sets[i] if others is None else shingles(problem.prompt)
+        shared: dict[int, int] = defaultdict(int)
+        for shingle in own:
+            for other in found.get(shingle, ())[:200]:
+                shared[other] += 1
+        for other, count in sorted(shared.items()):
+            if (others is not None or other > i) and count >= ALIKE * min(len(own), len(sets[other])) > 0:
+                yield problem, known[other]
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """An evaluation problem as inputs with what they must give."""
+
+    problem: Problem
+    cases: tuple[Case, ...]
+
+
+def behaviours(problems: Iterable[Problem]) -> list[Behaviour]:
+    """The problems whose tests can be read as pairs, also out of a `check` function."""
+    made = []
+    for problem in problems:
+        cases = problem.tests.cases if isinstance(problem.tests, Tests) else _pairs_in(problem)
+        if len({repr(case.expected) for case in cases}) > 1 and len(cases) >= FEWEST:
+            made.append(Behaviour(problem, tuple(cases)))
+    return made
+
+
+def _pairs_in(problem: Problem) -> tuple[Case, ...]:
+    if not isinstance(problem.tests, Assertions):
+        return ()
+    code = "\n".join([problem.tests.setup, *problem.tests.checks])
+    checks = [ast.unparse(node) for node in ast.walk(parsed(code)) if isinstance(node, ast.Assert)]
+    pairs = [as_pairs([check], ["candidate", problem.entry_point]) for check in checks]
+    return tuple(pair.cases[0] for pair in pairs if pair)
+
+
+def same_behaviour(problem: Problem, known: Sequence[Behaviour], executor: Executor) -> list[Problem]:
+    """The evaluation problems whose tests this problem's reference passes, whatever both are called."""
+    names = parameters(problem.solution, problem.entry_point)
+    fitting = [item for item in known if names and len(item.cases[0].args) == len(names)]
+    asked = [(item, case) for item in fitting for case in item.cases[:FEWEST]]
+    failed: set[str] = set()
+    for start in range(0, len(asked), AT_ONCE):
+        part = asked[start : start + AT_ONCE]
+        given = executor.outputs(
+            problem.solution, problem.entry_point, [case.args for _, case in part], problem.prelude
+        )
+        for (item, case), output in zip(part, given, strict=True):
+            if output.why or output.raised or not _equal(output.value, case.expected):
+                failed.add(item.problem.id)
+    return [item.problem for item in fitting if item.problem.id not in failed and _passes(problem, item, executor)]
+
+
+def _passes(problem: Problem, item: Behaviour, executor: Executor) -> bool:
+    """All of its tests, not the first few only."""
+    given = executor.outputs(problem.solution, problem.entry_point, [case.args for case in item.cases], problem.prelude)
+    return all(
+        not (output.why or output.raised) and _equal(output.value, case.expected)
+        for output, case in zip(given, item.cases, strict=True)
+    )
+
+
+def _equal(value: object, expected: object) -> bool:
+    """As tests compare: by value, or as HumanEvalComm's do, by what is printed."""
+    if isinstance(expected, str) and not isinstance(value, str):
+        try:
+            return str(value) == expected
+        except ValueError:  # an int of more digits than Python prints
+            return False
+    return bool(value == expected)
+
+
+def counts(pairs: Iterable[tuple[Problem, Problem]]) -> Mapping[str, list[str]]:
+    """Whom each problem is like, by id."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for first, second in pairs:
+        found[first.id].append(second.id)
+    return found
