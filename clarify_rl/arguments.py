@@ -15,6 +15,7 @@ Parsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 def parse(argv: Sequence[str]) -> Arguments:
     """The arguments of one command; key=value pairs may stand anywhere behind CONFIG."""
     parser = make_parser()
+    argv = _of_data(argv)
     if not argv:
         parser.print_help()
         parser.exit(2)
@@ -42,6 +43,14 @@ def _meant(rest: Sequence[str], arguments: Arguments) -> str:
     return f". Settings are written without dashes: {' '.join(meant)}" if meant else ""
 
 
+def _of_data(argv: Sequence[str]) -> Sequence[str]:
+    """`data make` and its kin are commands of their own beside the stage `data CONFIG`."""
+    return [f"data-{argv[1]}", *argv[2:]] if [*argv[:1]] == ["data"] and argv[1:2] and argv[1] in _OF_DATA else argv
+
+
+_OF_DATA = ("make", "show", "stats")
+
+
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="clarify-rl",
@@ -62,6 +71,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_config(commands)
     _add_doctor(commands)
     _add_check(commands)
+    _add_data(commands)
     return parser
 
 
@@ -209,6 +219,32 @@ def _add_config(commands: Parsers) -> None:
 
 def _add_doctor(commands: Parsers) -> None:
     _command(commands, "doctor", "say what this machine can do, and how to make it safer", "clarify-rl doctor")
+
+
+def _add_data(commands: Parsers) -> None:
+    make = _command(
+        commands,
+        "data-make",
+        "(data make) make unclear variants of problems, each with proof",
+        "clarify-rl data make rows,path=mine.jsonl --without humaneval,path=HumanEval.jsonl --out unclear.jsonl",
+    )
+    make.add_argument("sources", nargs="+", metavar="SOURCE", help="as for check source: rows,path=mine.jsonl")
+    make.add_argument("--out", required=True, metavar="FILE.jsonl", help="where they go; an interrupted one goes on")
+    make.add_argument("--without", action="append", default=[], metavar="SOURCE", help="an evaluation set to keep out")
+    make.add_argument("--seed", type=int, default=0, metavar="N", help="which truths are drawn (default: 0)")
+    make.add_argument("--limit", type=int, metavar="N", help="the first N problems only")
+    make.add_argument("--workers", type=int, metavar="N", help="references at a time (default: two for each processor)")
+    show = _command(
+        commands, "data-show", "(data show) read variants with their proof", "clarify-rl data show unclear.jsonl"
+    )
+    show.add_argument("file", metavar="FILE.jsonl", help="what data make wrote")
+    show.add_argument("--number", type=int, default=5, metavar="N", help="how many (default: 5)")
+    show.add_argument("--edit", metavar="NAME", help="with this kind of fact only")
+    show.add_argument("--seed", type=int, default=0, metavar="N", help="others for another number")
+    stats = _command(
+        commands, "data-stats", "(data stats) print the mixture of a file", "clarify-rl data stats unclear.jsonl"
+    )
+    stats.add_argument("file", metavar="FILE.jsonl", help="what data make wrote")
 
 
 def _add_check(commands: Parsers) -> None:

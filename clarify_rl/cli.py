@@ -243,15 +243,52 @@ def _check_executor(arguments: Arguments) -> int:
 def _check_source(arguments: Arguments) -> int:
     from rich.console import Console
 
-    from clarify_rl.executor import Executor, Limits
-    from clarify_rl.pipeline.check_source import check_source, print_source
-    from clarify_rl.registry import source_from_text
+    from clarify_rl.pipeline.check_source import check_named, print_source
 
-    source, against = source_from_text(arguments.source), [source_from_text(text) for text in arguments.against]
-    with Executor(Limits(cpu_s=5.0)) as executor:
-        report = check_source(source, against, executor, limit=arguments.limit)
+    report = check_named(arguments.source, arguments.against, limit=arguments.limit)
     print_source(report, Console())
     return 0 if report.usable else 1
+
+
+def _data_make(arguments: Arguments) -> None:
+    from pathlib import Path
+
+    from clarify_rl.pipeline.make import make_named
+
+    out = Path(arguments.out)
+    came = make_named(
+        arguments.sources,
+        arguments.without,
+        out,
+        seed=arguments.seed,
+        limit=arguments.limit,
+        workers=arguments.workers,
+    )
+    print(
+        f"{came.variants} variants (half of them clear twins) of {came.with_facts} problems -> {out}\n"
+        f"{came.problems} problems read, {came.skipped} rows left out, {came.contaminated} belong to evaluation sets.\n"
+        f"Look at them: clarify-rl data show {out}; clarify-rl data stats {out}"
+    )
+
+
+def _data_show(arguments: Arguments) -> None:
+    from pathlib import Path
+
+    from rich.console import Console
+
+    from clarify_rl.pipeline.make import show
+
+    show(Path(arguments.file), Console(), number=arguments.number, edit=arguments.edit, seed=arguments.seed)
+
+
+def _data_stats(arguments: Arguments) -> None:
+    from pathlib import Path
+
+    from rich.console import Console
+
+    from clarify_rl.pipeline.make import print_stats
+
+    print_stats(Path(arguments.file), Console())
 
 
 _COMMANDS: Mapping[str, Callable[[Arguments], int | None]] = {
@@ -270,6 +307,9 @@ _COMMANDS: Mapping[str, Callable[[Arguments], int | None]] = {
     "doctor": _doctor,
     "check executor": _check_executor,
     "check source": _check_source,
+    "data-make": _data_make,
+    "data-show": _data_show,
+    "data-stats": _data_stats,
 }
 
 

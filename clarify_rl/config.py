@@ -64,6 +64,19 @@ class MixConfig(_Section):
         return weights
 
 
+class PartConfig(MixConfig):
+    """`sources` are shares of problems: of the bank, and of those that the configuration names under `sources`."""
+
+    sources: dict[str, Weight] = {"bank": 1.0}
+
+
+class SourceConfig(_Section):
+    """Problems beside the bank. `use` names a source: rows, mbpp, leetcode, apps, made, or path/to/file.py:name."""
+
+    use: str
+    options: Options = {}
+
+
 class DataConfig(_Section):
     """Families of the bank by what they serve for.
 
@@ -76,14 +89,15 @@ class DataConfig(_Section):
     tests_only: tuple[str, ...] = ()
     held_out: tuple[str, ...] = ()
     unseen: tuple[str, ...] = ()
-    sft: MixConfig = MixConfig(count=2000, clear_share=0.5)
-    sft_dev: MixConfig = MixConfig(count=200, clear_share=0.5)
-    rl: MixConfig = MixConfig(count=2000, clear_share=0.25)
-    rl_dev: MixConfig = MixConfig(count=100, clear_share=0.25)
+    sft: PartConfig = PartConfig(count=2000, clear_share=0.5)
+    sft_dev: PartConfig = PartConfig(count=200, clear_share=0.5)
+    rl: PartConfig = PartConfig(count=2000, clear_share=0.25)
+    rl_dev: PartConfig = PartConfig(count=100, clear_share=0.25)
 
 
 class SuiteConfig(MixConfig):
-    """Variants to evaluate on: of the bank (`families`: trained, held_out or unseen), or HumanEvalComm."""
+    """Variants to evaluate on: of the bank (`families`: trained, held_out or unseen), of a named source, or
+    HumanEvalComm (its file, or its name on the hub)."""
 
     source: str = "bank"
     families: Literal["trained", "held_out", "unseen"] = "trained"
@@ -350,6 +364,7 @@ class Config(_Section):
     out: str = "runs/{name}"
     seed: int = Field(0, ge=0)
     model: ModelConfig = ModelConfig()
+    sources: dict[str, SourceConfig] = {}
     data: DataConfig = DataConfig()
     dialogue: DialogueConfig = DialogueConfig()
     env: EnvConfig = EnvConfig()

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from rich.console import Console
 from rich.markup import escape
 from tqdm.auto import tqdm
 
-from clarify_rl.executor import Executor, Trial
+from clarify_rl.executor import Executor, Limits, Trial
+from clarify_rl.pipeline.parallel import in_order
 from clarify_rl.problems.overlap import Behaviour, alike, behaviours, same_behaviour
+from clarify_rl.registry import source_from_text
 from clarify_rl.synthesis.unclear import Synthesis
 from clarify_rl.types import Problem, Skipped, Source
 
 _SHOWN = 5
-Item = TypeVar("Item")
+CPU_S = 5.0  # processor seconds of a reference with all of its tests
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,13 @@ class SourceReport:
         return frozenset(first for first, _ in (*self.same_words, *self.same_behaviour))
 
 
+def check_named(source: str, against: Sequence[str], *, limit: int | None = None) -> SourceReport:
+    """`check_source` for sources as a shell names them, with an executor of its own."""
+    checked, others = source_from_text(source), [source_from_text(text) for text in against]
+    with Executor(Limits(cpu_s=CPU_S)) as executor:
+        return check_source(checked, others, executor, limit=limit)
+
+
 def check_source(
     source: Source, against: Sequence[Source], executor: Executor, *, limit: int | None = None, quiet: bool = False
 ) -> SourceReport:
@@ -57,7 +64,8 @@ def check_source(
     def look(problem: Problem) -> _Look:
         return _look(problem, known, synthesis)
 
-    looks = list(in_parallel(look, problems, executor, "check", quiet=quiet))
+    came = in_order(look, problems, executor.most_servers)
+    looks = list(tqdm(came, total=len(problems), desc="check", unit="problem", disable=quiet, dynamic_ncols=True))
     edits = Counter(kind for item in looks for kind in item.kinds)
     return SourceReport(
         problems,
@@ -101,15 +109,6 @@ def _look(problem: Problem, known: Sequence[Behaviour], synthesis: Synthesis) ->
     subject = synthesis.task(problem)
     kinds = frozenset(proved.fact.kind for proved in synthesis.facts(subject)) if subject else frozenset()
     return _Look("", same, kinds)
-
-
-def in_parallel(
-    work: Callable[[Problem], Item], problems: Sequence[Problem], executor: Executor, what: str, *, quiet: bool = False
-) -> Iterator[Item]:
-    """What `work` makes of each problem, in order, with as many at a time as the executor has fork servers."""
-    with ThreadPoolExecutor(executor.most_servers) as threads:
-        came = threads.map(work, problems)
-        yield from tqdm(came, total=len(problems), desc=what, unit="problem", disable=quiet, dynamic_ncols=True)
 
 
 def print_source(report: SourceReport, console: Console) -> None:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from rich.markup import escape
 from tqdm.auto import tqdm
 
-from clarify_rl.config import Config, MixConfig, SuiteConfig
+from clarify_rl.config import Config, MixConfig, PartConfig, SuiteConfig
 from clarify_rl.errors import ConfigError, unknown_name
+from clarify_rl.pipeline.sources import BANK, draw, source_variants
 from clarify_rl.pipeline.terminal import say
 from clarify_rl.problems.bank.draw import Split
 from clarify_rl.problems.bank.families import FAMILIES
@@ -51,23 +52,38 @@ def make_data(config: Config, run: Run) -> None:
     """Writes the variants of every part: SFT (with its held-out part), RL and each suite."""
     roles = family_roles(config)
     data = config.data
-    parts: list[tuple[str, MixConfig, Split, tuple[Family, ...]]] = []
+    parts: list[tuple[str, PartConfig, Split, tuple[Family, ...]]] = []
     if config.sft:
         parts += [("sft", data.sft, "train", roles.demonstrated), ("sft_dev", data.sft_dev, "dev", roles.demonstrated)]
     if config.rl:
         parts.append(("rl", data.rl, "train", roles.trained))
         if config.rl.evaluation.every:
             parts.append(("rl_dev", data.rl_dev, "dev", roles.trained))
-    suites = [suite for suite in config.eval.suites.values() if suite.source == "bank"]
-    total = sum(mix.count for _, mix, _, _ in parts) + sum(suite.count for suite in suites)
+    suites = [suite for suite in config.eval.suites.values() if suite.source == BANK]
+    total = sum(_counts(mix).get(BANK, 0) for _, mix, _, _ in parts) + sum(suite.count for suite in suites)
     if total:
         say(f"[bold]data[/bold]: {total} variants, each proved to matter by its tests -> {run.folder / 'data'}")
     with tqdm(total=total, desc="data", unit="variant", dynamic_ncols=True, disable=not total) as bar:
         for name, mix, split, families in parts:
-            variants = _sample(mix, families, roles.trained, split, derive_seed(config.seed, name), bar.update)
+            seed, variants = derive_seed(config.seed, name), list[Variant]()
+            for of, count in _counts(mix).items():
+                if of == BANK:
+                    own = mix.model_copy(update={"count": count})
+                    variants += _sample(own, families, roles.trained, split, seed, bar.update)
+                else:
+                    variants += draw(source_variants(config, of, run), mix, count, split, seed, of)
             run.write_variants(name, interleaved(variants))
         for name, suite in config.eval.suites.items():
-            run.write_variants(name, suite_variants(config, name, suite, bar.update))
+            run.write_variants(name, suite_variants(config, name, suite, bar.update, run=run))
+
+
+def _counts(mix: PartConfig) -> dict[str, int]:
+    """How many variants each source gives; the rest of a rounding goes to the last."""
+    shares = {name: weight for name, weight in mix.sources.items() if weight}
+    counts = {name: round(mix.count * weight / sum(shares.values())) for name, weight in shares.items()}
+    *_, last = counts
+    counts[last] += mix.count - sum(counts.values())
+    return counts
 
 
 def suite_variants(
@@ -77,9 +93,13 @@ def suite_variants(
     on_variant: Callable[[], object] = lambda: None,
     *,
     quiet: bool = False,
+    run: Run | None = None,
 ) -> list[Variant]:
     """The variants of an evaluation suite. The same for every seed of training: they depend on the suite alone."""
-    if suite.source != "bank":
+    if suite.source in config.sources:
+        seed = derive_seed("suite", name, suite.draw)
+        return draw(source_variants(config, suite.source, run), suite, suite.count, suite.split, seed, suite.source)
+    if suite.source != BANK:
         loaded = load_humaneval_comm(suite.source, limit=suite.count)
         if not quiet:
             say(f"[bold]data[/bold]: {name}: {escape(loaded.summary())}")

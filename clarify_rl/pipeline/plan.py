@@ -15,9 +15,10 @@ from rich.markup import escape
 
 from clarify_rl.config import CONTINUE, Config
 from clarify_rl.config_files import holds_run
-from clarify_rl.errors import ClarifyError, ConfigError
+from clarify_rl.errors import ClarifyError, ConfigError, unknown_name
 from clarify_rl.pipeline.checkpoints import checkpoints, rl_start
 from clarify_rl.pipeline.data import family_roles
+from clarify_rl.pipeline.sources import BANK, named_source
 from clarify_rl.problems.humaneval_comm import HUB_NAME, may_be_on_hub
 
 
@@ -132,19 +133,30 @@ def _checked(config: Config, what: str, check: Callable[[Config], None]) -> Chec
 
 def _check_data(config: Config) -> None:
     roles = family_roles(config)
-    if config.sft and not roles.demonstrated:
+    from_bank = config.sft is not None and config.data.sft.sources.get(BANK, 0.0) > 0
+    if from_bank and not roles.demonstrated:
         raise ConfigError("data.demonstrated names no family, so SFT has nothing to show. Name some, or set sft: null.")
     if not config.eval.suites:
         raise ConfigError(
             "eval.suites is empty, so nothing would be compared. Name a suite, as configs/demo.yaml does."
         )
+    parts = {"sft": config.data.sft, "sft_dev": config.data.sft_dev, "rl": config.data.rl, "rl_dev": config.data.rl_dev}
+    for name, part in parts.items():
+        for source in part.sources:
+            if source not in (BANK, *config.sources):
+                known = [BANK, *config.sources]
+                raise ConfigError(f"data.{name}.sources: {unknown_name('source of problems', source, known)}")
+    for name in config.sources:
+        named_source(config, name)
     for name, suite in config.eval.suites.items():
-        if suite.source == "bank" and not getattr(roles, suite.families):
+        if suite.source in config.sources:
+            continue
+        if suite.source == BANK and not getattr(roles, suite.families):
             raise ConfigError(f"eval.suites.{name}: data.{suite.families} names no family.")
-        if suite.source != "bank" and not Path(suite.source).is_file() and not may_be_on_hub(suite.source):
+        if suite.source != BANK and not Path(suite.source).is_file() and not may_be_on_hub(suite.source):
             raise ConfigError(
-                f"eval.suites.{name}.source: no file {suite.source}. Take bank, the path of HumanEvalComm.jsonl, or "
-                f"the hub's data set {HUB_NAME}."
+                f"eval.suites.{name}.source: no file {suite.source}. Take bank, a name that stands under `sources`, "
+                f"the path of HumanEvalComm.jsonl, or the hub's data set {HUB_NAME}."
             )
 
 

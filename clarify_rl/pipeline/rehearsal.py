@@ -14,6 +14,7 @@ from clarify_rl.errors import ConfigError
 from clarify_rl.pipeline.checkpoints import checkpoints
 from clarify_rl.pipeline.data import family_roles, suite_variants
 from clarify_rl.pipeline.environments import open_pool
+from clarify_rl.pipeline.sources import unclear_one
 from clarify_rl.players import end_ids_of, make_chat
 from clarify_rl.policies.models import load_tokenizer
 from clarify_rl.policies.openai import served
@@ -58,6 +59,9 @@ def _variant(config: Config) -> Variant:
     roles, suites = family_roles(config), config.eval.suites
     trains = config.sft is not None or config.rl is not None
     name, suite = next(iter(suites.items()), ("rehearsal", SuiteConfig()))
+    trained = next((name for name in config.data.rl.sources if name in config.sources), None) if trains else None
+    if named := trained or (suite.source if suite.source in config.sources else None):
+        return unclear_one(config, named)
     if trains and suite.source != "bank":
         suite = SuiteConfig()
     if suite.source == "bank":

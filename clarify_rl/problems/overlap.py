@@ -31,13 +31,17 @@ def shingles(text: str) -> frozenset[tuple[str, ...]]:
     return frozenset(words[i : i + SHINGLE] for i in range(max(1, len(words) - SHINGLE + 1)))
 
 
-def split_of(text: str) -> str:
-    """train (80%), dev (8%) or test (12%), the same for statements that are nearly the same.
+def group_of(text: str) -> str:
+    """A name that statements share which are nearly the same.
 
-    Decided by the smallest hash of a shingle (MinHash, Broder 1997): two texts share it as often as they share words.
+    It is the smallest hash of a shingle (MinHash, Broder 1997): two texts share it as often as they share words.
     """
-    least = min(hashlib.sha256(" ".join(words).encode()).digest() for words in shingles(text))
-    place = int.from_bytes(least[-8:]) / 2**64  # the last bytes: the first ones are small, as it is the least
+    return min(hashlib.sha256(" ".join(words).encode()).hexdigest() for words in shingles(text))
+
+
+def split_of(group: str) -> str:
+    """train (80%), dev (8%) or test (12%), for a whole group."""
+    place = int(hashlib.sha256(group.encode()).hexdigest()[:16], 16) / 2**64
     return next(name for name, end in _SPLITS if place < end)
 
 

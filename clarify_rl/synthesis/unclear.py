@@ -16,6 +16,7 @@ from itertools import combinations
 from random import Random
 
 from clarify_rl.executor import Executor, Output
+from clarify_rl.problems.overlap import group_of
 from clarify_rl.problems.programs import parameters
 from clarify_rl.synthesis import edits
 from clarify_rl.synthesis.facts import Reading, Subject, Uncertain, Wrapped, call_line, clear_of, permuted, task_of
@@ -269,7 +270,7 @@ def _composed(
         prompt=clear,
         tests=Tests(tuple(cases.values()), _compare(cases.values())),
         solution=_wrapped(task, truths),
-        family=task.problem.id,
+        family=group_of(task.sentence),
     )
     facts = tuple(_fact(item, text, told, drawn) for item, text, told in zip(drawn, texts, evidence, strict=True))
     kind = "+".join(sorted({str(item.defect) for item in drawn}))

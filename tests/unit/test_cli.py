@@ -49,7 +49,7 @@ def test_the_example_in_each_help_parses(parser: argparse.ArgumentParser) -> Non
 
 def test_every_command_is_there() -> None:
     found = {parser.get_default("command") for parser in COMMANDS}
-    inner = {"config show", "config list", "check executor"}
+    inner = {"config show", "config list", "check executor", "check source", "data-make", "data-show", "data-stats"}
     assert found == set("run data sft rl submit eval compare play export pretrain doctor".split()) | inner
 
 
@@ -140,7 +140,7 @@ def test_a_dry_run_says_what_is_evaluated_on_the_way(tmp_path: Path, capsys: pyt
         ("model.base=./no_such_model", "No model './no_such_model'"),
         ("sft.lora=continue", "sft.lora=continue needs an adapter to go on with, and model.base=embedded is none."),
         ("eval.suites.new_families.source=no.jsonl", "no file no.jsonl"),
-        ("eval.suites.new_families.source=bnk", "no file bnk. Take bank, the path of HumanEvalComm.jsonl"),
+        ("eval.suites.new_families.source=bnk", "no file bnk. Take bank, a name that stands under `sources`, the path"),
         ("rl.trainer.max_steps=-5", "rl.trainer.max_steps=-5: training needs at least one step."),
         ("dialogue.turn_tokens=400", "turn_tokens=400 is more than total_tokens=288"),
         ("model.base=nobody/nothing-of-that-name", "and the hub:"),

@@ -34,7 +34,7 @@ MAY_IMPORT = {
         "store": "types errors records config config_files",
         "assets": "",
         "policies": "types errors seeds config assets",
-        "problems": "types errors syntax seeds wording records config registry",
+        "problems": "types errors syntax seeds wording records config registry executor",
         "synthesis": "types errors seeds syntax wording records config executor policies problems",
         "dialogue.replies": "types errors syntax",
         "training.templates": "",
