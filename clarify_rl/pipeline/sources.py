@@ -14,7 +14,7 @@ from clarify_rl.errors import ConfigError, DataError, unknown_name
 from clarify_rl.executor import Executor
 from clarify_rl.pipeline.environments import executor as configured_executor
 from clarify_rl.pipeline.parallel import in_order
-from clarify_rl.problems.overlap import group_of, split_of
+from clarify_rl.problems.overlap import group_of, splits
 from clarify_rl.registry import load_source
 from clarify_rl.store import Run
 from clarify_rl.synthesis.facts import sentence_of
@@ -102,7 +102,9 @@ def draw(variants: Iterable[Variant], mix: MixConfig, count: int, split: str, se
 
     Raises DataError where there are not enough, with how many there are.
     """
-    own = [variant for variant in variants if split_of(variant.problem.family or variant.problem.id) == split]
+    known = [(variant.problem.family or variant.problem.id, variant) for variant in variants]
+    of_group = splits(group for group, _ in known)
+    own = [variant for group, variant in known if of_group[group] == split]
     clear = round(count * mix.clear_share)
     rng = Random(f"{seed}/{name}/{split}")
     drawn = [

@@ -16,6 +16,7 @@ from clarify_rl.types import Assertions, Case, Problem, Tests
 SHINGLE = 3  # words
 ALIKE = 0.6  # share of shingles in common, from which on two statements count as one
 AT_ONCE = 40  # inputs of one run
+FEW = 100  # groups, under which chance would leave a split empty
 FEWEST = 3  # tests that a behaviour must pass to be the same
 _SPLITS = (("train", 0.8), ("dev", 0.88), ("test", 1.0))
 
@@ -39,10 +40,18 @@ def group_of(text: str) -> str:
     return min(hashlib.sha256(" ".join(words).encode()).hexdigest() for words in shingles(text))
 
 
-def split_of(group: str) -> str:
-    """train (80%), dev (8%) or test (12%), for a whole group."""
-    place = int(hashlib.sha256(group.encode()).hexdigest()[:16], 16) / 2**64
-    return next(name for name, end in _SPLITS if place < end)
+def splits(groups: Iterable[str]) -> dict[str, str]:
+    """train (80%), dev (8%) or test (12%) for each group, by a hash of it: more problems move no other.
+
+    Of fewer than FEW groups the hashes are ranked, so that each split has its share, and one at least.
+    """
+    places = {group: int(hashlib.sha256(group.encode()).hexdigest()[:16], 16) / 2**64 for group in groups}
+    if len(places) < FEW:
+        ranked = sorted(places, key=lambda group: places[group])
+        held_out = {"dev": max(1, round(0.08 * len(ranked))), "test": max(1, round(0.12 * len(ranked)))}
+        dev, test = ranked[: held_out["dev"]], ranked[held_out["dev"] :][: held_out["test"]]
+        return {group: "dev" if group in dev else "test" if group in test else "train" for group in ranked}
+    return {group: next(name for name, end in _SPLITS if place < end) for group, place in places.items()}
 
 
 def alike(problems: Sequence[Problem], others: Sequence[Problem] | None = None) -> Iterator[tuple[Problem, Problem]]:

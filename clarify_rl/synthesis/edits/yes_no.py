@@ -31,21 +31,21 @@ def find(task: Subject) -> Iterator[Uncertain]:
     yield Uncertain(
         kind="yes_no",
         readings=(
-            Reading("True/False", "Return True or False.", ("True or False.", "A boolean: True if so, else False.")),
+            Reading("True or False", "Return True or False.", ("True or False.", "A boolean: True if so, else False.")),
             Reading(
-                "Yes/No",
+                "Yes or No",
                 "Return 'Yes' or 'No'.",
                 ("The text 'Yes' or 'No'.", "I need the words: 'Yes' if so, 'No' if not."),
                 result="'Yes' if result else 'No'",
             ),
             Reading(
-                "1/0",
+                "1 or 0",
                 "Return 1 for yes and 0 for no.",
                 ("1 for yes, 0 for no.", "A number: 1 if so, else 0."),
                 result="1 if result else 0",
             ),
             Reading(
-                "valid/invalid",
+                "valid or invalid",
                 "Return 'valid' or 'invalid'.",
                 ("The word 'valid' if so, else 'invalid'.", "'valid' or 'invalid', as text."),
                 result="'valid' if result else 'invalid'",
