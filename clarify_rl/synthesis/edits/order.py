@@ -38,25 +38,22 @@ def find(task: Subject) -> Iterator[Uncertain]:
         return
     texts = any(isinstance(item, str) for result in results for item in result)
     up, down = ("alphabetical", "reverse alphabetical") if texts else ("ascending", "descending")
+    readings = [
+        Reading("as found", _AS_FOUND, ("In the order in which they are found.", "As they come.")),
+        Reading(up, f"Return them in {up} order.", (f"In {up} order.", f"{up.capitalize()}."), result="sorted(result)"),
+        Reading(
+            down,
+            f"Return them in {down} order.",
+            (f"In {down} order.", f"{down.capitalize()}."),
+            result="sorted(result, reverse=True)",
+        ),
+    ]
+    if all(result == sorted(result) for result in results):  # then it is the order in which they are found
+        del readings[0]
     yield Uncertain(
         kind="order",
-        readings=(
-            Reading(
-                "as found",
-                "Return them in the order in which they are found.",
-                ("In the order in which they are found.",),
-            ),
-            Reading(
-                up, f"Return them in {up} order.", (f"In {up} order.", f"{up.capitalize()}."), result="sorted(result)"
-            ),
-            Reading(
-                down,
-                f"Return them in {down} order.",
-                (f"In {down} order.", f"{down.capitalize()}."),
-                result="sorted(result, reverse=True)",
-            ),
-        ),
-        default=0 if not all(result == sorted(result) for result in results) else 1,
+        readings=tuple(readings),
+        default=0,
         base=text,
         questions=(
             "In which order should the results be returned?",

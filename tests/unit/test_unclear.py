@@ -1,0 +1,342 @@
+"""Unclear variants of real problems: what is hidden matters, the answer tells it, and nothing that is shown does."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import pytest
+from clarify_rl.envs.rule_based_user import RuleBasedUser
+from rich.console import Console
+
+from clarify_rl.config import MixConfig, PartConfig, SourceConfig
+from clarify_rl.config_files import load_config
+from clarify_rl.errors import DataError
+from clarify_rl.executor import Executor, Limits, Trial
+from clarify_rl.pipeline.check_source import check_source, print_source
+from clarify_rl.pipeline.make import make, print_stats, show
+from clarify_rl.pipeline.sources import draw, unclear_one
+from clarify_rl.problems.made import Made
+from clarify_rl.registry import load_source
+from clarify_rl.synthesis.facts import Reading, Wrapped, clear_of
+from clarify_rl.synthesis.inputs import more_inputs
+from clarify_rl.synthesis.unclear import TELLING, TESTS, Synthesis, all_edits
+from clarify_rl.types import Assertions, Case, Problem, Source, Tests, Variant
+from tests import own_problems
+
+PROBLEMS: dict[str, tuple[str, str, Sequence[tuple[object, ...]]]] = {
+    "yes_no": (
+        "Write a function to check whether a number is a power of two. Call it f(n).",
+        "def f(n):\n    return n > 0 and n & (n - 1) == 0\n",
+        [(8,), (6,), (1,), (12,)],
+    ),
+    "result_type": (
+        "Write a function to find the words of a text that begin with a vowel. Call it f(text).",
+        "def f(text):\n    return [w for w in text.split() if w[0] in 'aeiou']\n",
+        [("an old man is at home",), ("every apple of ours",), ("it is in a box",)],
+    ),
+    "order": (
+        "Write a function to find the numbers that only one of the lists has, in ascending order. Call it f(xs, ys).",
+        "def f(xs, ys):\n    return sorted(set(xs) ^ set(ys))\n",
+        [([5, 1, 4], [9, 2]), ([3, 8, 2], [7, 1]), ([6, 4], [5, 9, 0])],
+    ),
+    "duplicates": (
+        "Write a function to get the even numbers from a list. Call it f(xs).",
+        "def f(xs):\n    return [x for x in xs if x % 2 == 0]\n",
+        [([2, 2, 4, 3],), ([6, 1, 6, 6],), ([8, 4, 8],)],
+    ),
+    "rounding": (
+        "Write a function to find the mean of a list. Call it f(xs).",
+        "def f(xs):\n    return sum(xs) / len(xs)\n",
+        [([1, 2, 4],), ([5, 6, 9],), ([1, 1, 2],)],
+    ),
+    "index_base": (
+        "Write a function to find the index of a value in a list. Call it f(xs, value).",
+        "def f(xs, value):\n    return xs.index(value) if value in xs else -1\n",
+        [([4, 5, 6], 6), ([1, 2], 1), ([3, 9, 1], 9), ([7, 8], 3)],
+    ),
+    "negative": (
+        "Write a function to find the nth triangle number. Call it f(n).",
+        "def f(n):\n    return n * (n + 1) // 2\n",
+        [(3,), (5,), (8,)],
+    ),
+    "arguments": (
+        "Write a function to cut a word down to some letters. Call it f(word, letters).",
+        "def f(word, letters):\n    return word[:letters]\n",
+        [("abcd", 2), ("extra", 3), ("none", 1)],
+    ),
+    "nothing_found": (
+        "Return the smallest even number of an array.\nIf there is no even number, return -1.\n\n"
+        "Write the function f(nums).",
+        "def f(nums):\n    return min([x for x in nums if x % 2 == 0], default=-1)\n",
+        [([3, 4, 2],), ([1, 3],), ([5],), ([7, 9, 11],), ([8, 1],)],
+    ),
+    "modulus": (
+        "Return the number of ways to colour n rods.\nSince the answer may be large, return it modulo 10^9 + 7.\n\n"
+        "Write the function f(n).",
+        "def f(n):\n    return 3 ** n % (10 ** 9 + 7)\n",
+        [(30,), (40,), (50,), (60,), (2,)],
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def executor() -> Iterator[Executor]:
+    with Executor(Limits(cpu_s=5.0)) as made:
+        yield made
+
+
+def problem(kind: str) -> Problem:
+    statement, solution, inputs = PROBLEMS[kind]
+    names: dict[str, object] = {}
+    exec(solution, names)
+    function = names["f"]
+    assert callable(function)
+    cases = tuple(Case(args, function(*args)) for args in inputs)
+    return Problem(f"test/{kind}", statement, "f", Tests(cases), solution, "test")
+
+
+@pytest.fixture(scope="module")
+def variants(executor: Executor) -> dict[str, list[Variant]]:
+    synthesis = Synthesis(executor)
+    return {kind: synthesis.variants(problem(kind)) for kind in PROBLEMS}
+
+
+def unclear(variants: dict[str, list[Variant]]) -> list[Variant]:
+    return [variant for made in variants.values() for variant in made if variant.facts]
+
+
+def test_there_is_a_problem_here_for_every_edit() -> None:
+    assert set(PROBLEMS) == set(all_edits())
+
+
+@pytest.mark.parametrize("kind", PROBLEMS)
+def test_an_edit_finds_its_fact_and_every_defect_of_it(kind: str, variants: dict[str, list[Variant]]) -> None:
+    own = [variant for variant in variants[kind] if [fact.id for fact in variant.facts] == [kind]]
+    assert {variant.kind for variant in own} == {"incomplete", "ambiguous", "inconsistent"}
+
+
+def test_the_reference_of_every_variant_passes_its_tests(
+    executor: Executor, variants: dict[str, list[Variant]]
+) -> None:
+    for variant in (variant for made in variants.values() for variant in made):
+        own = variant.problem
+        execution = executor.run_trial(Trial(own.solution, own.entry_point, own.tests, own.prelude))
+        assert execution.solved, (variant.id, execution)
+        assert execution.total <= TESTS
+
+
+def test_the_original_reference_fails_where_the_truth_was_redrawn(
+    executor: Executor, variants: dict[str, list[Variant]]
+) -> None:
+    """A model that knows the problem by heart must ask as well."""
+    redrawn = [variant for variant in unclear(variants) if variant.problem.solution != PROBLEMS[first(variant)][1]]
+    assert len(redrawn) > len(unclear(variants)) / 2
+    for variant in redrawn:
+        solution = PROBLEMS[first(variant)][1]
+        execution = executor.run_trial(Trial(solution, variant.problem.entry_point, variant.problem.tests))
+        assert not execution.solved, variant.id
+        assert execution.total - execution.passed >= TELLING
+
+
+def first(variant: Variant) -> str:
+    return variant.problem.id.split("/")[1]
+
+
+def test_every_fact_carries_its_evidence(variants: dict[str, list[Variant]]) -> None:
+    for variant in unclear(variants):
+        for fact in variant.facts:
+            assert fact.told_by
+            assert all(telling.tests >= TELLING for telling in fact.told_by), variant.id
+
+
+def test_the_clear_twin_says_what_the_variant_hides(variants: dict[str, list[Variant]]) -> None:
+    for made in variants.values():
+        twins = {variant.problem.id: variant for variant in made if variant.is_clear}
+        for variant in made:
+            for fact in variant.facts:
+                assert fact.statement in twins[variant.problem.id].prompt
+                assert fact.defect == "inconsistent" or fact.statement not in variant.prompt, variant.prompt
+
+
+def test_no_text_that_is_shown_gives_a_hidden_truth_away(variants: dict[str, list[Variant]]) -> None:
+    for variant in unclear(variants):
+        for fact in variant.facts:
+            if fact.defect != "inconsistent":
+                shown = variant.prompt.replace(fact.replaced_by, "") if fact.replaced_by else variant.prompt
+                assert not any(answer.strip(".") in shown for answer in fact.answers if len(answer) > 12), (
+                    variant.prompt
+                )
+
+
+def test_the_user_understands_the_questions_of_every_fact(variants: dict[str, list[Variant]]) -> None:
+    user = RuleBasedUser()
+    asked = Counter[bool]()
+    for variant in unclear(variants):
+        for fact in variant.facts:
+            for question in fact.questions:
+                answer = user.answer(variant, (question,), (), 0)
+                asked[fact.id in answer.revealed] += 1
+    assert asked[True] / asked.total() > 0.9, asked
+
+
+def test_a_contradiction_may_be_an_example(variants: dict[str, list[Variant]]) -> None:
+    contradicted = [variant for variant in unclear(variants) if variant.kind == "inconsistent"]
+    examples = [variant for variant in contradicted if re.search(r"For example, f\(.*\) returns", variant.prompt)]
+    assert examples
+    assert len(examples) < len(contradicted)
+
+
+def test_a_problem_whose_reference_fails_or_has_other_tests_gives_no_variants(executor: Executor) -> None:
+    synthesis, good = Synthesis(executor), problem("yes_no")
+    wrong = replace(good, solution="def f(n):\n    return n > 0\n")
+    loops = replace(good, solution="def f(n):\n    while True: pass\n")
+    asserted = replace(good, tests=Assertions(("assert candidate(1)",)))
+    crashes = replace(good, solution="def f(n):\n    import os\n    os._exit(0)\n")
+    assert [synthesis.variants(item) for item in (wrong, loops, asserted, crashes)] == [[], [], [], []]
+
+
+def test_several_facts_stand_in_one_statement_each_with_its_own_tests(executor: Executor) -> None:
+    statement = "Write a function to get the even numbers from some numbers. Call it f(numbers)."
+    solution = "def f(numbers):\n    return [x for x in numbers if x % 2 == 0]\n"
+    cases = tuple(
+        Case((xs,), [x for x in xs if x % 2 == 0]) for xs in ([8, 2, 2, 4, 3], [6, 1, 6, 4], [8, 4, 8, 2], [4, 2])
+    )
+    made = Synthesis(executor).variants(Problem("test/two", statement, "f", Tests(cases), solution, "test"))
+    two = [variant for variant in made if len(variant.facts) > 1]
+    assert two
+    for variant in two:
+        assert len(re.findall("Call it f", variant.prompt)) == 1
+        assert all(telling.tests >= TELLING for fact in variant.facts for telling in fact.told_by)
+
+
+def test_readings_stand_around_a_reference_that_calls_itself() -> None:
+    solution = "def f(n):\n    return 1 if n < 2 else n * f(n - 1)\n"
+    words = Reading("text", "", (), result="str(result)")
+    turned = Reading("turned", "", (), order=(1, 0))
+    names: dict[str, object] = {}
+    exec(Wrapped(solution, "f", ("n",), (words,)).program(), names)
+    assert names["f"](4) == "24"  # type: ignore[operator]  # a function
+    exec(Wrapped("def g(a, b):\n    return a - b\n", "g", ("a", "b"), (turned,)).program(), names)
+    assert names["g"](1, 9) == 8  # type: ignore[operator]  # as above
+    assert Wrapped(solution, "f", ("n",), (Reading("as it is", "", ()),)).program() == solution
+
+
+def test_more_inputs_keep_to_what_holds_in_all_that_are_known() -> None:
+    known = [([1, 3, 5], 3, "ab"), ([2, 4], 2, "ba"), ([0, 7, 8, 9], 4, "aab")]
+    made = more_inputs(known, 30, Random(1))
+    assert len(made) > 15
+    for numbers, length, text in made:
+        assert isinstance(numbers, list)
+        assert isinstance(text, str)
+        assert (numbers, length) == (sorted(numbers), len(numbers))
+        assert set(text) <= set("ab")
+    assert made == more_inputs(known, 30, Random(1))
+    assert not {repr(args) for args in made} & {repr(args) for args in known}
+
+
+def test_what_gives_a_fact_away_is_looked_for_in_all_that_is_shown() -> None:
+    assert clear_of("Find the words.", {"order": r"\bsort\w*"})
+    assert not clear_of("Find the words, sorted.", {"order": r"\bsort\w*"})
+
+
+# ---- files, and what a run draws of them
+
+
+def own(tmp_path: Path) -> Source:
+    path = own_problems.write(tmp_path / "mine.jsonl")
+    return load_source("rows", {"path": str(path), **dict(item.split("=") for item in own_problems.FIELDS.split(","))})
+
+
+def test_the_same_seed_gives_the_same_file_whatever_the_number_of_workers(tmp_path: Path) -> None:
+    source, texts = own(tmp_path), []
+    for workers in (1, 4):
+        out = tmp_path / f"{workers}.jsonl"
+        with Executor(servers=workers) as executor:
+            came = make([source], [], executor, out)
+        texts.append(out.read_text())
+        assert (came.problems, came.variants) == (20, len(texts[-1].splitlines()))
+    assert texts[0] == texts[1]
+    assert next(Made(str(tmp_path / "1.jsonl")).variants()).problem.source == "rows"
+
+
+def test_an_interrupted_make_goes_on_and_gives_the_same_file(tmp_path: Path, executor: Executor) -> None:
+    source = own(tmp_path)
+    make([source], [], executor, tmp_path / "whole.jsonl")
+    begun = tmp_path / "begun.jsonl"
+    make([source], [], executor, begun, limit=7)
+    with begun.open("a") as file:
+        file.write('{"id": "cut in the mid')
+    make([source], [], executor, begun)
+    assert begun.read_text() == (tmp_path / "whole.jsonl").read_text()
+
+
+def test_problems_of_an_evaluation_set_are_left_out(tmp_path: Path, executor: Executor) -> None:
+    class Held:
+        def read(self) -> Iterator[Problem]:
+            kept = next(item for item in own(tmp_path).read() if isinstance(item, Problem))
+            yield replace(kept, id="eval/1", prompt="Something else altogether, in other words.")
+
+    out = tmp_path / "made.jsonl"
+    came = make([own(tmp_path)], [Held()], executor, out)
+    assert came.contaminated == 4  # the four wordings of one function
+    assert not any("above" in variant.problem.entry_point for variant in Made(str(out)).variants())
+
+
+def test_a_source_is_looked_at_before_it_is_used(tmp_path: Path, executor: Executor) -> None:
+    good = own(tmp_path)
+    report = check_source(good, [good], executor, quiet=True)
+    assert (len(report.problems), report.failing, report.usable, report.with_facts) == (20, {}, True, 20)
+    assert len(report.contaminated) == 20
+    assert set(report.facts) <= set(all_edits())
+    console = Console(record=True, width=100, file=None)
+    print_source(report, console)
+    assert "references that pass their own tests: 20 of 20" in console.export_text()
+    (tmp_path / "bad.jsonl").write_text(
+        json.dumps({"statement": "x", "solution": "def f(n): return n", "tests": [[[1], 2]]})
+    )
+    bad = check_source(load_source("rows", {"path": str(tmp_path / "bad.jsonl")}), [], executor, quiet=True)
+    assert not bad.usable
+
+
+def test_variants_can_be_read_and_counted_in_the_terminal(tmp_path: Path, executor: Executor) -> None:
+    out = tmp_path / "made.jsonl"
+    make([own(tmp_path)], [], executor, out)
+    console = Console(record=True, width=120)
+    show(out, console, number=2, edit="rounding", seed=1)
+    print_stats(out, console)
+    text = console.export_text()
+    assert text.count("hidden (rounding") == 2
+    assert "proof: hidden tests that tell it apart" in text
+    assert "unclear variants" in text
+    with pytest.raises(DataError, match="no unclear variant with an edit modulus"):
+        show(out, console, number=2, edit="modulus", seed=1)
+
+
+def test_a_draw_has_the_mix_that_was_asked_for_and_keeps_splits_apart(variants: dict[str, list[Variant]]) -> None:
+    everything = [variant for made in variants.values() for variant in made]
+    mix = MixConfig(
+        clear_share=0.5, missing={1: 1.0}, defects={"ambiguous": 1.0, "incomplete": 1.0, "inconsistent": 0.0}
+    )
+    train = draw(everything, mix, 12, "train", 0, "x")
+    assert Counter(variant.is_clear for variant in train) == {True: 6, False: 6}
+    assert {variant.kind for variant in train} <= {"clear", "ambiguous", "incomplete"}
+    assert train == draw(everything, mix, 12, "train", 0, "x")
+    assert len({fact.id for variant in train for fact in variant.facts}) > 3  # edits take turns
+    test = draw(everything, mix, 2, "test", 0, "x")
+    assert not {variant.problem.family for variant in train} & {variant.problem.family for variant in test}
+    with pytest.raises(DataError, match=r"There are \d+ clear ones of x, test, and 200 are asked for"):
+        draw(everything, mix, 400, "test", 0, "x")
+
+
+def test_a_rehearsal_takes_a_problem_that_hides_something(tmp_path: Path) -> None:
+    path = own_problems.write(tmp_path / "mine.jsonl")
+    options = {"path": str(path), **dict(item.split("=") for item in own_problems.FIELDS.split(","))}
+    config = load_config("demo").model_copy(update={"sources": {"mine": SourceConfig(use="rows", options=options)}})
+    assert unclear_one(config, "mine").facts
+    assert PartConfig().sources == {"bank": 1.0}
