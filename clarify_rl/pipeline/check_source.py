@@ -106,7 +106,7 @@ def _look(problem: Problem, known: Sequence[Behaviour], synthesis: Synthesis) ->
     if not execution.solved:
         return _Look(f"{execution.verdict}, {execution.passed} of {execution.total}: {execution.detail}")
     same = tuple(other.id for other in same_behaviour(problem, known, executor)) if known else ()
-    subject = synthesis.task(problem)
+    subject = synthesis.subject(problem)
     kinds = frozenset(proved.fact.kind for proved in synthesis.facts(subject)) if subject else frozenset()
     return _Look("", same, kinds)
 

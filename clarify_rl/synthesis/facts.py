@@ -84,7 +84,7 @@ class Subject:
 CALL_LINE = re.compile(r"\n*(?:Write the function|Call it) (?P<name>\w+)\((?P<parameters>[^)]*)\)\.\s*$")
 
 
-def task_of(problem: Problem, parameters: Sequence[str]) -> Subject:
+def subject_of(problem: Problem, parameters: Sequence[str]) -> Subject:
     """The problem, whose tests are pairs, as edits see it."""
     assert isinstance(problem.tests, Tests)
     cases = problem.tests.cases

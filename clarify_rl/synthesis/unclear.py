@@ -19,7 +19,7 @@ from clarify_rl.executor import Executor, Output
 from clarify_rl.problems.overlap import group_of
 from clarify_rl.problems.programs import parameters
 from clarify_rl.synthesis import edits
-from clarify_rl.synthesis.facts import Reading, Subject, Uncertain, Wrapped, call_line, clear_of, permuted, task_of
+from clarify_rl.synthesis.facts import Reading, Subject, Uncertain, Wrapped, call_line, clear_of, permuted, subject_of
 from clarify_rl.synthesis.inputs import Args, more_inputs
 from clarify_rl.types import Case, Defect, Fact, Problem, Raises, Telling, Tests, Variant
 from clarify_rl.wording import stems
@@ -93,7 +93,7 @@ class Synthesis:
     def __init__(self, executor: Executor, seed: int = 0) -> None:
         self.executor, self.seed = executor, seed
 
-    def task(self, problem: Problem) -> Subject | None:
+    def subject(self, problem: Problem) -> Subject | None:
         """The problem as edits see it, with more inputs; None where its reference or its tests do not allow it."""
         if not isinstance(problem.tests, Tests) or not problem.tests.cases:
             return None
@@ -108,37 +108,37 @@ class Synthesis:
             return None
         pairs = zip(inputs, given, strict=True)
         cases = tuple(Case(args, output.value) for args, output in pairs if not (output.why or output.raised))
-        return task_of(replace(problem, tests=Tests(cases)), names)
+        return subject_of(replace(problem, tests=Tests(cases)), names)
 
-    def facts(self, task: Subject) -> list[Proved]:
+    def facts(self, subject: Subject) -> list[Proved]:
         """The facts that edits find in a problem, each proved by what its readings give."""
-        found = [fact for find in all_edits().values() for fact in find(task)]
-        return [proved for fact in found if (proved := self._proved(task, fact))]
+        found = [fact for find in all_edits().values() for fact in find(subject)]
+        return [proved for fact in found if (proved := self._proved(subject, fact))]
 
     def variants(self, problem: Problem) -> list[Variant]:
         """Every variant of a problem that can be proved, each behind its clear twin."""
-        task = self.task(problem)
-        if task is None:
+        subject = self.subject(problem)
+        if subject is None:
             return []
-        facts = sorted(self.facts(task), key=lambda proved: _LAST.get(proved.fact.kind, 0))
+        facts = sorted(self.facts(subject), key=lambda proved: _LAST.get(proved.fact.kind, 0))
         rng = Random(f"{self.seed}/{problem.id}/variants")
         made: list[Variant] = []
         for proved in facts:
             for defect in Defect:
-                made += self._variant(task, [Drawn(proved, rng.choice(proved.truths()), defect)], rng)
-        pairs = [pair for pair in combinations(facts, 2) if _may_stand_together(task, pair)]
+                made += self._variant(subject, [Drawn(proved, rng.choice(proved.truths()), defect)], rng)
+        pairs = [pair for pair in combinations(facts, 2) if _may_stand_together(subject, pair)]
         groups = [*rng.sample(pairs, min(MOST_PAIRS, len(pairs))) * PAIR_VARIANTS, *combinations(facts, 3)]
         for group in groups:
-            if _may_stand_together(task, group):
+            if _may_stand_together(subject, group):
                 drawn = [Drawn(proved, rng.choice(proved.truths()), rng.choice(list(Defect))) for proved in group]
-                made += self._variant(task, drawn, rng)
+                made += self._variant(subject, drawn, rng)
         return list({variant.id: variant for variant in made}.values())
 
-    def _proved(self, task: Subject, fact: Uncertain) -> Proved | None:
-        inputs = (*task.inputs, *fact.inputs)
+    def _proved(self, subject: Subject, fact: Uncertain) -> Proved | None:
+        inputs = (*subject.inputs, *fact.inputs)
         usable = []
         for truth in fact.readings:
-            given = self._given(task, [truth], [other for other in fact.readings if other is not truth], inputs)
+            given = self._given(subject, [truth], [other for other in fact.readings if other is not truth], inputs)
             if given and all(len(given.telling(other)) >= TELLING for other in given.others):
                 usable.append(truth)
         default = fact.readings[fact.default] if fact.default >= 0 else None
@@ -147,7 +147,7 @@ class Synthesis:
 
     def _given(
         self,
-        task: Subject,
+        subject: Subject,
         truths: Sequence[Reading],
         others: Sequence[Reading],
         inputs: Sequence[Args],
@@ -158,24 +158,24 @@ class Synthesis:
         None where the truth itself cannot be run; another reading that cannot is left out.
         """
         asked = [permuted(args, truths) for args in inputs]
-        due = self._run(_wrapped(task, truths), task.problem, asked)
+        due = self._run(_wrapped(subject, truths), subject.problem, asked)
         if any(output.why for output in due):
             return None
         named = {}
         for other in others:
             instead = [other if i == which else truth for i, truth in enumerate(truths)]
-            given = self._run(_wrapped(task, instead), task.problem, asked)
+            given = self._run(_wrapped(subject, instead), subject.problem, asked)
             if not any(output.why for output in given):
                 named[other.name] = tuple(map(_outcome, given))
         return _Given(tuple(map(_outcome, due)), named)
 
-    def _variant(self, task: Subject, drawn: Sequence[Drawn], rng: Random) -> list[Variant]:
+    def _variant(self, subject: Subject, drawn: Sequence[Drawn], rng: Random) -> list[Variant]:
         """The clear twin and the variant, or nothing where the proof fails."""
         truths = [item.truth for item in drawn]
-        inputs = (*task.inputs, *(args for item in drawn for args in item.fact.inputs))
+        inputs = (*subject.inputs, *(args for item in drawn for args in item.fact.inputs))
         given = []
         for which, item in enumerate(drawn):
-            came = self._given(task, truths, item.others(), inputs, which)
+            came = self._given(subject, truths, item.others(), inputs, which)
             if came is None or not came.others:
                 return []
             given.append(came)
@@ -184,14 +184,14 @@ class Synthesis:
         if any(telling.tests < TELLING for tellings in evidence for telling in tellings):
             return []
         cases = {i: Case(permuted(inputs[i], truths), given[0].due[i]) for i in sorted(chosen)}
-        return _composed(task, drawn, cases, given, evidence, rng)
+        return _composed(subject, drawn, cases, given, evidence, rng)
 
     def _run(self, program: str, problem: Problem, inputs: Sequence[Args]) -> tuple[Output, ...]:
         return self.executor.outputs(program, problem.entry_point, inputs, problem.prelude)
 
 
-def _wrapped(task: Subject, readings: Sequence[Reading]) -> str:
-    return Wrapped(task.problem.solution, task.entry_point, task.parameters, tuple(readings)).program()
+def _wrapped(subject: Subject, readings: Sequence[Reading]) -> str:
+    return Wrapped(subject.problem.solution, subject.entry_point, subject.parameters, tuple(readings)).program()
 
 
 def _outcome(output: Output) -> Value:
@@ -235,15 +235,15 @@ def _choose(count: int, given: Sequence[_Given], rng: Random) -> set[int]:
     return chosen | set(others[: TESTS - len(chosen)])
 
 
-def _may_stand_together(task: Subject, facts: Sequence[Proved]) -> bool:
+def _may_stand_together(subject: Subject, facts: Sequence[Proved]) -> bool:
     """At most one of them rewrites the statement, and one brings another program."""
-    rewrites = sum(proved.fact.base != task.sentence for proved in facts)
+    rewrites = sum(proved.fact.base != subject.sentence for proved in facts)
     programs = sum(any(reading.program for reading in proved.readings) for proved in facts)
     return max(rewrites, programs) <= 1
 
 
 def _composed(
-    task: Subject,
+    subject: Subject,
     drawn: Sequence[Drawn],
     cases: Mapping[int, Case],
     given: Sequence[_Given],
@@ -251,26 +251,26 @@ def _composed(
     rng: Random,
 ) -> list[Variant]:
     truths = [item.truth for item in drawn]
-    base = next((item.fact.base for item in drawn if item.fact.base != task.sentence), task.sentence)
+    base = next((item.fact.base for item in drawn if item.fact.base != subject.sentence), subject.sentence)
     hidden = {item.fact.kind: item.fact.given_away for item in drawn if item.defect is not Defect.INCONSISTENT}
-    shown = [_shown(item, came, task, cases, rng) for item, came in zip(drawn, given, strict=True)]
+    shown = [_shown(item, came, subject, cases, rng) for item, came in zip(drawn, given, strict=True)]
     if None in shown or not clear_of(base, hidden):
         return []
     texts = [text or "" for text in shown]
     says_call = any(item.fact.calls for item in drawn)
-    call = "" if says_call else call_line(task.entry_point, task.parameters)
+    call = "" if says_call else call_line(subject.entry_point, subject.parameters)
     if says_call and not any(text for item, text in zip(drawn, texts, strict=True) if item.fact.calls):
-        call = f"Call it {task.entry_point}."
+        call = f"Call it {subject.entry_point}."
     prompt = "\n".join(filter(None, [base, *texts, call]))
     clear = "\n".join(filter(None, [base, *(truth.says for truth in truths), "" if says_call else call]))
     label = "+".join(f"{item.fact.kind}={item.truth.name}" for item in drawn)
     problem = replace(
-        task.problem,
-        id=f"{task.problem.id}/{label}",
+        subject.problem,
+        id=f"{subject.problem.id}/{label}",
         prompt=clear,
         tests=Tests(tuple(cases.values()), _compare(cases.values())),
-        solution=_wrapped(task, truths),
-        family=group_of(task.sentence),
+        solution=_wrapped(subject, truths),
+        family=group_of(subject.sentence),
     )
     facts = tuple(_fact(item, text, told, drawn) for item, text, told in zip(drawn, texts, evidence, strict=True))
     kind = "+".join(sorted({str(item.defect) for item in drawn}))
@@ -281,7 +281,7 @@ def _composed(
     ]
 
 
-def _shown(item: Drawn, given: _Given, task: Subject, cases: Mapping[int, Case], rng: Random) -> str | None:
+def _shown(item: Drawn, given: _Given, subject: Subject, cases: Mapping[int, Case], rng: Random) -> str | None:
     """What stands in the statement in place of the truth; None where the fact cannot be hidden so."""
     match item.defect:
         case Defect.INCOMPLETE:
@@ -290,19 +290,19 @@ def _shown(item: Drawn, given: _Given, task: Subject, cases: Mapping[int, Case],
             return rng.choice(item.fact.blurs) if item.fact.blurs else None
         case Defect.INCONSISTENT:
             other = rng.choice([reading for reading in item.others() if reading.name in given.others])
-            example = _example(task, given, other, cases) if not item.fact.calls else ""
+            example = _example(subject, given, other, cases) if not item.fact.calls else ""
             if example and rng.random() < EXAMPLE_SHARE:
                 return f"{item.truth.says}\n{example}"
             return "\n".join(rng.sample([item.truth.says, other.says], 2))
 
 
-def _example(task: Subject, given: _Given, other: Reading, cases: Mapping[int, Case]) -> str:
+def _example(subject: Subject, given: _Given, other: Reading, cases: Mapping[int, Case]) -> str:
     """The shortest of the tests with what another reading gives for it; "" when none is short."""
     texts = []
     for i in given.telling(other.name) & set(cases):
         outcome = given.others[other.name][i]
         if not isinstance(outcome, Raises):
-            call = f"{task.entry_point}({', '.join(map(repr, cases[i].args))})"
+            call = f"{subject.entry_point}({', '.join(map(repr, cases[i].args))})"
             texts.append(f"For example, {call} returns {outcome!r}.")
     return min((text for text in sorted(texts) if len(text) <= _LONGEST_EXAMPLE), key=len, default="")
 

@@ -228,6 +228,7 @@ def test_splits_are_the_same_for_more_problems_and_leave_none_empty() -> None:
 
 
 @needs_data
+@pytest.mark.shared_data
 @pytest.mark.parametrize(
     ("spec", "file", "problems", "skipped"),
     [

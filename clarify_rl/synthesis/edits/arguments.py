@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from clarify_rl.synthesis.facts import Reading, Subject, Uncertain, call_line
 
 
-def find(task: Subject) -> Iterator[Uncertain]:
-    if len(task.parameters) != 2:
+def find(subject: Subject) -> Iterator[Uncertain]:
+    if len(subject.parameters) != 2:
         return
-    first, second = task.parameters
+    first, second = subject.parameters
     if min(len(first), len(second)) < 3 and {first, second} & set("abxymn"):
         return  # names that say nothing would be no answer
-    as_named, turned = call_line(task.entry_point, (first, second)), call_line(task.entry_point, (second, first))
+    as_named, turned = call_line(subject.entry_point, (first, second)), call_line(subject.entry_point, (second, first))
     yield Uncertain(
         kind="arguments",
         readings=(
@@ -26,15 +26,15 @@ def find(task: Subject) -> Iterator[Uncertain]:
             ),
         ),
         default=0,
-        base=task.sentence,
+        base=subject.sentence,
         questions=(
             "Which arguments does the function take, and in which order?",
             "In what order do the arguments come?",
             "Which argument comes first?",
         ),
         blurs=(
-            f"Call it {task.entry_point}; it takes the two things named above.",
-            f"Call it {task.entry_point}, with the two arguments in the usual order.",
+            f"Call it {subject.entry_point}; it takes the two things named above.",
+            f"Call it {subject.entry_point}, with the two arguments in the usual order.",
         ),
         about="argument parameter order first second take signature call input",
         calls=True,

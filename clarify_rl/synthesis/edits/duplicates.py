@@ -17,15 +17,17 @@ _PICKS = re.compile(
 )
 
 
-def find(task: Subject) -> Iterator[Uncertain]:
-    results = [output for output in task.outputs if isinstance(output, list)]
-    if len(results) < len(task.outputs) or not all(type(item) in (int, str) for result in results for item in result):
+def find(subject: Subject) -> Iterator[Uncertain]:
+    results = [output for output in subject.outputs if isinstance(output, list)]
+    if len(results) < len(subject.outputs) or not all(
+        type(item) in (int, str) for result in results for item in result
+    ):
         return
-    if sum(len(set(result)) < len(result) for result in results) < 3 or not _PICKS.search(task.sentence):
+    if sum(len(set(result)) < len(result) for result in results) < 3 or not _PICKS.search(subject.sentence):
         return
-    if re.search(_TOLD, task.sentence, re.IGNORECASE):
+    if re.search(_TOLD, subject.sentence, re.IGNORECASE):
         return
-    if any(type(value) is int for args in task.inputs for value in args):  # how many to pick: before or after?
+    if any(type(value) is int for args in subject.inputs for value in args):  # how many to pick: before or after?
         return
     yield Uncertain(
         kind="duplicates",
@@ -39,7 +41,7 @@ def find(task: Subject) -> Iterator[Uncertain]:
             ),
         ),
         default=0,
-        base=task.sentence,
+        base=subject.sentence,
         questions=(
             "Should repeated items be kept in the result?",
             "If an item comes up several times, should it be in the result several times?",

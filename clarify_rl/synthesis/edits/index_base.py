@@ -17,13 +17,13 @@ _PHRASE = re.compile(
 _TOLD = r"\b[01]-?(indexed|based)|\bfrom [01]\b|index 0|\[0\]|\bcount\w* from\b|n - 1\b|starting (at|from|with) [01]"
 
 
-def find(task: Subject) -> Iterator[Uncertain]:
-    if not task.all_outputs(int) or sum(output >= 0 for output in task.outputs) < 3:  # type: ignore[operator]  # ints
+def find(subject: Subject) -> Iterator[Uncertain]:
+    if not subject.all_outputs(int) or sum(output >= 0 for output in subject.outputs) < 3:  # type: ignore[operator]  # ints
         return
-    text = _PHRASE.sub("", task.sentence)
+    text = _PHRASE.sub("", subject.sentence)
     if not _RETURNS_INDEX.search(text) or re.search(_TOLD, text, re.IGNORECASE):
         return
-    one_based = bool(re.search(r"\b1[- ](indexed|based)\b", task.sentence))
+    one_based = bool(re.search(r"\b1[- ](indexed|based)\b", subject.sentence))
     shift = ("result + 1 if result >= 0 else result", "result")
     if one_based:
         shift = ("result", "result - 1 if result > 0 else result")

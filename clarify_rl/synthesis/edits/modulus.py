@@ -15,12 +15,12 @@ _CONSTANT = re.compile(r"10 ?\*\* ?9 ?\+ ?7|1_?000_?000_?007|int\(1e9 ?\+ ?7\)|i
 _OTHER, _NONE = "998244353", "10 ** 400"
 
 
-def find(task: Subject) -> Iterator[Uncertain]:
-    match = _SENTENCE.search(task.sentence)
-    program = task.problem.solution
-    if match is None or not task.all_outputs(int) or not _CONSTANT.search(program):
+def find(subject: Subject) -> Iterator[Uncertain]:
+    match = _SENTENCE.search(subject.sentence)
+    program = subject.problem.solution
+    if match is None or not subject.all_outputs(int) or not _CONSTANT.search(program):
         return
-    base = re.sub(r"\n{2,}", "\n", _SENTENCE.sub("", task.sentence)).strip()
+    base = re.sub(r"\n{2,}", "\n", _SENTENCE.sub("", subject.sentence)).strip()
     if re.search(r"modulo|large|10\^9", base, re.IGNORECASE) or "pow(" in program:
         return
     yield Uncertain(

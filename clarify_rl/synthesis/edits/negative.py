@@ -17,21 +17,21 @@ _NATURAL = any_word(
 )
 
 
-def find(task: Subject) -> Iterator[Uncertain]:
+def find(subject: Subject) -> Iterator[Uncertain]:
     if (
-        len(task.parameters) > 2
-        or not re.search(_NATURAL, task.sentence, re.IGNORECASE)
-        or re.search(_TOLD, task.sentence, re.IGNORECASE)
+        len(subject.parameters) > 2
+        or not re.search(_NATURAL, subject.sentence, re.IGNORECASE)
+        or re.search(_TOLD, subject.sentence, re.IGNORECASE)
     ):
         return
     places = [
         i
-        for i in range(len(task.parameters))
-        if all(len(args) > i and type(args[i]) is int and args[i] > 0 for args in task.inputs)  # type: ignore[operator]  # an int
+        for i in range(len(subject.parameters))
+        if all(len(args) > i and type(args[i]) is int and args[i] > 0 for args in subject.inputs)  # type: ignore[operator]  # an int
     ]
-    if len(places) != 1 or task.all_outputs(bool):
+    if len(places) != 1 or subject.all_outputs(bool):
         return
-    name = task.parameters[places[0]]
+    name = subject.parameters[places[0]]
     when = f"if {name} < 0:"
     yield Uncertain(
         kind="negative",
@@ -56,7 +56,7 @@ def find(task: Subject) -> Iterator[Uncertain]:
             ),
         ),
         default=-1,
-        base=task.sentence,
+        base=subject.sentence,
         questions=(
             f"What should happen if {name} is negative?",
             f"Can {name} be below zero, and what should I do then?",
@@ -64,7 +64,7 @@ def find(task: Subject) -> Iterator[Uncertain]:
         ),
         blurs=(f"Handle a negative {name} gracefully.", f"Do something sensible if {name} is negative."),
         given_away=_TOLD,
-        inputs=tuple(_with(args, places[0], -number) for args in task.inputs[:2] for number in (1, 2, 3, 7)),
+        inputs=tuple(_with(args, places[0], -number) for args in subject.inputs[:2] for number in (1, 2, 3, 7)),
         about=f"negative below zero invalid {name} minus",
     )
 

@@ -16,19 +16,21 @@ _VALUES: dict[str, object] = {"-1": -1, "0": 0, '""': "", "[]": [], "null": None
 _SAYS = {"-1": "-1", "0": "0", '""': "an empty string", "[]": "an empty list", "None": "None"}
 
 
-def find(task: Subject) -> Iterator[Uncertain]:
+def find(subject: Subject) -> Iterator[Uncertain]:
     for pattern in (_SENTENCE, _OR):
-        match = pattern.search(task.sentence)
+        match = pattern.search(subject.sentence)
         if match is None:
             continue
         value = _value(match["value"])
-        met = [type(output) is type(value) and output == value for output in task.outputs]
+        met = [type(output) is type(value) and output == value for output in subject.outputs]
         if not 3 <= sum(met) < len(met):
             continue
         when = " ".join(match["when"].split())
         if re.search(r"\b(this|these|that|those|it|they|such) (number|value|string|array|index)s?\b", when):
             continue
-        base = (task.sentence[: match.start()] + ("." if pattern is _OR else "") + task.sentence[match.end() :]).strip()
+        base = (
+            subject.sentence[: match.start()] + ("." if pattern is _OR else "") + subject.sentence[match.end() :]
+        ).strip()
         yield _uncertain(base, value, when, re.escape(match["value"]))
         return
 

@@ -24,16 +24,16 @@ _PICKS = any_word(
 _AS_FOUND = "Return them in the order in which they are found."
 
 
-def find(task: Subject) -> Iterator[Uncertain]:
-    results = [output for output in task.outputs if isinstance(output, list)]
-    if len(results) < len(task.outputs) or sum(len(set(map(repr, result))) > 1 for result in results) < 3:
+def find(subject: Subject) -> Iterator[Uncertain]:
+    results = [output for output in subject.outputs if isinstance(output, list)]
+    if len(results) < len(subject.outputs) or sum(len(set(map(repr, result))) > 1 for result in results) < 3:
         return
     if not all(type(item) in (int, str, float) for result in results for item in result):
         return
     if any(len({type(item) is str for item in result}) > 1 for result in results):
         return
-    text = _PHRASE.sub("", task.sentence)
-    words = f"{text} {task.entry_point.replace('_', ' ')}"
+    text = _PHRASE.sub("", subject.sentence)
+    words = f"{text} {subject.entry_point.replace('_', ' ')}"
     if re.search(_ORDERED, words, re.IGNORECASE) or not re.search(_PICKS, text, re.IGNORECASE):
         return
     texts = any(isinstance(item, str) for result in results for item in result)

@@ -13,11 +13,13 @@ _SAYS_TYPE = (
 )
 
 
-def find(task: Subject) -> Iterator[Uncertain]:
-    if not task.all_outputs(list, tuple) or sum(len(output) > 1 for output in task.outputs) < 3:  # type: ignore[arg-type]  # lists and tuples
+def find(subject: Subject) -> Iterator[Uncertain]:
+    if not subject.all_outputs(list, tuple) or sum(len(output) > 1 for output in subject.outputs) < 3:  # type: ignore[arg-type]  # lists and tuples
         return
-    plain = all(type(item) in (int, str) for output in task.outputs for item in output)  # type: ignore[attr-defined]  # as above
-    if re.search(_SAYS_TYPE, task.sentence, re.IGNORECASE) or re.search(r"\b(convert|tuple|split)\b", task.sentence):
+    plain = all(type(item) in (int, str) for output in subject.outputs for item in output)  # type: ignore[attr-defined]  # as above
+    if re.search(_SAYS_TYPE, subject.sentence, re.IGNORECASE) or re.search(
+        r"\b(convert|tuple|split)\b", subject.sentence
+    ):
         return
     readings = [
         Reading("list", "Return a list.", ("A list.", "Give me a list."), result="list(result)"),
@@ -35,8 +37,10 @@ def find(task: Subject) -> Iterator[Uncertain]:
     yield Uncertain(
         kind="result_type",
         readings=tuple(readings),
-        default=int(bool(re.search(r"tuple", task.sentence, re.IGNORECASE))),  # a guesser takes what the text speaks of
-        base=task.sentence,
+        default=int(
+            bool(re.search(r"tuple", subject.sentence, re.IGNORECASE))
+        ),  # a guesser takes what the text speaks of
+        base=subject.sentence,
         questions=(
             "As what should the result be returned: a list, a tuple or text?",
             "Which type should the function return?",

@@ -11,13 +11,13 @@ from clarify_rl.synthesis.facts import Reading, Subject, Uncertain
 _TOLD = r"\b(round\w*|decimal\w*|floor|ceil\w*|integer|whole|trunc\w*|precision|nearest|percent\w*|10\^-5|within)\b"
 
 
-def find(task: Subject) -> Iterator[Uncertain]:
-    numbers = [output for output in task.outputs if type(output) is float]
-    if len(numbers) < len(task.outputs) or not all(map(math.isfinite, numbers)):
+def find(subject: Subject) -> Iterator[Uncertain]:
+    numbers = [output for output in subject.outputs if type(output) is float]
+    if len(numbers) < len(subject.outputs) or not all(map(math.isfinite, numbers)):
         return
     if sum(round(number, 2) != number for number in numbers) < 3 or max(map(abs, numbers)) > 1e6:
         return
-    if re.search(_TOLD, task.sentence, re.IGNORECASE):
+    if re.search(_TOLD, subject.sentence, re.IGNORECASE):
         return
     yield Uncertain(
         kind="rounding",
@@ -37,7 +37,7 @@ def find(task: Subject) -> Iterator[Uncertain]:
             ),
         ),
         default=0,
-        base=task.sentence,
+        base=subject.sentence,
         questions=(
             "Should the result be rounded, and to how many decimals?",
             "How exact should the result be?",

@@ -22,10 +22,10 @@ def _determine(match: re.Match[str]) -> str:
     return f"{'Determine' if begins else 'determine'} whether {match['what']}."
 
 
-def find(task: Subject) -> Iterator[Uncertain]:
-    if not task.all_outputs(bool) or len(set(task.outputs)) < 2:
+def find(subject: Subject) -> Iterator[Uncertain]:
+    if not subject.all_outputs(bool) or len(set(subject.outputs)) < 2:
         return
-    text = _FALSE.sub("", _RETURN_TRUE.sub(_determine, task.sentence))
+    text = _FALSE.sub("", _RETURN_TRUE.sub(_determine, subject.sentence))
     if not _ASKS.search(text) or re.search(r"\b(true|false|yes|no|boolean)\b", text, re.IGNORECASE):
         return
     yield Uncertain(
