@@ -104,26 +104,24 @@ def same_behaviour(problem: Problem, known: Sequence[Behaviour], executor: Execu
     """The evaluation problems whose tests this problem's reference passes, whatever both are called."""
     names = parameters(problem.solution, problem.entry_point)
     fitting = [item for item in known if names and len(item.cases[0].args) == len(names)]
-    asked = [(item, case) for item in fitting for case in item.cases[:FEWEST]]
-    failed: set[str] = set()
+    # One case of each, many in a run, leaves few to try in full.
+    asked = [(item, max(item.cases, key=lambda case: len(repr(case.args)))) for item in fitting]
+    left: list[Behaviour] = []
     for start in range(0, len(asked), AT_ONCE):
         part = asked[start : start + AT_ONCE]
-        given = executor.outputs(
-            problem.solution, problem.entry_point, [case.args for _, case in part], problem.prelude
-        )
-        for (item, case), output in zip(part, given, strict=True):
-            if output.why or output.raised or not _equal(output.value, case.expected):
-                failed.add(item.problem.id)
-    return [item.problem for item in fitting if item.problem.id not in failed and _passes(problem, item, executor)]
+        met = _met(problem, [case for _, case in part], executor)
+        left += [item for (item, _), is_met in zip(part, met, strict=True) if is_met]
+    return [item.problem for item in left if all(_met(problem, item.cases, executor))]
 
 
-def _passes(problem: Problem, item: Behaviour, executor: Executor) -> bool:
-    """All of its tests, not the first few only."""
-    given = executor.outputs(problem.solution, problem.entry_point, [case.args for case in item.cases], problem.prelude)
-    return all(
+def _met(problem: Problem, cases: Sequence[Case], executor: Executor) -> list[bool]:
+    """Which of the cases a problem's reference meets."""
+    inputs = [case.args for case in cases]
+    given = executor.outputs(problem.solution, problem.entry_point, inputs, problem.prelude)
+    return [
         not (output.why or output.raised) and _equal(output.value, case.expected)
-        for output, case in zip(given, item.cases, strict=True)
-    )
+        for output, case in zip(given, cases, strict=True)
+    ]
 
 
 def _equal(value: object, expected: object) -> bool:

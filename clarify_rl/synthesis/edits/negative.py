@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from clarify_rl.synthesis.facts import Reading, Subject, Uncertain, any_word
 
+LONGEST = 160  # characters
 _TOLD = (
     any_word(r"negative positive non-negative signed absolute invalid raise exception error natural sign guaranteed")
     + "|>= ?[01]|> ?0"

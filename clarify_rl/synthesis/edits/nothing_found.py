@@ -12,6 +12,10 @@ _SENTENCE = re.compile(
     rf"(?:^|(?<=[.\n] )|(?<=\n))If (?P<when>[^.\n]{{5,120}}?),? (?:then )?return {_VALUE}(?: instead)?\.", re.MULTILINE
 )
 _OR = re.compile(rf",? or (?:return )?{_VALUE} if (?P<when>[^.\n]{{5,100}}?)\.")
+# What such a condition speaks of may be what the clause in front of it said.
+_POINTS_BACK = re.compile(
+    r"\b(?:this|these|that|those|they|such) (?:number|value|string|array|index)s?\b|\bnot one\b|isn't one|^(?:it|they|not)\b"
+)
 _VALUES: dict[str, object] = {"-1": -1, "0": 0, '""': "", "[]": [], "null": None}
 _SAYS = {"-1": "-1", "0": "0", '""': "an empty string", "[]": "an empty list", "None": "None"}
 
@@ -26,7 +30,7 @@ def find(subject: Subject) -> Iterator[Uncertain]:
         if not 3 <= sum(met) < len(met):
             continue
         when = " ".join(match["when"].split())
-        if re.search(r"\b(this|these|that|those|it|they|such) (number|value|string|array|index)s?\b", when):
+        if _POINTS_BACK.search(when):
             continue
         base = (
             subject.sentence[: match.start()] + ("." if pattern is _OR else "") + subject.sentence[match.end() :]
