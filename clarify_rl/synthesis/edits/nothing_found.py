@@ -14,7 +14,8 @@ _SENTENCE = re.compile(
 _OR = re.compile(rf",? or (?:return )?{_VALUE} if (?P<when>[^.\n]{{5,100}}?)\.")
 # What such a condition speaks of may be what the clause in front of it said.
 _POINTS_BACK = re.compile(
-    r"\b(?:this|these|that|those|they|such) (?:number|value|string|array|index)s?\b|\bnot one\b|isn't one|^(?:it|they|not)\b"
+    r"\b(?:this|these|that|those|they|such) (?:number|value|string|array|index)s?\b|\bnot one\b|isn't one|"
+    r"^(?:it|they|not)\b"
 )
 _VALUES: dict[str, object] = {"-1": -1, "0": 0, '""': "", "[]": [], "null": None}
 _SAYS = {"-1": "-1", "0": "0", '""': "an empty string", "[]": "an empty list", "None": "None"}
