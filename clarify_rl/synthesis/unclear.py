@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import math
 import pkgutil
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -132,6 +133,7 @@ class Synthesis:
             if _may_stand_together(subject, group):
                 drawn = [Drawn(proved, rng.choice(proved.truths()), rng.choice(list(Defect))) for proved in group]
                 made += self._variant(subject, drawn, rng)
+        made += _controls(subject)
         return list({variant.id: variant for variant in made}.values())
 
     def _proved(self, subject: Subject, fact: Uncertain) -> Proved | None:
@@ -233,6 +235,30 @@ def _choose(count: int, given: Sequence[_Given], rng: Random) -> set[int]:
             if len(chosen) < most:
                 chosen.add(queue.pop())
     return chosen | set(others[: TESTS - len(chosen)])
+
+
+# What a statement promises or remarks, without which the same program is due.
+_GUARANTEE = re.compile(
+    r"(?<=[.\n] )(?:You may assume|It is guaranteed|The test cases are generated|Note that the answer)[^.\n]*\.\s?|"
+    r"(?<=\n)(?:You may assume|It is guaranteed|The test cases are generated|Follow up)[^.\n]*\.\s?"
+)
+
+
+def _controls(subject: Subject) -> list[Variant]:
+    """The problem as it is, less a sentence that changes nothing: clear still, so that what is missing is no sign."""
+    shorter = _GUARANTEE.sub("", subject.sentence, count=1).strip()
+    if shorter == subject.sentence:
+        return []
+    call = call_line(subject.entry_point, subject.parameters)
+    pairs = zip(subject.inputs[:TESTS], subject.outputs, strict=False)
+    cases = tuple(Case(args, output) for args, output in pairs)
+    problem = replace(
+        subject.problem,
+        prompt=f"{subject.sentence}\n{call}",
+        tests=Tests(cases, _compare(cases)),
+        family=group_of(subject.sentence),
+    )
+    return [Variant(f"{problem.id}/control", problem, f"{shorter}\n{call}")]
 
 
 def _may_stand_together(subject: Subject, facts: Sequence[Proved]) -> bool:

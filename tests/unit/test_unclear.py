@@ -215,6 +215,16 @@ def test_several_facts_stand_in_one_statement_each_with_its_own_tests(executor: 
         assert all(telling.tests >= TELLING for fact in variant.facts for telling in fact.told_by)
 
 
+def test_a_promise_that_is_left_out_leaves_a_problem_clear(executor: Executor) -> None:
+    whole = problem("yes_no")
+    promised = replace(whole, prompt=whole.prompt.replace(" Call it", " You may assume that n is small. Call it"))
+    (control,) = [item for item in Synthesis(executor).variants(promised) if item.id.endswith("/control")]
+    assert control.is_clear
+    assert "assume" not in control.prompt
+    assert "assume" in control.problem.prompt
+    assert not any(item.id.endswith("/control") for item in Synthesis(executor).variants(whole))
+
+
 def test_readings_stand_around_a_reference_that_calls_itself() -> None:
     solution = "def f(n):\n    return 1 if n < 2 else n * f(n - 1)\n"
     words = Reading("text", "", (), result="str(result)")

@@ -40,7 +40,11 @@ def find(subject: Subject) -> Iterator[Uncertain]:
             "Is the first position 0 or 1?",
             "Should the index be zero-based?",
         ),
-        blurs=("Count positions in the usual way.", "Number the positions as our other functions do."),
+        blurs=(
+            "Count positions in the usual way.",
+            "Number the positions as our other functions do.",
+            "Positions count from 0 or from 1.",
+        ),
         given_away=_TOLD,
         about="index position zero one base count start first",
     )

@@ -65,7 +65,11 @@ def find(subject: Subject) -> Iterator[Uncertain]:
             f"Can {name} be below zero, and what should I do then?",
             f"How should a negative {name} be handled?",
         ),
-        blurs=(f"Handle a negative {name} gracefully.", f"Do something sensible if {name} is negative."),
+        blurs=(
+            f"Handle a negative {name} gracefully.",
+            f"Do something sensible if {name} is negative.",
+            f"Raise an error or return -1 if {name} is negative.",
+        ),
         given_away=_TOLD,
         inputs=tuple(_with(args, places[0], -number) for args in subject.inputs[:2] for number in (1, 2, 3, 7)),
         about=f"negative below zero invalid {name} minus",

@@ -64,14 +64,22 @@ def _uncertain(base: str, value: object, when: str, told: str) -> Uncertain:
             f"What should happen if {when}?",
             f"And if {when}: which value do you want then?",
         ),
-        blurs=(f"If {when}, let the caller know.", f"If {when}, return something that says so."),
+        blurs=(
+            f"If {when}, let the caller know.",
+            f"If {when}, return something that says so.",
+            f"If {when}, return {_says(others[0])} or {_says(others[-1])}.",
+        ),
         given_away=rf"(?:return|returns|or) {told}|\bnone\b|impossible",
         about=f"return nothing none exist empty found {when}",
     )
 
 
+def _says(value: object) -> str:
+    return _SAYS.get(repr(value).replace("'", '"'), repr(value))
+
+
 def _reading(value: object, other: object, when: str) -> Reading:
-    said = _SAYS.get(repr(other).replace("'", '"'), repr(other))
+    said = _says(other)
     same = type(other) is type(value) and other == value
     kind = type(value).__name__
     test = f"type(result) is {kind} and result == {value!r}" if value is not None else "result is None"

@@ -60,7 +60,11 @@ def find(subject: Subject) -> Iterator[Uncertain]:
             "How should the result be sorted?",
             "Does the order of the items matter, and which one do you want?",
         ),
-        blurs=("Return them properly sorted.", "Put them into a sensible order."),
+        blurs=(
+            "Return them properly sorted.",
+            "Put them into a sensible order.",
+            f"Return them in {up} or {down} order.",
+        ),
         given_away=_ORDERED,
         about="order sort sorted ascending descending alphabetical first last",
     )

@@ -46,7 +46,11 @@ def find(subject: Subject) -> Iterator[Uncertain]:
             "Which type should the function return?",
             "Do you want a list, or another container?",
         ),
-        blurs=("Return the items in a suitable container.", "Hand the items back together."),
+        blurs=(
+            "Return the items in a suitable container.",
+            "Hand the items back together.",
+            f"Return a {readings[0].name} or a {readings[-1].name}.",
+        ),
         given_away=_SAYS_TYPE,
         about="type list tuple string text container return result collection",
     )

@@ -43,7 +43,11 @@ def find(subject: Subject) -> Iterator[Uncertain]:
             "How exact should the result be?",
             "Do you want a rounded number or the exact one?",
         ),
-        blurs=("Return a reasonably rounded number.", "Do not return more digits than make sense."),
+        blurs=(
+            "Return a reasonably rounded number.",
+            "Do not return more digits than make sense.",
+            "Round the result, or cut it off.",
+        ),
         given_away=_TOLD,
         about="round rounded decimal digits exact precision whole fraction integer",
     )

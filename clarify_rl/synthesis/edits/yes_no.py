@@ -60,7 +60,11 @@ def find(subject: Subject) -> Iterator[Uncertain]:
             "In which form do you want the verdict?",
             "Should it return a boolean, a word or a number?",
         ),
-        blurs=("Return the verdict in the usual form.", "Report the answer the way our other checks do."),
+        blurs=(
+            "Return the verdict in the usual form.",
+            "Report the answer the way our other checks do.",
+            "Return a boolean, or a word that says so.",
+        ),
         given_away=r"\b(true|false|yes|boolean|bool)\b",
         about="return form boolean true false yes no word verdict type result format number",
     )
