@@ -48,7 +48,7 @@ def _of_data(argv: Sequence[str]) -> Sequence[str]:
     return [f"data-{argv[1]}", *argv[2:]] if [*argv[:1]] == ["data"] and argv[1:2] and argv[1] in _OF_DATA else argv
 
 
-_OF_DATA = ("make", "show", "stats")
+_OF_DATA = ("make", "rewrite", "show", "stats")
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -234,6 +234,18 @@ def _add_data(commands: Parsers) -> None:
     make.add_argument("--seed", type=int, default=0, metavar="N", help="which truths are drawn (default: 0)")
     make.add_argument("--limit", type=int, metavar="N", help="the first N problems only")
     make.add_argument("--workers", type=int, metavar="N", help="references at a time (default: two for each processor)")
+    rewrite = _command(
+        commands,
+        "data-rewrite",
+        "(data rewrite) have a model say the statements in a person's voice; kept where its code still passes",
+        "clarify-rl data rewrite unclear.jsonl --model openai:http://127.0.0.1:8000/v1#MODEL --out voiced.jsonl",
+    )
+    rewrite.add_argument("file", metavar="FILE.jsonl", help="what data make wrote")
+    rewrite.add_argument("--model", required=True, metavar="SPEC", help="a model here, or openai:URL#MODEL on a server")
+    rewrite.add_argument("--out", required=True, metavar="FILE.jsonl", help="where they go; an interrupted one goes on")
+    rewrite.add_argument("--limit", type=int, metavar="N", help="the first N unclear variants only")
+    rewrite.add_argument("--estimate", action="store_true", help="say how many tokens it would take, and ask nobody")
+    _takes_overrides(rewrite, "eval.server.parallel=32")
     show = _command(
         commands, "data-show", "(data show) read variants with their proof", "clarify-rl data show unclear.jsonl"
     )

@@ -271,6 +271,23 @@ def _data_make(arguments: Arguments) -> None:
     )
 
 
+def _data_rewrite(arguments: Arguments) -> None:
+    from pathlib import Path
+
+    from clarify_rl.config_files import load_config
+    from clarify_rl.pipeline.rewrite import estimate, rewrite_named
+
+    path = Path(arguments.file)
+    print(estimate(path, arguments.limit), flush=True)
+    if arguments.estimate:
+        return
+    config = load_config("bank", arguments.items)
+    came = rewrite_named(path, Path(arguments.out), arguments.model, config, limit=arguments.limit)
+    print(f"{came.kept} of {came.asked} kept -> {arguments.out}")
+    for why, count in came.lost.most_common():
+        print(f"  {count}: {why}")
+
+
 def _data_show(arguments: Arguments) -> None:
     from pathlib import Path
 
@@ -308,6 +325,7 @@ _COMMANDS: Mapping[str, Callable[[Arguments], int | None]] = {
     "check executor": _check_executor,
     "check source": _check_source,
     "data-make": _data_make,
+    "data-rewrite": _data_rewrite,
     "data-show": _data_show,
     "data-stats": _data_stats,
 }

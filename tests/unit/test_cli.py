@@ -49,7 +49,16 @@ def test_the_example_in_each_help_parses(parser: argparse.ArgumentParser) -> Non
 
 def test_every_command_is_there() -> None:
     found = {parser.get_default("command") for parser in COMMANDS}
-    inner = {"config show", "config list", "check executor", "check source", "data-make", "data-show", "data-stats"}
+    inner = {
+        "config show",
+        "config list",
+        "check executor",
+        "check source",
+        "data-make",
+        "data-rewrite",
+        "data-show",
+        "data-stats",
+    }
     assert found == set("run data sft rl submit eval compare play export pretrain doctor".split()) | inner
 
 
