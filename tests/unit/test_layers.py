@@ -49,8 +49,8 @@ MAY_IMPORT = {
         "evaluation": "types errors seeds records config store policies problems dialogue pool",
         "report": "types errors seeds records config store evaluation",
         "launch": "clarify_rl types errors config store pool training evaluation",
-        "pipeline": "types errors seeds registry records config config_files store executor policies problems "
-        "synthesis dialogue players pool demonstrations training evaluation report launch",
+        "pipeline": "types errors seeds wording registry records config config_files store executor policies problems "
+        "synthesis dialogue dialogue.replies players pool demonstrations training evaluation report launch",
         "play": "types errors config store policies players dialogue pipeline",
         "doctor": "clarify_rl errors executor",
         # training: the base model's pretraining is no stage of a run, so the command calls it itself.
