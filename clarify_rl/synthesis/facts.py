@@ -24,7 +24,8 @@ class Reading:
 
     `says` is its sentence in a complete statement. Around the reference, `before` are lines that see the parameters by
     name (and may return or raise), and `result` is an expression of `result`; `program` is another reference instead.
-    `order` are the places of the reference's parameters, as the function takes them.
+    `order` are the places of the reference's parameters, as the function takes them. `blurs` are vague sentences that
+    leave this reading open, such as "in ascending or descending order".
     """
 
     name: str
@@ -34,6 +35,7 @@ class Reading:
     result: str = "result"
     program: str = ""
     order: tuple[int, ...] = ()
+    blurs: tuple[str, ...] = ()
 
     @property
     def changes_nothing(self) -> bool:
@@ -46,8 +48,8 @@ class Uncertain:
 
     `kind` is the edit that found it. `default` is the index of the reading that a guesser takes. `base` is the
     statement without any mention of it; `given_away` matches what would tell the truth nevertheless. `blurs` are vague
-    sentences in its place. `inputs` are more that matter to it. `calls`: its sentences stand in place of the line that
-    says what to call the function.
+    sentences in its place, whatever the truth. `inputs` are more that matter to it. `calls`: its sentences stand in
+    place of the line that says what to call the function.
     """
 
     kind: str

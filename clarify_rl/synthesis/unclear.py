@@ -100,7 +100,7 @@ class Synthesis:
             return None
         names = parameters(problem.solution, problem.entry_point)
         known = [case.args for case in problem.tests.cases]
-        if not names or any(len(args) != len(names) for args in known):
+        if not names or any(len(args) != len(names) for args in known) or _says_little(problem, names):
             return None
         inputs = [*known, *more_inputs(known, INPUTS - len(known), Random(f"{self.seed}/{problem.id}/inputs"))]
         given = self._run(problem.solution, problem, inputs)
@@ -190,6 +190,11 @@ class Synthesis:
 
     def _run(self, program: str, problem: Problem, inputs: Sequence[Args]) -> tuple[Output, ...]:
         return self.executor.outputs(program, problem.entry_point, inputs, problem.prelude)
+
+
+def _says_little(problem: Problem, names: Sequence[str]) -> bool:
+    """Whether a statement leaves so much open that one answer would not settle it."""
+    return (len(names) > 2 and max(map(len, names)) == 1) or "* list item" in problem.prompt
 
 
 def _wrapped(subject: Subject, readings: Sequence[Reading]) -> str:
@@ -313,7 +318,8 @@ def _shown(item: Drawn, given: _Given, subject: Subject, cases: Mapping[int, Cas
         case Defect.INCOMPLETE:
             return ""
         case Defect.AMBIGUOUS:
-            return rng.choice(item.fact.blurs) if item.fact.blurs else None
+            vague = (*item.fact.blurs, *item.truth.blurs)
+            return rng.choice(vague) if vague else None
         case Defect.INCONSISTENT:
             other = rng.choice([reading for reading in item.others() if reading.name in given.others])
             example = _example(subject, given, other, cases) if not item.fact.calls else ""

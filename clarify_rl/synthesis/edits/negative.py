@@ -35,6 +35,9 @@ def find(subject: Subject) -> Iterator[Uncertain]:
     if len(places) != 1 or subject.all_outputs(bool):
         return
     name = subject.parameters[places[0]]
+    others = [[args[i] for i in range(len(args)) if i != places[0]] for args in subject.inputs]
+    if any(isinstance(value, list | tuple | str) for values in others for value in values):
+        return  # beside a list, a number is how many, not one of those numbers
     when = f"if {name} < 0:"
     yield Uncertain(
         kind="negative",
@@ -44,18 +47,21 @@ def find(subject: Subject) -> Iterator[Uncertain]:
                 f"Raise a ValueError if {name} is negative.",
                 ("Raise a ValueError.", "That is a mistake: raise ValueError."),
                 before=(when, f"    raise ValueError('{name} must not be negative')"),
+                blurs=(f"Raise an error or return -1 if {name} is negative.",),
             ),
             Reading(
                 "-1",
                 f"Return -1 if {name} is negative.",
                 ("Return -1.", "Return -1 in that case."),
                 before=(when, "    return -1"),
+                blurs=(f"Raise an error or return -1 if {name} is negative.",),
             ),
             Reading(
                 "None",
                 f"Return None if {name} is negative.",
                 ("Return None.", "None, please."),
                 before=(when, "    return None"),
+                blurs=(f"Return None or -1 if {name} is negative.",),
             ),
         ),
         default=-1,
@@ -68,7 +74,6 @@ def find(subject: Subject) -> Iterator[Uncertain]:
         blurs=(
             f"Handle a negative {name} gracefully.",
             f"Do something sensible if {name} is negative.",
-            f"Raise an error or return -1 if {name} is negative.",
         ),
         given_away=_TOLD,
         inputs=tuple(_with(args, places[0], -number) for args in subject.inputs[:2] for number in (1, 2, 3, 7)),

@@ -52,7 +52,7 @@ def _uncertain(base: str, value: object, when: str, told: str) -> Uncertain:
         str: ("", None),
         list: ([], None),
     }.get(type(value), (None, -1))
-    readings = [_reading(value, other, when) for other in others]
+    readings = [_reading(value, other, when, others) for other in others]
     default = next(i for i, other in enumerate(others) if type(other) is type(value) and other == value)
     return Uncertain(
         kind="nothing_found",
@@ -67,7 +67,6 @@ def _uncertain(base: str, value: object, when: str, told: str) -> Uncertain:
         blurs=(
             f"If {when}, let the caller know.",
             f"If {when}, return something that says so.",
-            f"If {when}, return {_says(others[0])} or {_says(others[-1])}.",
         ),
         given_away=rf"(?:return|returns|or) {told}|\bnone\b|impossible",
         about=f"return nothing none exist empty found {when}",
@@ -78,8 +77,9 @@ def _says(value: object) -> str:
     return _SAYS.get(repr(value).replace("'", '"'), repr(value))
 
 
-def _reading(value: object, other: object, when: str) -> Reading:
+def _reading(value: object, other: object, when: str, others: tuple[object, ...]) -> Reading:
     said = _says(other)
+    either = sorted({said, _says(next(item for item in others if item is not other))})
     same = type(other) is type(value) and other == value
     kind = type(value).__name__
     test = f"type(result) is {kind} and result == {value!r}" if value is not None else "result is None"
@@ -88,4 +88,5 @@ def _reading(value: object, other: object, when: str) -> Reading:
         f"If {when}, return {said}.",
         (f"Return {said}.", f"{said[:1].upper()}{said[1:]}, then."),
         result="result" if same else f"{other!r} if {test} else result",
+        blurs=(f"If {when}, return {' or '.join(either)}.",),
     )

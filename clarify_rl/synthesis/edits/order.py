@@ -38,14 +38,22 @@ def find(subject: Subject) -> Iterator[Uncertain]:
         return
     texts = any(isinstance(item, str) for result in results for item in result)
     up, down = ("alphabetical", "reverse alphabetical") if texts else ("ascending", "descending")
+    either = (f"Return them in {up} or {down} order.",)
     readings = [
         Reading("as found", _AS_FOUND, ("In the order in which they are found.", "As they come.")),
-        Reading(up, f"Return them in {up} order.", (f"In {up} order.", f"{up.capitalize()}."), result="sorted(result)"),
+        Reading(
+            up,
+            f"Return them in {up} order.",
+            (f"In {up} order.", f"{up.capitalize()}."),
+            result="sorted(result)",
+            blurs=either,
+        ),
         Reading(
             down,
             f"Return them in {down} order.",
             (f"In {down} order.", f"{down.capitalize()}."),
             result="sorted(result, reverse=True)",
+            blurs=either,
         ),
     ]
     if all(result == sorted(result) for result in results):  # then it is the order in which they are found
@@ -63,7 +71,6 @@ def find(subject: Subject) -> Iterator[Uncertain]:
         blurs=(
             "Return them properly sorted.",
             "Put them into a sensible order.",
-            f"Return them in {up} or {down} order.",
         ),
         given_away=_ORDERED,
         about="order sort sorted ascending descending alphabetical first last",

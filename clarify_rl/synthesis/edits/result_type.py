@@ -12,18 +12,28 @@ _SAYS_TYPE = (
     r"\b(?:as|into|in|returns?|to) an? (?:list|tuple|array|set|string)\b"
 )
 
+_EITHER = ("Return a list or a tuple.",)
+
 
 def find(subject: Subject) -> Iterator[Uncertain]:
     if not subject.all_outputs(list, tuple) or sum(len(output) > 1 for output in subject.outputs) < 3:  # type: ignore[arg-type]  # lists and tuples
         return
+    if any(len({type(item) for item in output}) > 1 for output in subject.outputs):  # type: ignore[attr-defined]  # as above
+        return  # a pair of different things, not a collection
     plain = all(type(item) in (int, str) for output in subject.outputs for item in output)  # type: ignore[attr-defined]  # as above
     if re.search(_SAYS_TYPE, subject.sentence, re.IGNORECASE) or re.search(
         r"\b(convert|tuple|split)\b", subject.sentence
     ):
         return
     readings = [
-        Reading("list", "Return a list.", ("A list.", "Give me a list."), result="list(result)"),
-        Reading("tuple", "Return a tuple.", ("A tuple.", "A tuple, please, not a list."), result="tuple(result)"),
+        Reading("list", "Return a list.", ("A list.", "Give me a list."), result="list(result)", blurs=_EITHER),
+        Reading(
+            "tuple",
+            "Return a tuple.",
+            ("A tuple.", "A tuple, please, not a list."),
+            result="tuple(result)",
+            blurs=_EITHER,
+        ),
     ]
     if plain:
         readings.append(
@@ -49,7 +59,6 @@ def find(subject: Subject) -> Iterator[Uncertain]:
         blurs=(
             "Return the items in a suitable container.",
             "Hand the items back together.",
-            f"Return a {readings[0].name} or a {readings[-1].name}.",
         ),
         given_away=_SAYS_TYPE,
         about="type list tuple string text container return result collection",

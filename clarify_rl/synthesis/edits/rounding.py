@@ -28,12 +28,14 @@ def find(subject: Subject) -> Iterator[Uncertain]:
                 "Round the result to two decimals.",
                 ("Yes, to two decimals.", "Round it to 2 decimals."),
                 result="round(result, 2)",
+                blurs=("Round the result, or cut it off.",),
             ),
             Reading(
                 "whole",
                 "Cut off the fraction and return a whole number.",
                 ("Cut off the fraction and return an integer.", "A whole number: drop what is behind the point."),
                 result="int(result)",
+                blurs=("Round the result, or cut it off.",),
             ),
         ),
         default=0,
@@ -46,7 +48,6 @@ def find(subject: Subject) -> Iterator[Uncertain]:
         blurs=(
             "Return a reasonably rounded number.",
             "Do not return more digits than make sense.",
-            "Round the result, or cut it off.",
         ),
         given_away=_TOLD,
         about="round rounded decimal digits exact precision whole fraction integer",

@@ -39,6 +39,7 @@ def find(subject: Subject) -> Iterator[Uncertain]:
                 "Return 'Yes' or 'No'.",
                 ("The text 'Yes' or 'No'.", "I need the words: 'Yes' if so, 'No' if not."),
                 result="'Yes' if result else 'No'",
+                blurs=("Return a boolean, or a word that says so.",),
             ),
             Reading(
                 "1 or 0",
@@ -51,6 +52,7 @@ def find(subject: Subject) -> Iterator[Uncertain]:
                 "Return 'valid' or 'invalid'.",
                 ("The word 'valid' if so, else 'invalid'.", "'valid' or 'invalid', as text."),
                 result="'valid' if result else 'invalid'",
+                blurs=("Return a boolean, or a word that says so.",),
             ),
         ),
         default=0,
@@ -63,7 +65,6 @@ def find(subject: Subject) -> Iterator[Uncertain]:
         blurs=(
             "Return the verdict in the usual form.",
             "Report the answer the way our other checks do.",
-            "Return a boolean, or a word that says so.",
         ),
         given_away=r"\b(true|false|yes|boolean|bool)\b",
         about="return form boolean true false yes no word verdict type result format number",
