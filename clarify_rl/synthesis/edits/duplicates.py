@@ -10,7 +10,7 @@ from clarify_rl.synthesis.facts import Reading, Subject, Uncertain, any_word
 _TOLD = any_word(
     r"duplicat\w* unique distinct repeat\w* sets? frequen\w* count\w* occur\w* once different sort\w* revers\w* "
     r"rotat\w* square\w* each every all corresponding respective\w* index map\w* pair\w* permut\w* split swap merge "
-    r"concat\w* convert shift"
+    r"concat\w* convert shift multipl\w* add\w* consecutive sublists? nested flatten\w*"
 )
 _PICKS = re.compile(
     r"\b(find|get|extract|return|filter|select|remove|common|shared|list|numbers|words|elements)\b", re.IGNORECASE
