@@ -36,6 +36,9 @@ _LONGEST_EXAMPLE = 100  # characters
 # What is done to a result, in this order: items are dropped before they are sorted, and put into text last.
 _LAST = {"duplicates": 1, "order": 2, "result_type": 3}
 
+# Every function of two arguments has this fact: with one variant of each it is no more than its share.
+_DEFECTS = {"arguments": 1}
+
 Value = object | Raises
 
 
@@ -125,7 +128,7 @@ class Synthesis:
         rng = Random(f"{self.seed}/{problem.id}/variants")
         made: list[Variant] = []
         for proved in facts:
-            for defect in Defect:
+            for defect in rng.sample(list(Defect), _DEFECTS.get(proved.fact.kind, len(Defect))):
                 made += self._variant(subject, [Drawn(proved, rng.choice(proved.truths()), defect)], rng)
         pairs = [pair for pair in combinations(facts, 2) if _may_stand_together(subject, pair)]
         groups = [*rng.sample(pairs, min(MOST_PAIRS, len(pairs))) * PAIR_VARIANTS, *combinations(facts, 3)]
@@ -192,9 +195,15 @@ class Synthesis:
         return self.executor.outputs(program, problem.entry_point, inputs, problem.prelude)
 
 
+_MANY_ANSWERS = re.compile(
+    r"\bany (?:order|valid|of them|such|one|other)\b|\bmultiple (?:valid )?answers\b", re.IGNORECASE
+)
+
+
 def _says_little(problem: Problem, names: Sequence[str]) -> bool:
-    """Whether a statement leaves so much open that one answer would not settle it."""
-    return (len(names) > 2 and max(map(len, names)) == 1) or "* list item" in problem.prompt
+    """Whether a statement leaves so much open that one answer would not settle it, or allows several results."""
+    bare = len(names) > 2 and max(map(len, names)) == 1
+    return bare or "* list item" in problem.prompt or bool(_MANY_ANSWERS.search(problem.prompt))
 
 
 def _wrapped(subject: Subject, readings: Sequence[Reading]) -> str:

@@ -33,6 +33,8 @@ def find(subject: Subject) -> Iterator[Uncertain]:
     if any(len({type(item) is str for item in result}) > 1 for result in results):
         return
     text = _PHRASE.sub("", subject.sentence)
+    if re.search(r"\w\[\w+\]", text):  # which place holds what is told
+        return
     words = f"{text} {subject.entry_point.replace('_', ' ')}"
     if re.search(_ORDERED, words, re.IGNORECASE) or not re.search(_PICKS, text, re.IGNORECASE):
         return

@@ -9,7 +9,8 @@ from clarify_rl.synthesis.facts import Reading, Subject, Uncertain
 
 _SAYS_TYPE = (
     r"\b(?:lists?|tuples?|arrays?|string|text|set|dictionary|comma) (?:of|containing|with)\b|"
-    r"\b(?:as|into|in|returns?|to) an? (?:list|tuple|array|set|string)\b"
+    r"\b(?:as|into|in|returns?|to) an? (?:list|tuple|array|set|string)\b|"
+    r"\breturn[^.\n]{0,40}\b(?:array|list|matrix|string|tuple)\b"
 )
 
 _EITHER = ("Return a list or a tuple.",)
