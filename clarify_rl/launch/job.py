@@ -167,10 +167,15 @@ def _with_files(config: Config, files: Path) -> dict[str, Any]:  # Any: a config
         (settings["env"], "use"),
         (settings["env"], "user"),
         *((item, "use") for item in settings["rewards"]),
+        *((source, "use") for source in settings["sources"].values()),
     ):
         location, _, name = section[key].rpartition(":")
         if location.endswith(".py"):
             section[key] = f"{_copy(Path(location), files, copied)}:{name}"
+    for source in settings["sources"].values():
+        path = source["options"].get("path")
+        if isinstance(path, str) and Path(path).is_file():
+            source["options"]["path"] = _copy(Path(path), files, copied)
     for suite in settings["eval"]["suites"].values():
         if Path(suite["source"]).is_file():
             suite["source"] = _copy(Path(suite["source"]), files, copied)

@@ -26,11 +26,14 @@ from tests.servers import answering
 
 def test_every_file_that_the_configuration_names_goes_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in ("a/mine.py", "b/mine.py", "user.py", "suite.jsonl"):
+    for name in ("a/mine.py", "b/mine.py", "user.py", "suite.jsonl", "source.py", "own.jsonl"):
         Path(name).parent.mkdir(exist_ok=True)
         Path(name).write_text(name)
     rewards = "rewards=[{use: 'a/mine.py:one'}, {use: 'b/mine.py:one'}, {use: 'a/mine.py:two'}, {use: pass_rate}]"
-    config = load_config("demo", [rewards, "env.user=user.py:slow", "eval.suites.mine.source=suite.jsonl"])
+    sources = (
+        "sources={own: {use: rows, options: {path: own.jsonl}}, other: {use: 'source.py:Mine', options: {path: x/y}}}"
+    )
+    config = load_config("demo", [rewards, "env.user=user.py:slow", "eval.suites.mine.source=suite.jsonl", sources])
     (tmp_path / "job").mkdir()
     command = prepare(config, tmp_path / "job")
     monkeypatch.chdir(tmp_path / "job" / "files")
@@ -44,6 +47,9 @@ def test_every_file_that_the_configuration_names_goes_along(tmp_path: Path, monk
     assert there.rewards[3].use == "pass_rate"
     assert Path(there.env.user.partition(":")[0]).read_text() == "user.py"
     assert Path(there.eval.suites["mine"].source).read_text() == "suite.jsonl"
+    assert Path(there.sources["own"].options["path"]).read_text() == "own.jsonl"
+    assert Path(there.sources["other"].use.partition(":")[0]).read_text() == "source.py"
+    assert there.sources["other"].options == {"path": "x/y"}  # a name on the hub
     assert (there.rl, there.data, there.sft) == (config.rl, config.data, config.sft)
     told = json.loads(shlex.split(command)[-1])
     assert (told["out"], told["name"], told["resume"]) == ("runs/{name}", "demo", False)
