@@ -7,7 +7,6 @@ Left out, and reported in `Loaded.skipped`: problems with a test whose input can
 
 from __future__ import annotations
 
-import ast
 import gzip
 import json
 import zlib
@@ -21,6 +20,7 @@ from clarify_rl import syntax
 from clarify_rl.errors import DataError
 from clarify_rl.problems.expressions import parse_arguments
 from clarify_rl.problems.hidden_facts import hidden_facts
+from clarify_rl.problems.programs import preceding
 from clarify_rl.registry import source
 from clarify_rl.types import Assertions, Case, Defect, HiddenTests, Problem, Skipped, Tests, Variant
 
@@ -177,7 +177,7 @@ def _problem(row: Row) -> Problem:
         tests=_tests(row),
         solution=str(row["solution"]),
         source="HumanEvalComm",
-        prelude=_prelude(str(row["prompt"]), str(row["entry_point"])),
+        prelude=preceding(str(row["prompt"]), str(row["entry_point"])),
     )
 
 
@@ -207,16 +207,6 @@ def _helpers(prompt: str) -> str:
     except SyntaxError:
         return ""
     return prompt
-
-
-def _prelude(prompt: str, entry_point: str) -> str:
-    """The imports and helper functions of the complete statement: all of its code but what is asked for."""
-    try:
-        body = syntax.parse(prompt).body
-    except SyntaxError:
-        return ""
-    given = [ast.get_source_segment(prompt, node) for node in body if getattr(node, "name", "") != entry_point]
-    return "\n".join(text for text in given if text)
 
 
 def _variants(row: Row) -> list[Variant]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from clarify_rl.errors import DataError
-from clarify_rl.problems.programs import as_pairs, parsed
+from clarify_rl.problems.programs import as_pairs, assertions_in, parsed
 from clarify_rl.problems.reading import Row, read_rows
 from clarify_rl.registry import source
 from clarify_rl.types import Assertions, Problem, Skipped
@@ -52,7 +52,7 @@ def _problem(row: Row) -> Problem | Skipped:
             return Skipped(row.where, f"the reference imports {', '.join(packages)}")
         function = as_function(completion, entry)
         statement = _statement(row)
-        checks = _checks(row.text("test"))
+        checks = assertions_in(row.text("test"))
         names = tuple(argument.arg for argument in _method(completion, entry).args.args[1:])
         tests = as_pairs(checks, ["candidate"], names) or Assertions(
             ("check(candidate)",), f"{prelude}\n{row.text('test')}"
@@ -76,11 +76,6 @@ def _statement(row: Row) -> str:
     for lost, power in _POWERS:
         text = lost.sub(power, text)
     return re.sub(r"\n{2,}", "\n", re.sub(r" *\n *", "\n", text)).strip()
-
-
-def _checks(test: str) -> tuple[str, ...]:
-    found = [node for node in ast.walk(parsed(test)) if isinstance(node, ast.Assert)]
-    return tuple(ast.unparse(node) for node in found)
 
 
 def _method(completion: str, name: str) -> ast.FunctionDef:

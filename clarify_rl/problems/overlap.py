@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import re
 from collections import defaultdict
@@ -10,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from clarify_rl.executor import Executor
-from clarify_rl.problems.programs import as_pairs, parameters, parsed
+from clarify_rl.problems.programs import as_pairs, assertions_in, parameters
 from clarify_rl.types import Assertions, Case, Problem, Tests
 
 SHINGLE = 3  # words
@@ -95,8 +94,7 @@ def _pairs_in(problem: Problem) -> tuple[Case, ...]:
     if not isinstance(problem.tests, Assertions):
         return ()
     code = "\n".join([problem.tests.setup, *problem.tests.checks])
-    checks = [ast.unparse(node) for node in ast.walk(parsed(code)) if isinstance(node, ast.Assert)]
-    pairs = [as_pairs([check], ["candidate", problem.entry_point]) for check in checks]
+    pairs = [as_pairs([check], ["candidate", problem.entry_point]) for check in assertions_in(code)]
     return tuple(pair.cases[0] for pair in pairs if pair)
 
 

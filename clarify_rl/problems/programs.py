@@ -45,6 +45,11 @@ def called_function(program: str, checks: Sequence[str]) -> str:
     raise DataError(f"the tests call none of the reference's functions ({', '.join(defined) or 'it defines none'})")
 
 
+def assertions_in(code: str) -> tuple[str, ...]:
+    """Every assertion that stands anywhere in code, a `check` function for instance, as text."""
+    return tuple(ast.unparse(node) for node in ast.walk(parsed(code)) if isinstance(node, ast.Assert))
+
+
 def as_pairs(checks: Sequence[str], names: Sequence[str], order: Sequence[str] = ()) -> Tests | None:
     """Assertions of the form `assert f(ARGUMENTS) == VALUE` as pairs, or None where one has another form.
 
