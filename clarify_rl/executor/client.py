@@ -7,7 +7,6 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass, field, fields
 from types import TracebackType
@@ -24,11 +23,11 @@ from clarify_rl.executor.process import Job, Outcome, ServerProcess
 from clarify_rl.executor.stdio import plan_stdio
 from clarify_rl.executor.trial import Trial
 from clarify_rl.executor.verdicts import Plan
+from clarify_rl.parallel import in_order
 from clarify_rl.types import Assertions, Execution, HiddenTests, Stdio, Tests, Verdict
 
 SERVERS_A_CORE = 2
 FIRST_SERVERS = 2  # used in turn, so that one gets its next process ready while the other works
-AHEAD = 8  # programs begun for each fork server while one that is due first still runs
 LITTLE_CPU = 0.5
 ATTEMPTS = 3  # at a program whose fork server is lost
 SECOND = 2  # the last attempt at a program that seems starved or asleep
@@ -102,18 +101,7 @@ class Executor:
 
         Trials are taken as they are needed. A malformed one raises where its outcome would stand.
         """
-        threads = ThreadPoolExecutor(self.most_servers)
-        begun: deque[Future[Execution]] = deque()
-        try:
-            for trial in trials:
-                begun.append(threads.submit(self.run_trial, trial))
-                while begun and (begun[0].done() or len(begun) >= AHEAD * self.most_servers):
-                    yield begun.popleft().result()
-            while begun:
-                yield begun.popleft().result()
-            threads.shutdown()
-        finally:
-            threads.shutdown(wait=False, cancel_futures=True)
+        return in_order(self.run_trial, trials, self.most_servers)
 
     def _plan(self, trial: Trial) -> Plan:
         output_bytes = self.limits.output_bytes

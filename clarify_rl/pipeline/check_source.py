@@ -11,7 +11,7 @@ from rich.markup import escape
 from tqdm.auto import tqdm
 
 from clarify_rl.executor import Executor, Limits, Trial
-from clarify_rl.pipeline.parallel import in_order
+from clarify_rl.parallel import in_order
 from clarify_rl.problems.overlap import Behaviour, alike, behaviours, same_behaviour
 from clarify_rl.registry import source_from_text
 from clarify_rl.synthesis.unclear import Synthesis

@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 
 from clarify_rl.errors import DataError
 from clarify_rl.executor import Executor, Limits
-from clarify_rl.pipeline.parallel import in_order
+from clarify_rl.parallel import in_order
 from clarify_rl.problems.made import Made
 from clarify_rl.problems.overlap import Behaviour, alike, behaviours, same_behaviour
 from clarify_rl.records import to_record

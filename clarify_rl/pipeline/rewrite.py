@@ -20,7 +20,7 @@ from clarify_rl.config import Config
 from clarify_rl.dialogue.chat import Chat
 from clarify_rl.dialogue.replies import parse_reply
 from clarify_rl.executor import Executor, Limits, Trial
-from clarify_rl.pipeline.parallel import in_order
+from clarify_rl.parallel import in_order
 from clarify_rl.players import Player, player_for
 from clarify_rl.problems.made import Made
 from clarify_rl.records import to_record

@@ -27,7 +27,8 @@ MAY_IMPORT = {
         "wording": "",
         "loading": "errors",
         "registry": "types errors loading",
-        "executor": "types errors loading",
+        "parallel": "",
+        "executor": "types errors loading parallel",
         "records": "types errors executor",
         "config": "types errors registry",
         "config_files": "types errors config",
@@ -49,7 +50,8 @@ MAY_IMPORT = {
         "evaluation": "types errors seeds records config store policies problems dialogue pool",
         "report": "types errors seeds records config store evaluation",
         "launch": "clarify_rl types errors config store pool training evaluation",
-        "pipeline": "types errors seeds wording registry records config config_files store executor policies problems "
+        "pipeline": "types errors seeds wording registry records config config_files store parallel executor policies "
+        "problems "
         "synthesis dialogue dialogue.replies players pool demonstrations training evaluation report launch",
         "play": "types errors config store policies players dialogue pipeline",
         "doctor": "clarify_rl errors executor",

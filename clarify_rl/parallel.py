@@ -1,4 +1,4 @@
-"""Many problems at once, in order, with no more of them in memory than are under way."""
+"""Many items at once, in order, with no more of them in memory than are under way."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 
-AHEAD = 4  # items begun for each thread while one that is due first still runs
+AHEAD = 8  # items begun for each thread while one that is due first still runs
 
 
 def in_order(work: Callable[[Item], Made], items: Iterable[Item], threads: int) -> Iterator[Made]:
