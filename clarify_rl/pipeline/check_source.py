@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 from clarify_rl.executor import Executor, Limits, Trial
 from clarify_rl.parallel import in_order
-from clarify_rl.problems.overlap import Behaviour, alike, behaviours, same_behaviour
+from clarify_rl.problems.overlap import Behaviour, Statements, behaviours, same_behaviour
 from clarify_rl.registry import source_from_text
 from clarify_rl.synthesis.unclear import Synthesis
 from clarify_rl.types import Problem, Skipped, Source
@@ -58,7 +58,7 @@ def check_source(
     """Reads a source, runs its references, and compares it with itself and with evaluation sets."""
     problems, skipped = read(source, limit)
     kept = [problem for other in against for problem in read(other)[0]]
-    known = behaviours(kept)
+    statements, known = Statements(kept), behaviours(kept)
     synthesis = Synthesis(executor)
 
     def look(problem: Problem) -> _Look:
@@ -71,8 +71,8 @@ def check_source(
         problems,
         skipped,
         {problem.id: item.failing for problem, item in zip(problems, looks, strict=True) if item.failing},
-        tuple((first.id, second.id) for first, second in alike(problems)),
-        tuple((first.id, second.id) for first, second in alike(problems, kept)) if kept else (),
+        tuple((first.id, second.id) for first, second in Statements(problems).pairs()),
+        tuple((problem.id, other.id) for problem in problems for other in statements.like(problem)),
         tuple((problem.id, other) for problem, item in zip(problems, looks, strict=True) for other in item.same),
         dict(edits.most_common()),
         sum(bool(item.kinds) for item in looks),
@@ -105,10 +105,8 @@ def _look(problem: Problem, known: Sequence[Behaviour], synthesis: Synthesis) ->
     execution = executor.run_trial(Trial(problem.solution, problem.entry_point, problem.tests, problem.prelude))
     if not execution.solved:
         return _Look(f"{execution.verdict}, {execution.passed} of {execution.total}: {execution.detail}")
-    same = tuple(other.id for other in same_behaviour(problem, known, executor)) if known else ()
-    subject = synthesis.subject(problem)
-    kinds = frozenset(proved.fact.kind for proved in synthesis.facts(subject)) if subject else frozenset()
-    return _Look("", same, kinds)
+    same = tuple(other.id for other in same_behaviour(problem, known, executor))
+    return _Look("", same, frozenset(proved.fact.kind for proved in synthesis.facts(problem)))
 
 
 def print_source(report: SourceReport, console: Console) -> None:

@@ -18,7 +18,7 @@ from clarify_rl.errors import DataError
 from clarify_rl.executor import Executor, Limits
 from clarify_rl.parallel import in_order
 from clarify_rl.problems.made import Made
-from clarify_rl.problems.overlap import Behaviour, alike, behaviours, same_behaviour
+from clarify_rl.problems.overlap import Statements, behaviours, same_behaviour
 from clarify_rl.records import to_record
 from clarify_rl.registry import source_from_text
 from clarify_rl.synthesis.unclear import Synthesis
@@ -69,12 +69,13 @@ def make(
     are written together, with a line in FILE.done for it.
     """
     kept = [problem for source in against for problem in source.read() if isinstance(problem, Problem)]
-    known, done = behaviours(kept), _Done(out)
+    statements, known, done = Statements(kept), behaviours(kept), _Done(out)
     synthesis = Synthesis(executor, seed)
     counts = Counter[str]()
 
     def variants(problem: Problem) -> tuple[Problem, list[Variant] | None]:
-        return problem, None if _is_known(problem, kept, known, executor) else synthesis.variants(problem)
+        evaluated = statements.like(problem) or same_behaviour(problem, known, executor)
+        return problem, None if evaluated else synthesis.variants(problem)
 
     problems = islice(_read(sources, counts), limit)
     fresh = (problem for problem in problems if problem.id not in done.ids)
@@ -96,11 +97,6 @@ def _read(sources: Sequence[Source], counts: Counter[str]) -> Iterator[Problem]:
                 counts["skipped"] += 1
             else:
                 yield item
-
-
-def _is_known(problem: Problem, kept: Sequence[Problem], known: Sequence[Behaviour], executor: Executor) -> bool:
-    """Whether a problem is one of an evaluation set, by its words or by what its reference does."""
-    return any(alike([problem], kept)) or bool(known and same_behaviour(problem, known, executor))
 
 
 class _Done:

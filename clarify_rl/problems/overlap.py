@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from clarify_rl.executor import Executor
@@ -14,6 +14,7 @@ from clarify_rl.types import Assertions, Case, Problem, Tests
 
 SHINGLE = 3  # words
 ALIKE = 0.6  # share of shingles in common, from which on two statements count as one
+_OFTEN = 200  # problems that may share a run of words before it says nothing
 AT_ONCE = 40  # inputs of one run
 FEW = 100  # groups, under which chance would leave a split empty
 FEWEST = 3  # tests that a behaviour must pass to be the same
@@ -53,23 +54,29 @@ def splits(groups: Iterable[str]) -> dict[str, str]:
     return {group: next(name for name, end in _SPLITS if place < end) for group, place in places.items()}
 
 
-def alike(problems: Sequence[Problem], others: Sequence[Problem] | None = None) -> Iterator[tuple[Problem, Problem]]:
-    """Pairs of problems with nearly the same statement: within the first, or of the first with the others."""
-    known = problems if others is None else others
-    found: dict[tuple[str, ...], list[int]] = defaultdict(list)
-    sets = [shingles(problem.prompt) for problem in known]
-    for i, own in enumerate(sets):
-        for shingle in own:
-            found[shingle].append(i)
-    for i, problem in enumerate(problems):
-        own = sets[i] if others is None else shingles(problem.prompt)
-        shared: dict[int, int] = defaultdict(int)
-        for shingle in own:
-            for other in found.get(shingle, ())[:200]:
-                shared[other] += 1
-        for other, count in sorted(shared.items()):
-            if (others is not None or other > i) and count >= ALIKE * min(len(own), len(sets[other])) > 0:
-                yield problem, known[other]
+class Statements:
+    """Statements by their runs of words, so that those which are nearly the same as another are found at once."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = problems
+        self._shingles = [shingles(problem.prompt) for problem in problems]
+        self._places: dict[tuple[str, ...], list[int]] = defaultdict(list)
+        for i, own in enumerate(self._shingles):
+            for shingle in own:
+                self._places[shingle].append(i)
+
+    def like(self, problem: Problem) -> list[Problem]:
+        """Those with nearly the same statement, itself among them where it is one of them."""
+        return [self.problems[i] for i in self._like(shingles(problem.prompt))]
+
+    def pairs(self) -> Iterator[tuple[Problem, Problem]]:
+        """Each two of them with nearly the same statement."""
+        for i, problem in enumerate(self.problems):
+            yield from ((problem, self.problems[other]) for other in self._like(self._shingles[i]) if other > i)
+
+    def _like(self, own: frozenset[tuple[str, ...]]) -> list[int]:
+        shared = Counter(i for shingle in own for i in self._places.get(shingle, ())[:_OFTEN])
+        return sorted(i for i, count in shared.items() if count >= ALIKE * min(len(own), len(self._shingles[i])))
 
 
 @dataclass(frozen=True)
@@ -130,11 +137,3 @@ def _equal(value: object, expected: object) -> bool:
         except ValueError:  # an int of more digits than Python prints
             return False
     return bool(value == expected)
-
-
-def counts(pairs: Iterable[tuple[Problem, Problem]]) -> Mapping[str, list[str]]:
-    """Whom each problem is like, by id."""
-    found: dict[str, list[str]] = defaultdict(list)
-    for first, second in pairs:
-        found[first.id].append(second.id)
-    return found

@@ -7,21 +7,21 @@ gives the truth away, and the truth is not what a guesser would take. Its clear 
 from __future__ import annotations
 
 import importlib
-import math
 import pkgutil
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from itertools import combinations
 from random import Random
 
-from clarify_rl.executor import Executor, Output
+from clarify_rl.executor import Executor
 from clarify_rl.problems.overlap import group_of
 from clarify_rl.problems.programs import parameters
 from clarify_rl.synthesis import edits
-from clarify_rl.synthesis.facts import Reading, Subject, Uncertain, Wrapped, call_line, clear_of, permuted, subject_of
-from clarify_rl.synthesis.inputs import Args, more_inputs
+from clarify_rl.synthesis.facts import Reading, Subject, Uncertain, call_line, clear_of, permuted, subject_of
+from clarify_rl.synthesis.inputs import more_inputs
+from clarify_rl.synthesis.oracle import Given, Oracle, wrapped
 from clarify_rl.types import Case, Defect, Fact, Problem, Raises, Telling, Tests, Variant
 from clarify_rl.wording import stems
 
@@ -29,8 +29,7 @@ TELLING = 3  # hidden tests that must tell the truth from each other reading
 INPUTS = 40  # of a problem, its own ones included
 TESTS = 20  # that a variant keeps
 OTHERS = 4  # of them at least that tell nothing, where there are any
-MOST_PAIRS = 3  # pairs of facts of one problem that become variants
-PAIR_VARIANTS = 2  # of each
+MOST_PAIRS = 3  # pairs of facts of one problem that become variants, two each
 EXAMPLE_SHARE = 0.5  # of the contradicted facts; the others are contradicted by a sentence
 _LONGEST_EXAMPLE = 100  # characters
 # What is done to a result, in this order: items are dropped before they are sorted, and put into text last.
@@ -38,8 +37,6 @@ _LAST = {"duplicates": 1, "order": 2, "result_type": 3}
 
 # Every function of two arguments has this fact: with one variant of each it is no more than its share.
 _DEFECTS = {"arguments": 1}
-
-Value = object | Raises
 
 
 @cache
@@ -78,26 +75,43 @@ class Drawn:
         return [reading for reading in self.proved.readings if reading is not self.truth]
 
 
-@dataclass(frozen=True)
-class _Given:
-    """What the truth gives for every input, and what each other reading of one fact would give."""
-
-    due: tuple[Value, ...]
-    others: Mapping[str, tuple[Value, ...]]
-
-    def telling(self, other: str) -> set[int]:
-        """The inputs for which it differs."""
-        pairs = zip(self.due, self.others[other], strict=True)
-        return {i for i, (first, second) in enumerate(pairs) if not _same(first, second)}
-
-
 class Synthesis:
     """Makes variants of problems, with `executor` to run references in: they are other people's programs."""
 
     def __init__(self, executor: Executor, seed: int = 0) -> None:
         self.executor, self.seed = executor, seed
 
-    def subject(self, problem: Problem) -> Subject | None:
+    def facts(self, problem: Problem) -> list[Proved]:
+        """The facts that edits find in a problem, each proved by what its readings give."""
+        oracle = Oracle(self.executor, problem)
+        subject = self._subject(problem, oracle)
+        return _facts(subject, oracle) if subject else []
+
+    def variants(self, problem: Problem) -> list[Variant]:
+        """Every variant of a problem that can be proved, each behind its clear twin."""
+        oracle = Oracle(self.executor, problem)
+        subject = self._subject(problem, oracle)
+        if subject is None:
+            return []
+        facts = sorted(_facts(subject, oracle), key=lambda proved: _LAST.get(proved.fact.kind, 0))
+        rng = Random(f"{self.seed}/{problem.id}/variants")
+        made: list[Variant] = []
+        for proved in facts:
+            for defect in rng.sample(list(Defect), _DEFECTS.get(proved.fact.kind, len(Defect))):
+                made += _variant(subject, [Drawn(proved, rng.choice(proved.truths()), defect)], oracle, rng)
+        pairs = [pair for pair in combinations(facts, 2) if _may_stand_together(subject, pair)]
+        groups = [*rng.sample(pairs, min(MOST_PAIRS, len(pairs))), *combinations(facts, 3)]
+        for group in filter(partial(_may_stand_together, subject), groups):
+            # All left out at once, as HumanEvalComm's 1p does; and each with a defect of its own.
+            for defects in ([Defect.INCOMPLETE] * len(group), [rng.choice(list(Defect)) for _ in group]):
+                drawn = [
+                    Drawn(proved, rng.choice(proved.truths()), of) for proved, of in zip(group, defects, strict=True)
+                ]
+                made += _variant(subject, drawn, oracle, rng)
+        made += _controls(subject)
+        return list({variant.id: variant for variant in made}.values())
+
+    def _subject(self, problem: Problem, oracle: Oracle) -> Subject | None:
         """The problem as edits see it, with more inputs; None where its reference or its tests do not allow it."""
         if not isinstance(problem.tests, Tests) or not problem.tests.cases:
             return None
@@ -106,7 +120,7 @@ class Synthesis:
         if not names or any(len(args) != len(names) for args in known) or _says_little(problem, names):
             return None
         inputs = [*known, *more_inputs(known, INPUTS - len(known), Random(f"{self.seed}/{problem.id}/inputs"))]
-        given = self._run(problem.solution, problem, inputs)
+        given = oracle.outputs(problem.solution, inputs)
         right = [output.value == case.expected for output, case in zip(given, problem.tests.cases, strict=False)]
         if not all(right) or any(output.why or output.raised for output in given[: len(known)]):
             return None
@@ -114,85 +128,40 @@ class Synthesis:
         cases = tuple(Case(args, output.value) for args, output in pairs if not (output.why or output.raised))
         return subject_of(replace(problem, tests=Tests(cases)), names)
 
-    def facts(self, subject: Subject) -> list[Proved]:
-        """The facts that edits find in a problem, each proved by what its readings give."""
-        found = [fact for find in all_edits().values() for fact in find(subject)]
-        return [proved for fact in found if (proved := self._proved(subject, fact))]
 
-    def variants(self, problem: Problem) -> list[Variant]:
-        """Every variant of a problem that can be proved, each behind its clear twin."""
-        subject = self.subject(problem)
-        if subject is None:
+def _facts(subject: Subject, oracle: Oracle) -> list[Proved]:
+    found = [fact for find in all_edits().values() for fact in find(subject)]
+    return [proved for fact in found if (proved := _proved(subject, fact, oracle))]
+
+
+def _proved(subject: Subject, fact: Uncertain, oracle: Oracle) -> Proved | None:
+    inputs = (*subject.inputs, *fact.inputs)
+    usable = []
+    for truth in fact.readings:
+        given = oracle.given(subject, [truth], [other for other in fact.readings if other is not truth], inputs)
+        if given and all(len(given.telling(other)) >= TELLING for other in given.others):
+            usable.append(truth)
+    default = fact.readings[fact.default] if fact.default >= 0 else None
+    proved = Proved(fact, tuple(usable), default)
+    return proved if len(usable) > 1 and default in (None, *usable) and proved.truths() else None
+
+
+def _variant(subject: Subject, drawn: Sequence[Drawn], oracle: Oracle, rng: Random) -> list[Variant]:
+    """The clear twin and the variant, or nothing where the proof fails."""
+    truths = [item.truth for item in drawn]
+    inputs = (*subject.inputs, *(args for item in drawn for args in item.fact.inputs))
+    given = []
+    for which, item in enumerate(drawn):
+        came = oracle.given(subject, truths, item.others(), inputs, which)
+        if came is None or not came.others:
             return []
-        facts = sorted(self.facts(subject), key=lambda proved: _LAST.get(proved.fact.kind, 0))
-        rng = Random(f"{self.seed}/{problem.id}/variants")
-        made: list[Variant] = []
-        for proved in facts:
-            for defect in rng.sample(list(Defect), _DEFECTS.get(proved.fact.kind, len(Defect))):
-                made += self._variant(subject, [Drawn(proved, rng.choice(proved.truths()), defect)], rng)
-        pairs = [pair for pair in combinations(facts, 2) if _may_stand_together(subject, pair)]
-        groups = [*rng.sample(pairs, min(MOST_PAIRS, len(pairs))) * PAIR_VARIANTS, *combinations(facts, 3)]
-        for group in groups:
-            if _may_stand_together(subject, group):
-                drawn = [Drawn(proved, rng.choice(proved.truths()), rng.choice(list(Defect))) for proved in group]
-                made += self._variant(subject, drawn, rng)
-        made += _controls(subject)
-        return list({variant.id: variant for variant in made}.values())
-
-    def _proved(self, subject: Subject, fact: Uncertain) -> Proved | None:
-        inputs = (*subject.inputs, *fact.inputs)
-        usable = []
-        for truth in fact.readings:
-            given = self._given(subject, [truth], [other for other in fact.readings if other is not truth], inputs)
-            if given and all(len(given.telling(other)) >= TELLING for other in given.others):
-                usable.append(truth)
-        default = fact.readings[fact.default] if fact.default >= 0 else None
-        proved = Proved(fact, tuple(usable), default)
-        return proved if len(usable) > 1 and default in (None, *usable) and proved.truths() else None
-
-    def _given(
-        self,
-        subject: Subject,
-        truths: Sequence[Reading],
-        others: Sequence[Reading],
-        inputs: Sequence[Args],
-        which: int = 0,
-    ) -> _Given | None:
-        """Tests as the truths have them, and what `others` in place of the fact `which` give for them.
-
-        None where the truth itself cannot be run; another reading that cannot is left out.
-        """
-        asked = [permuted(args, truths) for args in inputs]
-        due = self._run(_wrapped(subject, truths), subject.problem, asked)
-        if any(output.why for output in due):
-            return None
-        named = {}
-        for other in others:
-            instead = [other if i == which else truth for i, truth in enumerate(truths)]
-            given = self._run(_wrapped(subject, instead), subject.problem, asked)
-            if not any(output.why for output in given):
-                named[other.name] = tuple(map(_outcome, given))
-        return _Given(tuple(map(_outcome, due)), named)
-
-    def _variant(self, subject: Subject, drawn: Sequence[Drawn], rng: Random) -> list[Variant]:
-        """The clear twin and the variant, or nothing where the proof fails."""
-        truths = [item.truth for item in drawn]
-        inputs = (*subject.inputs, *(args for item in drawn for args in item.fact.inputs))
-        given = []
-        for which, item in enumerate(drawn):
-            came = self._given(subject, truths, item.others(), inputs, which)
-            if came is None or not came.others:
-                return []
-            given.append(came)
-        chosen = _choose(len(inputs), given, rng)
-        evidence = [tuple(Telling(name, len(came.telling(name) & chosen)) for name in came.others) for came in given]
-        if any(telling.tests < TELLING for tellings in evidence for telling in tellings):
-            return []
-        cases = {i: Case(permuted(inputs[i], truths), given[0].due[i]) for i in sorted(chosen)}
-        return _composed(subject, drawn, cases, given, evidence, rng)
-
-    def _run(self, program: str, problem: Problem, inputs: Sequence[Args]) -> tuple[Output, ...]:
-        return self.executor.outputs(program, problem.entry_point, inputs, problem.prelude)
+        given.append(came)
+    chosen = _choose(len(inputs), given, rng)
+    evidence = [tuple(Telling(name, len(came.telling(name) & chosen)) for name in came.others) for came in given]
+    if any(telling.tests < TELLING for tellings in evidence for telling in tellings):
+        return []
+    cases = {i: Case(permuted(inputs[i], truths), given[0].due[i]) for i in sorted(chosen)}
+    return _composed(subject, drawn, cases, given, evidence, rng)
 
 
 _MANY_ANSWERS = re.compile(
@@ -206,26 +175,6 @@ def _says_little(problem: Problem, names: Sequence[str]) -> bool:
     return bare or "* list item" in problem.prompt or bool(_MANY_ANSWERS.search(problem.prompt))
 
 
-def _wrapped(subject: Subject, readings: Sequence[Reading]) -> str:
-    return Wrapped(subject.problem.solution, subject.entry_point, subject.parameters, tuple(readings)).program()
-
-
-def _outcome(output: Output) -> Value:
-    return Raises(output.raised) if output.raised else output.value
-
-
-def _same(first: Value, second: Value) -> bool:
-    """As the rule of `_compare` sees it: floats within a tolerance, everything else in type and value."""
-    numbers = [value for value in (first, second) if type(value) in (int, float)]
-    if len(numbers) == 2 and float in map(type, numbers):
-        return math.isclose(first, second, rel_tol=1e-6, abs_tol=1e-6)  # type: ignore[arg-type]  # both are numbers
-    if type(first) is not type(second):
-        return False
-    if isinstance(first, list | tuple) and isinstance(second, list | tuple):
-        return len(first) == len(second) and all(map(_same, first, second))
-    return repr(first) == repr(second)
-
-
 def _compare(cases: Iterable[Case]) -> str:
     """The rule for a variant's tests: another order of the same sums must not fail them."""
     return "close" if any(map(_has_float, (case.expected for case in cases))) else "exact"
@@ -237,7 +186,7 @@ def _has_float(value: object) -> bool:
     return isinstance(value, float) or (isinstance(value, dict) and any(map(_has_float, value.values())))
 
 
-def _choose(count: int, given: Sequence[_Given], rng: Random) -> set[int]:
+def _choose(count: int, given: Sequence[Given], rng: Random) -> set[int]:
     """Inputs to keep as hidden tests: those that tell something first, each fact in turn, but not those alone."""
     queues = [rng.sample(sorted(marked), len(marked)) for came in given for marked in map(came.telling, came.others)]
     told = set().union(*map(set, queues))
@@ -286,7 +235,7 @@ def _composed(
     subject: Subject,
     drawn: Sequence[Drawn],
     cases: Mapping[int, Case],
-    given: Sequence[_Given],
+    given: Sequence[Given],
     evidence: Sequence[tuple[Telling, ...]],
     rng: Random,
 ) -> list[Variant]:
@@ -309,7 +258,7 @@ def _composed(
         id=f"{subject.problem.id}/{label}",
         prompt=clear,
         tests=Tests(tuple(cases.values()), _compare(cases.values())),
-        solution=_wrapped(subject, truths),
+        solution=wrapped(subject, truths),
         family=group_of(subject.sentence),
     )
     facts = tuple(_fact(item, text, told, drawn) for item, text, told in zip(drawn, texts, evidence, strict=True))
@@ -321,7 +270,7 @@ def _composed(
     ]
 
 
-def _shown(item: Drawn, given: _Given, subject: Subject, cases: Mapping[int, Case], rng: Random) -> str | None:
+def _shown(item: Drawn, given: Given, subject: Subject, cases: Mapping[int, Case], rng: Random) -> str | None:
     """What stands in the statement in place of the truth; None where the fact cannot be hidden so."""
     match item.defect:
         case Defect.INCOMPLETE:
@@ -337,7 +286,7 @@ def _shown(item: Drawn, given: _Given, subject: Subject, cases: Mapping[int, Cas
             return "\n".join(rng.sample([item.truth.says, other.says], 2))
 
 
-def _example(subject: Subject, given: _Given, other: Reading, cases: Mapping[int, Case]) -> str:
+def _example(subject: Subject, given: Given, other: Reading, cases: Mapping[int, Case]) -> str:
     """The shortest of the tests with what another reading gives for it; "" when none is short."""
     texts = []
     for i in given.telling(other.name) & set(cases):

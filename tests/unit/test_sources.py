@@ -12,7 +12,7 @@ import pytest
 
 from clarify_rl.errors import ConfigError, DataError
 from clarify_rl.executor import Executor, Trial
-from clarify_rl.problems.overlap import alike, behaviours, group_of, same_behaviour, splits
+from clarify_rl.problems.overlap import Statements, behaviours, group_of, same_behaviour, splits
 from clarify_rl.problems.programs import as_pairs
 from clarify_rl.registry import load_source, source_from_text
 from clarify_rl.types import Assertions, Case, Problem, Skipped, Source, Stdio, Tests
@@ -211,8 +211,8 @@ def test_nearly_the_same_words_are_found_and_others_are_not() -> None:
     near = problem("a", f"Write a function to {words}.", "")
     copy = problem("b", f"Write a python function to {words} quickly.", "")
     other = problem("c", "Write a function to count the vowels of a text.", "")
-    assert [(first.id, second.id) for first, second in alike([near, copy, other])] == [("a", "b")]
-    assert [(first.id, second.id) for first, second in alike([copy], [near, other])] == [("b", "a")]
+    assert [(first.id, second.id) for first, second in Statements([near, copy, other]).pairs()] == [("a", "b")]
+    assert [same.id for same in Statements([near, other]).like(copy)] == ["a"]
 
 
 def test_splits_are_the_same_for_more_problems_and_leave_none_empty() -> None:

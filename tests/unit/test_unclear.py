@@ -76,6 +76,20 @@ PROBLEMS: dict[str, tuple[str, str, Sequence[tuple[object, ...]]]] = {
         "def f(nums):\n    return min([x for x in nums if x % 2 == 0], default=-1)\n",
         [([3, 4, 2],), ([1, 3],), ([5],), ([7, 9, 11],), ([8, 1],)],
     ),
+    "ties": (
+        "Write a function to find the longest word of a list. Call it f(words).",
+        "def f(words):\n    return max(words, key=len)\n",
+        [(["one", "two", "six"],), (["a", "abc", "xyz"],), (["of", "to", "b"],)],
+    ),
+    "neighbours": (
+        "Count the land cells (1) of a grid with another land cell adjacent to them, horizontally or vertically.\n\n"
+        "Write the function f(grid).",
+        "def f(grid):\n"
+        "    cells = {(i, j) for i, row in enumerate(grid) for j, cell in enumerate(row) if cell == 1}\n"
+        "    steps = [(0, 1), (1, 0), (0, -1), (-1, 0)]\n"
+        "    return sum(any((i + a, j + b) in cells for a, b in steps) for i, j in cells)\n",
+        [([[1, 0], [0, 1]],), ([[1, 1, 0], [0, 0, 1]],), ([[0, 1, 0], [1, 0, 1], [0, 0, 0]],), ([[1, 0, 1]],)],
+    ),
     "modulus": (
         "Return the number of ways to colour n rods.\nSince the answer may be large, return it modulo 10^9 + 7.\n\n"
         "Write the function f(n).",
