@@ -48,7 +48,7 @@ def _of_data(argv: Sequence[str]) -> Sequence[str]:
     return [f"data-{argv[1]}", *argv[2:]] if [*argv[:1]] == ["data"] and argv[1:2] and argv[1] in _OF_DATA else argv
 
 
-_OF_DATA = ("make", "rewrite", "show", "stats")
+_OF_DATA = ("make", "propose", "rewrite", "judge", "dialogues", "show", "stats")
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -234,6 +234,15 @@ def _add_data(commands: Parsers) -> None:
     make.add_argument("--seed", type=int, default=0, metavar="N", help="which truths are drawn (default: 0)")
     make.add_argument("--limit", type=int, metavar="N", help="the first N problems only")
     make.add_argument("--workers", type=int, metavar="N", help="references at a time (default: two for each processor)")
+    propose = _command(
+        commands,
+        "data-propose",
+        "(data propose) have a model name what statements decide; made unclear where execution agrees",
+        "clarify-rl data propose mbpp,path=mbpp.jsonl --model openai:http://127.0.0.1:8000/v1#MODEL --out told.jsonl",
+    )
+    propose.add_argument("sources", nargs="+", metavar="SOURCE", help="as for check source: rows,path=mine.jsonl")
+    propose.add_argument("--without", action="append", default=[], metavar="SOURCE", help="an evaluation set")
+    _asks_a_model(propose, "the first N problems only")
     rewrite = _command(
         commands,
         "data-rewrite",
@@ -241,11 +250,28 @@ def _add_data(commands: Parsers) -> None:
         "clarify-rl data rewrite unclear.jsonl --model openai:http://127.0.0.1:8000/v1#MODEL --out voiced.jsonl",
     )
     rewrite.add_argument("file", metavar="FILE.jsonl", help="what data make wrote")
-    rewrite.add_argument("--model", required=True, metavar="SPEC", help="a model here, or openai:URL#MODEL on a server")
-    rewrite.add_argument("--out", required=True, metavar="FILE.jsonl", help="where they go; an interrupted one goes on")
-    rewrite.add_argument("--limit", type=int, metavar="N", help="the first N unclear variants only")
-    rewrite.add_argument("--estimate", action="store_true", help="say how many tokens it would take, and ask nobody")
-    _takes_overrides(rewrite, "eval.server.parallel=32")
+    _asks_a_model(rewrite, "the first N unclear variants only")
+    judge = _command(
+        commands,
+        "data-judge",
+        "(data judge) keep the variants that a model solves more often told than not",
+        "clarify-rl data judge unclear.jsonl --model openai:http://127.0.0.1:8000/v1#MODEL --out judged.jsonl",
+    )
+    judge.add_argument("file", metavar="FILE.jsonl", help="what data make wrote")
+    judge.add_argument("--samples", type=int, default=1, metavar="N", help="programs for each way (default: 1)")
+    _asks_a_model(judge, "the first N unclear variants only")
+    dialogues = _command(
+        commands,
+        "data-dialogues",
+        "(data dialogues) write SFT dialogues to a folder that `datasets` loads, with a data card",
+        "clarify-rl data dialogues unclear.jsonl --out dialogues --clarify-share 0.5",
+    )
+    dialogues.add_argument("file", metavar="FILE.jsonl", help="what data make wrote")
+    dialogues.add_argument("--out", required=True, metavar="FOLDER", help="a new folder")
+    dialogues.add_argument("--clarify-share", type=float, default=0.5, metavar="X", help="that ask (default: 0.5)")
+    dialogues.add_argument("--count", type=int, metavar="N", help="how many (default: as many as the share allows)")
+    dialogues.add_argument("--push", metavar="USER/NAME", help="put it on the hub, without what may not be passed on")
+    _takes_overrides(dialogues, "seed=1")
     show = _command(
         commands, "data-show", "(data show) read variants with their proof", "clarify-rl data show unclear.jsonl"
     )
@@ -257,6 +283,14 @@ def _add_data(commands: Parsers) -> None:
         commands, "data-stats", "(data stats) print the mixture of a file", "clarify-rl data stats unclear.jsonl"
     )
     stats.add_argument("file", metavar="FILE.jsonl", help="what data make wrote")
+
+
+def _asks_a_model(parser: argparse.ArgumentParser, limit: str) -> None:
+    parser.add_argument("--model", required=True, metavar="SPEC", help="a model here, or openai:URL#MODEL on a server")
+    parser.add_argument("--out", required=True, metavar="FILE.jsonl", help="where they go; an interrupted one goes on")
+    parser.add_argument("--limit", type=int, metavar="N", help=limit)
+    parser.add_argument("--estimate", action="store_true", help="say how many tokens it would take, and ask nobody")
+    _takes_overrides(parser, "eval.server.parallel=32")
 
 
 def _add_check(commands: Parsers) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import clarify_rl
 from clarify_rl.arguments import Arguments, parse
+from clarify_rl.data_commands import DATA_COMMANDS
 from clarify_rl.errors import ClarifyError, ConfigError, RunFolderError
 from clarify_rl.trouble import trouble
 
@@ -250,64 +251,6 @@ def _check_source(arguments: Arguments) -> int:
     return 0 if report.usable else 1
 
 
-def _data_make(arguments: Arguments) -> None:
-    from pathlib import Path
-
-    from clarify_rl.pipeline.make import make_named
-
-    out = Path(arguments.out)
-    came = make_named(
-        arguments.sources,
-        arguments.without,
-        out,
-        seed=arguments.seed,
-        limit=arguments.limit,
-        workers=arguments.workers,
-    )
-    print(
-        f"{came.variants} variants (half of them clear twins) of {came.with_facts} problems -> {out}\n"
-        f"{came.problems} problems read, {came.skipped} rows left out, {came.contaminated} belong to evaluation sets.\n"
-        f"Look at them: clarify-rl data show {out}; clarify-rl data stats {out}"
-    )
-
-
-def _data_rewrite(arguments: Arguments) -> None:
-    from pathlib import Path
-
-    from clarify_rl.config_files import load_config
-    from clarify_rl.pipeline.rewrite import estimate, rewrite_named
-
-    path = Path(arguments.file)
-    print(estimate(path, arguments.limit), flush=True)
-    if arguments.estimate:
-        return
-    config = load_config("bank", arguments.items)
-    came = rewrite_named(path, Path(arguments.out), arguments.model, config, limit=arguments.limit)
-    print(f"{came.kept} of {came.asked} kept -> {arguments.out}")
-    for why, count in came.lost.most_common():
-        print(f"  {count}: {why}")
-
-
-def _data_show(arguments: Arguments) -> None:
-    from pathlib import Path
-
-    from rich.console import Console
-
-    from clarify_rl.pipeline.make import show
-
-    show(Path(arguments.file), Console(), number=arguments.number, edit=arguments.edit, seed=arguments.seed)
-
-
-def _data_stats(arguments: Arguments) -> None:
-    from pathlib import Path
-
-    from rich.console import Console
-
-    from clarify_rl.pipeline.make import print_stats
-
-    print_stats(Path(arguments.file), Console())
-
-
 _COMMANDS: Mapping[str, Callable[[Arguments], int | None]] = {
     "run": _run,
     "data": _stage,
@@ -324,10 +267,7 @@ _COMMANDS: Mapping[str, Callable[[Arguments], int | None]] = {
     "doctor": _doctor,
     "check executor": _check_executor,
     "check source": _check_source,
-    "data-make": _data_make,
-    "data-rewrite": _data_rewrite,
-    "data-show": _data_show,
-    "data-stats": _data_stats,
+    **DATA_COMMANDS,
 }
 
 

@@ -309,7 +309,8 @@ class ServerConfig(_Section):
 
     `parallel` requests are under way at once; one that cannot be made, or is answered with 429 or 5xx, is made again up
     to `retries` times. The key is read from the environment variable `api_key_env`. `options` goes into each request,
-    untouched; a null takes a field out, e.g. {max_tokens: null, max_completion_tokens: 256}.
+    untouched; a null takes a field out, e.g. {max_tokens: null, max_completion_tokens: 256}. `json_schema`: replies
+    that must be JSON are held to a schema (response_format); false for a server that refuses it.
     """
 
     parallel: int = Field(16, ge=1)
@@ -317,6 +318,7 @@ class ServerConfig(_Section):
     retries: int = Field(4, ge=0)
     api_key_env: str = "OPENAI_API_KEY"
     options: Options = {}
+    json_schema: bool = True
 
 
 class EvalConfig(_Section):

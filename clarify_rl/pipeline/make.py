@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,13 +16,14 @@ from tqdm.auto import tqdm
 from clarify_rl.errors import DataError
 from clarify_rl.executor import Executor, Limits
 from clarify_rl.parallel import in_order
+from clarify_rl.pipeline.grown import GrownFile
 from clarify_rl.problems.made import Made
 from clarify_rl.problems.overlap import Statements, behaviours, same_behaviour
-from clarify_rl.records import to_record
 from clarify_rl.registry import source_from_text
 from clarify_rl.synthesis.unclear import Synthesis
 from clarify_rl.types import Problem, Skipped, Source, Variant
 
+EVALUATED = "belongs to an evaluation set"
 CPU_S = 3.0  # processor seconds of a reference with all of its inputs
 
 
@@ -36,6 +36,18 @@ class Yield:
     contaminated: int
     with_facts: int
     variants: int
+
+
+class EvaluationSets:
+    """Problems that nobody may train on."""
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        problems = [item for source in sources for item in source.read() if isinstance(item, Problem)]
+        self._statements, self._behaviours = Statements(problems), behaviours(problems)
+
+    def holds(self, problem: Problem, executor: Executor) -> bool:
+        """Whether a problem is one of them, by its words or by what its reference does."""
+        return bool(self._statements.like(problem) or same_behaviour(problem, self._behaviours, executor))
 
 
 def make_named(
@@ -68,71 +80,35 @@ def make(
     The same file for the same seed, whatever the executor's number of fork servers. Each line is a variant; a problem's
     are written together, with a line in FILE.done for it.
     """
-    kept = [problem for source in against for problem in source.read() if isinstance(problem, Problem)]
-    statements, known, done = Statements(kept), behaviours(kept), _Done(out)
-    synthesis = Synthesis(executor, seed)
-    counts = Counter[str]()
+    evaluated, synthesis = EvaluationSets(against), Synthesis(executor, seed)
+    skipped = Counter[str]()
 
     def variants(problem: Problem) -> tuple[Problem, list[Variant] | None]:
-        evaluated = statements.like(problem) or same_behaviour(problem, known, executor)
-        return problem, None if evaluated else synthesis.variants(problem)
+        return problem, None if evaluated.holds(problem, executor) else synthesis.variants(problem)
 
-    problems = islice(_read(sources, counts), limit)
-    fresh = (problem for problem in problems if problem.id not in done.ids)
-    with out.open("a", encoding="utf-8") as file, tqdm(desc="data make", unit="problem", dynamic_ncols=True) as bar:
+    with GrownFile(out) as grown, tqdm(desc="data make", unit="problem", dynamic_ncols=True) as bar:
+        problems = islice(_read(sources, skipped), limit)
+        fresh = (problem for problem in problems if problem.id not in grown)
         for problem, made in in_order(variants, fresh, executor.most_servers):
-            for variant in made or ():
-                file.write(json.dumps(to_record(variant)) + "\n")
-            file.flush()
-            done.add(problem.id, None if made is None else len(made))
+            grown.add(problem.id, made or (), EVALUATED if made is None else "")
             bar.update()
-            bar.set_postfix(variants=done.variants)
-    return Yield(len(done.ids), counts["skipped"], done.contaminated, done.with_facts, done.variants)
+            bar.set_postfix(variants=sum(grown.counts.values()), refresh=False)
+    return Yield(
+        problems=len(grown.counts),
+        skipped=skipped.total(),
+        contaminated=list(grown.notes.values()).count(EVALUATED),
+        with_facts=sum(map(bool, grown.counts.values())),
+        variants=sum(grown.counts.values()),
+    )
 
 
-def _read(sources: Sequence[Source], counts: Counter[str]) -> Iterator[Problem]:
+def _read(sources: Sequence[Source], skipped: Counter[str]) -> Iterator[Problem]:
     for source in sources:
         for item in source.read():
             if isinstance(item, Skipped):
-                counts["skipped"] += 1
+                skipped[item.where] += 1
             else:
                 yield item
-
-
-class _Done:
-    """The problems whose variants are in a file already: what makes an interrupted `make` go on."""
-
-    def __init__(self, out: Path) -> None:
-        self.path = out.with_name(f"{out.name}.done")
-        self.ids: set[str] = set()
-        self.variants = self.with_facts = self.contaminated = 0
-        out.parent.mkdir(parents=True, exist_ok=True)
-        if out.exists() and not self.path.exists():
-            raise DataError(f"{out} exists and was not made here. Choose another --out.")
-        for line in self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else ():
-            self._count(*json.loads(line))
-        _cut(out, self.variants)
-
-    def add(self, name: str, count: int | None) -> None:
-        self._count(name, count)
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps([name, count]) + "\n")
-
-    def _count(self, name: str, count: int | None) -> None:
-        self.ids.add(name)
-        self.contaminated += count is None
-        self.with_facts += bool(count)
-        self.variants += count or 0
-
-
-def _cut(path: Path, lines: int) -> None:
-    """Drops what stands behind the first `lines` lines: a problem's variants that an interruption cut short."""
-    if not path.exists():
-        return
-    with path.open("rb+") as file:
-        for _ in range(lines):
-            file.readline()
-        file.truncate()
 
 
 def show(path: Path, console: Console, *, number: int, edit: str | None, seed: int) -> None:

@@ -6,10 +6,8 @@ own words, on the hidden tests. And it must not have let slip what it was to kee
 
 from __future__ import annotations
 
-import json
-import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -17,20 +15,16 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from clarify_rl.config import Config
-from clarify_rl.dialogue.chat import Chat
-from clarify_rl.dialogue.replies import parse_reply
-from clarify_rl.executor import Executor, Limits, Trial
-from clarify_rl.parallel import in_order
+from clarify_rl.executor import Executor, Limits
+from clarify_rl.pipeline.asking import AT_ONCE, LETTERS_A_TOKEN, NO_REPLY, ask, json_in, solves, structured, to_solve
+from clarify_rl.pipeline.grown import GrownFile
 from clarify_rl.players import Player, player_for
 from clarify_rl.problems.made import Made
-from clarify_rl.records import to_record
-from clarify_rl.types import Message, Request, Sample, Variant
+from clarify_rl.types import Sample, Variant
 from clarify_rl.wording import stems
 
 CPU_S = 3.0  # processor seconds of a program with all of its tests
-AT_ONCE = 64  # variants that are asked about together
 MOST_TOKENS = 700  # of a reply
-_LETTERS_A_TOKEN = 4
 _LONGEST = 3.0  # times the original
 
 _ASK = """Below is what somebody asks a programmer for. Say it the way a busy colleague would, in your own words: in the
@@ -38,17 +32,21 @@ first person, without headings or lists. Keep every requirement and every number
 Answer with one JSON object and nothing else: {{"statement": "..."}}
 
 {base}"""
-_SOLVE = """Write the function, as one fenced Python block with the whole function and nothing else.
-
-{statement}"""
+_SCHEMA = {
+    "type": "object",
+    "properties": {"statement": {"type": "string"}},
+    "required": ["statement"],
+    "additionalProperties": False,
+}
 
 
 @dataclass(frozen=True)
 class Rewrites:
-    """What came of asking: how many were kept, and why the others were not."""
+    """What came of asking: how many were kept, why the others were not, and about how many no reply came."""
 
     kept: int
     lost: Counter[str]
+    unanswered: int = 0
 
     @property
     def asked(self) -> int:
@@ -66,7 +64,7 @@ class _Parts:
 
 def tokens_to_ask(variants: Sequence[Variant]) -> int:
     """About how many tokens will be read and written for these: two requests each."""
-    return sum(4 * len(variant.prompt) // _LETTERS_A_TOKEN + 2 * 300 for variant in variants)
+    return sum(4 * len(variant.prompt) // LETTERS_A_TOKEN + 2 * 300 for variant in variants)
 
 
 def estimate(path: Path, limit: int | None = None) -> str:
@@ -85,47 +83,40 @@ def rewrite_named(path: Path, out: Path, spec: str, config: Config, *, limit: in
 def rewrite(path: Path, out: Path, player: Player, executor: Executor, *, limit: int | None = None) -> Rewrites:
     """Writes each unclear variant in the model's words behind its clear twin, with ids that end in /voiced.
 
-    An interrupted one goes on: FILE.done has a line for every variant that was decided.
+    An interrupted one goes on, and asks about no variant twice but those for which no reply came.
     """
-    done_path = out.with_name(f"{out.name}.done")
-    done = dict(_lines(done_path))
-    lost = Counter(why for why in done.values() if why)
-    unclear = (variant for variant in Made(str(path)).variants() if variant.facts and variant.id not in done)
-    left = list(islice(unclear, None if limit is None else max(0, limit - len(done))))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with out.open("a", encoding="utf-8") as file, done_path.open("a", encoding="utf-8") as marks:
-        for start in tqdm(range(0, len(left), AT_ONCE), desc="data rewrite", unit="batch", dynamic_ncols=True):
-            part = left[start : start + AT_ONCE]
-            for variant, (why, made) in zip(part, _rewritten(part, player, executor), strict=True):
-                file.writelines(json.dumps(to_record(item)) + "\n" for item in made)
-                file.flush()
-                marks.write(json.dumps([variant.id, why]) + "\n")
-                marks.flush()
-                done[variant.id] = why
-                lost.update([why] if why else [])
-    return Rewrites(sum(not why for why in done.values()), lost)
-
-
-def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    if path.exists():
-        yield from (tuple(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines())
+    held = structured(player, "rewrite", _SCHEMA)
+    with GrownFile(out) as grown:
+        unclear = (variant for variant in Made(str(path)).variants() if variant.facts and variant.id not in grown)
+        left = list(islice(unclear, None if limit is None else max(0, limit - len(grown.counts))))
+        with tqdm(total=len(left), desc="data rewrite", unit="variant", dynamic_ncols=True) as bar:
+            for start in range(0, len(left), AT_ONCE):
+                part = left[start : start + AT_ONCE]
+                for variant, (why, made) in zip(part, _rewritten(part, player, held, executor), strict=True):
+                    if why != NO_REPLY:
+                        grown.add(variant.id, made, why)
+                    bar.update()
+        lost = Counter(why for why in grown.notes.values() if why)
+        return Rewrites(sum(map(bool, grown.counts.values())), lost, sum(variant.id not in grown for variant in left))
 
 
 Decided = tuple[str, list[Variant]]  # why it was lost, or "" with the clear twin and the variant
 
 
-def _rewritten(variants: Sequence[Variant], player: Player, executor: Executor) -> list[Decided]:
+def _rewritten(variants: Sequence[Variant], player: Player, held: Player, executor: Executor) -> list[Decided]:
+    names = [variant.id for variant in variants]
     parts = [taken_apart(variant) for variant in variants]
-    replies = _said(player, [_ASK.format(base=part.base) for part in parts], variants, turn=0)
+    replies = ask(held, [_ASK.format(base=part.base) for part in parts], names, MOST_TOKENS)
     read = [_read(reply, variant, part) for reply, variant, part in zip(replies, variants, parts, strict=True)]
     asked = [i for i, (why, _) in enumerate(read) if not why]
-    clear = [_clear(variants[i], parts[i], read[i][1]) for i in asked]
-    solved = dict(zip(asked, _solved(player, executor, [variants[i] for i in asked], clear), strict=True))
+    clear = [to_solve(_clear(variants[i], parts[i], read[i][1])) for i in asked]
+    answers = ask(player, clear, [f"{names[i]}/solve" for i in asked], MOST_TOKENS)
+    solved = dict(zip(asked, solves(executor, answers, [variants[i].problem for i in asked]), strict=True))
     decided: list[Decided] = []
     for i, (variant, part) in enumerate(zip(variants, parts, strict=True)):
         why, text = read[i]
         if not why and not solved[i]:
-            why = "its own words do not lead to code that passes"
+            why = "its own words do not lead to code that passes" if solved[i] is False else NO_REPLY
         decided.append((why, [] if why else _voiced(variant, part, text)))
     return decided
 
@@ -144,12 +135,8 @@ def taken_apart(variant: Variant) -> _Parts:
 def _read(reply: Sample, variant: Variant, part: _Parts) -> tuple[str, str]:
     """Why a reply is no rewrite, or "" and the statement in it."""
     if reply.failure:
-        return "the model gave no reply", ""
-    match = re.search(r"\{.*\}", reply.text or "", re.DOTALL)
-    try:
-        text = json.loads(match.group(), strict=False).get("statement") if match else None
-    except (ValueError, AttributeError):
-        text = None
+        return NO_REPLY, ""
+    text = (json_in(reply) or {}).get("statement")
     if not isinstance(text, str) or not text.strip():
         return "no JSON with a statement", ""
     if len(text) > _LONGEST * len(part.base) + 100:
@@ -174,36 +161,4 @@ def _voiced(variant: Variant, part: _Parts, text: str) -> list[Variant]:
     return [
         Variant(f"{variant.id}/voiced-clear", problem, clear),
         replace(variant, id=f"{variant.id}/voiced", problem=problem, prompt=prompt),
-    ]
-
-
-def _solved(player: Player, executor: Executor, variants: Sequence[Variant], clear: Sequence[str]) -> list[bool]:
-    """Whether the model solves each from its own words, told all the facts."""
-    replies = _said(player, [_SOLVE.format(statement=statement) for statement in clear], variants, turn=1)
-
-    def run(item: tuple[Variant, Sample]) -> bool:
-        variant, reply = item
-        code = parse_reply(reply.text or "", finished=reply.finished).code
-        problem = variant.problem
-        return (
-            code is not None
-            and executor.run_trial(Trial(code, problem.entry_point, problem.tests, problem.prelude)).solved
-        )
-
-    return list(in_order(run, zip(variants, replies, strict=True), executor.most_servers))
-
-
-def _said(player: Player, texts: Iterable[str], variants: Sequence[Variant], turn: int) -> list[Sample]:
-    """What the model says to each text, as text."""
-    requests = []
-    for text, variant in zip(texts, variants, strict=True):
-        messages = (Message("user", text),)
-        context = player.chat.context_ids(messages) if isinstance(player.chat, Chat) else ()
-        requests.append(Request(context, MOST_TOKENS, variant.id, turn, 0, messages))
-    samples = player.policy.generate(requests) if requests else []
-    return [
-        sample
-        if sample.text is not None or sample.failure
-        else replace(sample, text=player.chat.decode(sample.token_ids))
-        for sample in samples
     ]

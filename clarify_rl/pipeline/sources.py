@@ -108,7 +108,7 @@ def draw(variants: Iterable[Variant], mix: MixConfig, count: int, split: str, se
     clear = round(count * mix.clear_share)
     rng = Random(f"{seed}/{name}/{split}")
     drawn = [
-        *_take_turns([variant for variant in own if variant.is_clear], clear, rng, f"clear ones of {name}, {split}"),
+        *take_turns([variant for variant in own if variant.is_clear], clear, rng, f"clear ones of {name}, {split}"),
         *_unclear([variant for variant in own if variant.facts], mix, count - clear, rng, f"{name}, {split}"),
     ]
     return rng.sample(drawn, len(drawn))
@@ -121,7 +121,7 @@ def _unclear(variants: Sequence[Variant], mix: MixConfig, count: int, rng: Rando
         rest = count - len(drawn)
         asked = rest if place == len(shares) - 1 else round(count * weight / sum(shares.values()))
         fitting = [variant for variant in variants if len(variant.facts) == missing and _allowed(variant, mix)]
-        drawn += _take_turns(fitting, min(asked, rest), rng, f"variants with {missing} missing of {where}")
+        drawn += take_turns(fitting, min(asked, rest), rng, f"variants with {missing} missing of {where}")
     return drawn
 
 
@@ -129,7 +129,7 @@ def _allowed(variant: Variant, mix: MixConfig) -> bool:
     return all(fact.defect is not None and mix.defects.get(fact.defect.value) for fact in variant.facts)
 
 
-def _take_turns(variants: Sequence[Variant], count: int, rng: Random, what: str) -> list[Variant]:
+def take_turns(variants: Sequence[Variant], count: int, rng: Random, what: str) -> list[Variant]:
     """`count` of them, each edit in turn and of it the problem that was taken least, in an order by `rng`."""
     if len(variants) < count:
         raise DataError(f"There are {len(variants)} {what}, and {count} are asked for. Ask for fewer, or add a source.")

@@ -24,7 +24,7 @@ class Given:
     def telling(self, other: str) -> set[int]:
         """The inputs for which it differs."""
         pairs = zip(self.due, self.others[other], strict=True)
-        return {i for i, (first, second) in enumerate(pairs) if not _same(first, second)}
+        return {i for i, (first, second) in enumerate(pairs) if not same(first, second)}
 
 
 class Oracle:
@@ -41,6 +41,11 @@ class Oracle:
             self._known[key] = self.executor.outputs(program, self.problem.entry_point, inputs, self.problem.prelude)
         return self._known[key]
 
+    def values(self, program: str, inputs: Sequence[Args]) -> tuple[Value, ...] | None:
+        """The same as values or exceptions; None where the program cannot be run for all of them."""
+        outputs = self.outputs(program, inputs)
+        return None if any(output.why for output in outputs) else tuple(map(_outcome, outputs))
+
     def given(
         self,
         subject: Subject,
@@ -54,16 +59,16 @@ class Oracle:
         None where the truth itself cannot be run; another reading that cannot is left out.
         """
         asked = [permuted(args, truths) for args in inputs]
-        due = self.outputs(wrapped(subject, truths), asked)
-        if any(output.why for output in due):
+        due = self.values(wrapped(subject, truths), asked)
+        if due is None:
             return None
         named = {}
         for other in others:
             instead = [other if i == which else truth for i, truth in enumerate(truths)]
-            given = self.outputs(wrapped(subject, instead), asked)
-            if not any(output.why for output in given):
-                named[other.name] = tuple(map(_outcome, given))
-        return Given(tuple(map(_outcome, due)), named)
+            given = self.values(wrapped(subject, instead), asked)
+            if given is not None:
+                named[other.name] = given
+        return Given(due, named)
 
 
 def wrapped(subject: Subject, readings: Sequence[Reading]) -> str:
@@ -75,7 +80,7 @@ def _outcome(output: Output) -> Value:
     return Raises(output.raised) if output.raised else output.value
 
 
-def _same(first: Value, second: Value) -> bool:
+def same(first: Value, second: Value) -> bool:
     """As a variant's tests compare: floats within a tolerance, everything else in type and value."""
     numbers = [value for value in (first, second) if type(value) in (int, float)]
     if len(numbers) == 2 and float in map(type, numbers):
@@ -83,5 +88,5 @@ def _same(first: Value, second: Value) -> bool:
     if type(first) is not type(second):
         return False
     if isinstance(first, list | tuple) and isinstance(second, list | tuple):
-        return len(first) == len(second) and all(map(_same, first, second))
+        return len(first) == len(second) and all(map(same, first, second))
     return repr(first) == repr(second)

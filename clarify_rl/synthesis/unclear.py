@@ -88,13 +88,26 @@ class Synthesis:
         return _facts(subject, oracle) if subject else []
 
     def variants(self, problem: Problem) -> list[Variant]:
-        """Every variant of a problem that can be proved, each behind its clear twin."""
+        """Every variant of a problem that can be proved, each behind its clear twin; and what leaves it clear."""
         oracle = Oracle(self.executor, problem)
         subject = self._subject(problem, oracle)
         if subject is None:
             return []
-        facts = sorted(_facts(subject, oracle), key=lambda proved: _LAST.get(proved.fact.kind, 0))
-        rng = Random(f"{self.seed}/{problem.id}/variants")
+        made = self._variants(subject, _facts(subject, oracle), oracle)
+        return [*made, *_controls(subject)]
+
+    def variants_of(self, problem: Problem, facts: Callable[[Subject, Oracle], Sequence[Uncertain]]) -> list[Variant]:
+        """The same for facts that come from elsewhere than the edits, once the problem is seen to be sound."""
+        oracle = Oracle(self.executor, problem)
+        subject = self._subject(problem, oracle)
+        if subject is None:
+            return []
+        proved = [_proved(subject, fact, oracle) for fact in facts(subject, oracle)]
+        return self._variants(subject, [item for item in proved if item], oracle)
+
+    def _variants(self, subject: Subject, found: Sequence[Proved], oracle: Oracle) -> list[Variant]:
+        facts = sorted(found, key=lambda proved: _LAST.get(proved.fact.kind, 0))
+        rng = Random(f"{self.seed}/{subject.problem.id}/variants")
         made: list[Variant] = []
         for proved in facts:
             for defect in rng.sample(list(Defect), _DEFECTS.get(proved.fact.kind, len(Defect))):
@@ -108,7 +121,6 @@ class Synthesis:
                     Drawn(proved, rng.choice(proved.truths()), of) for proved, of in zip(group, defects, strict=True)
                 ]
                 made += _variant(subject, drawn, oracle, rng)
-        made += _controls(subject)
         return list({variant.id: variant for variant in made}.values())
 
     def _subject(self, problem: Problem, oracle: Oracle) -> Subject | None:
@@ -156,7 +168,8 @@ def _variant(subject: Subject, drawn: Sequence[Drawn], oracle: Oracle, rng: Rand
         if came is None or not came.others:
             return []
         given.append(came)
-    chosen = _choose(len(inputs), given, rng)
+    # The same tests whatever befalls the facts: one clear twin serves all defects of these truths.
+    chosen = _choose(len(inputs), given, Random(f"{subject.problem.id}/{_label(drawn)}"))
     evidence = [tuple(Telling(name, len(came.telling(name) & chosen)) for name in came.others) for came in given]
     if any(telling.tests < TELLING for tellings in evidence for telling in tellings):
         return []
@@ -252,10 +265,9 @@ def _composed(
         call = f"Call it {subject.entry_point}."
     prompt = "\n".join(filter(None, [base, *texts, call]))
     clear = "\n".join(filter(None, [base, *(truth.says for truth in truths), "" if says_call else call]))
-    label = "+".join(f"{item.fact.kind}={item.truth.name}" for item in drawn)
     problem = replace(
         subject.problem,
-        id=f"{subject.problem.id}/{label}",
+        id=f"{subject.problem.id}/{_label(drawn)}",
         prompt=clear,
         tests=Tests(tuple(cases.values()), _compare(cases.values())),
         solution=wrapped(subject, truths),
@@ -268,6 +280,10 @@ def _composed(
         Variant(f"{problem.id}/clear", problem, clear),
         Variant(f"{problem.id}/{suffix}", problem, prompt, kind, facts),
     ]
+
+
+def _label(drawn: Sequence[Drawn]) -> str:
+    return "+".join(f"{item.fact.kind}={item.truth.name}" for item in drawn)
 
 
 def _shown(item: Drawn, given: Given, subject: Subject, cases: Mapping[int, Case], rng: Random) -> str | None:
@@ -298,7 +314,8 @@ def _example(subject: Subject, given: Given, other: Reading, cases: Mapping[int,
 
 
 def _fact(item: Drawn, shown: str, told: tuple[Telling, ...], drawn: Sequence[Drawn]) -> Fact:
-    about = stems(f"{item.fact.about} {item.truth.says}")
+    # A sentence with the function's name would bring the words of the whole problem.
+    about = stems(item.fact.about if item.fact.calls else f"{item.fact.about} {item.truth.says}")
     others = frozenset[str]().union(*(stems(other.fact.about) for other in drawn if other is not item))
     return Fact(
         id=item.fact.kind,

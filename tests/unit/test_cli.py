@@ -55,7 +55,10 @@ def test_every_command_is_there() -> None:
         "check executor",
         "check source",
         "data-make",
+        "data-propose",
         "data-rewrite",
+        "data-judge",
+        "data-dialogues",
         "data-show",
         "data-stats",
     }

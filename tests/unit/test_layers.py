@@ -55,9 +55,10 @@ MAY_IMPORT = {
         "synthesis dialogue dialogue.replies players pool demonstrations training evaluation report launch",
         "play": "types errors config store policies players dialogue pipeline",
         "doctor": "clarify_rl errors executor",
+        "data_commands": "config_files pipeline arguments",
         # training: the base model's pretraining is no stage of a run, so the command calls it itself.
         "cli": "clarify_rl errors config config_files store training launch pipeline play doctor arguments trouble "
-        "threads",
+        "threads data_commands",
         "__main__": "cli",
     }.items()
 }

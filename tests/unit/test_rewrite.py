@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +19,8 @@ from clarify_rl.problems.made import Made
 from clarify_rl.registry import load_source
 from clarify_rl.types import Variant
 from tests import own_problems
+from tests.serving import Reply, serving
 
-Reply = str | int | None  # text, a status, or a connection that is cut
 SOLUTIONS = {str(row["function"]): str(row["answer"]) for row in own_problems.rows()}
 
 
@@ -35,38 +32,6 @@ def unclear(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with Executor() as executor:
         make([load_source("rows", {"path": str(path), **options})], [], executor, folder / "unclear.jsonl", limit=3)
     return folder / "unclear.jsonl"
-
-
-@contextmanager
-def serving(answer: Callable[[str, int], Reply]) -> Iterator[str]:
-    """A server that speaks the protocol; `answer` is given what was said and how many requests came before."""
-    counts, lock = [0], threading.Lock()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            with lock:
-                number, counts[0] = counts[0], counts[0] + 1
-            reply = answer(body["messages"][-1]["content"], number)
-            if reply is None:
-                self.connection.close()
-                return
-            text = json.dumps({"choices": [{"message": {"content": reply}, "finish_reason": "stop"}]})
-            self.send_response(reply if isinstance(reply, int) else 200)
-            self.send_header("Retry-After", "0")
-            self.end_headers()
-            self.wfile.write(text.encode())
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"openai:http://127.0.0.1:{server.server_address[1]}/v1#tiny"
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def colleague(said: str, _number: int) -> Reply:

@@ -28,14 +28,14 @@ def find(subject: Subject) -> Iterator[Uncertain]:
         default=0,
         base=subject.sentence,
         questions=(
-            "Which arguments does the function take, and in which order?",
-            "In what order do the arguments come?",
-            "Which argument comes first?",
+            "What signature should the function have?",
+            "Which argument does the function take before the other?",
+            "How are the arguments passed to it?",
         ),
         blurs=(
             f"Call it {subject.entry_point}; it takes the two things named above.",
             f"Call it {subject.entry_point}, with the two arguments in the usual order.",
         ),
-        about="argument parameter order first second take signature call input",
+        about="argument parameter take signature call passed before",
         calls=True,
     )

@@ -1,0 +1,86 @@
+"""Questions to a model beside any dialogue: many at once, in text, with JSON or a program in the answer."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from clarify_rl.dialogue.chat import Chat
+from clarify_rl.dialogue.replies import parse_reply
+from clarify_rl.executor import Executor, Trial
+from clarify_rl.parallel import in_order
+from clarify_rl.players import Player
+from clarify_rl.policies.openai import OpenAIPolicy
+from clarify_rl.types import Message, Problem, Request, Sample
+
+AT_ONCE = 64  # items that are asked about together
+LETTERS_A_TOKEN = 4
+NO_REPLY = "the model gave no reply"
+_SOLVE = """Write the function, as one fenced Python block with the whole function and nothing else.
+
+{statement}"""
+
+
+def ask(player: Player, texts: Sequence[str], names: Sequence[str], tokens: int, *, seed: int = 0) -> list[Sample]:
+    """What the model says to each text, as text. `names` and `seed` tell requests apart where it samples."""
+    requests = []
+    for text, name in zip(texts, names, strict=True):
+        messages = (Message("user", text),)
+        context = player.chat.context_ids(messages) if isinstance(player.chat, Chat) else ()
+        requests.append(Request(context, tokens, name, 0, seed, messages))
+    samples = player.policy.generate(requests) if requests else []
+    return [
+        sample
+        if sample.text is not None or sample.failure
+        else replace(sample, text=player.chat.decode(sample.token_ids))
+        for sample in samples
+    ]
+
+
+def structured(player: Player, name: str, schema: Mapping[str, Any]) -> Player:  # Any: JSON
+    """The player, held to a JSON schema where it is behind a server that takes one (`eval.server.json_schema`)."""
+    if not isinstance(player.policy, OpenAIPolicy) or not player.policy.server.json_schema:
+        return player
+    form = {"type": "json_schema", "json_schema": {"name": name, "schema": schema, "strict": True}}
+    server = player.policy.server
+    held = server.model_copy(update={"options": {**server.options, "response_format": form}})
+    return replace(player, policy=replace(player.policy, server=held))
+
+
+def json_in(reply: Sample) -> dict[str, Any] | None:  # Any: JSON
+    """The JSON object in a reply, whatever stands around it; None where there is none."""
+    match = re.search(r"\{.*\}", reply.text or "", re.DOTALL)
+    try:
+        value = json.loads(match.group(), strict=False) if match else None
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def program_in(reply: Sample) -> str | None:
+    """The code in a reply; None where it has none."""
+    return None if reply.failure else parse_reply(reply.text or "", finished=reply.finished).code
+
+
+def to_solve(statement: str) -> str:
+    """A request for a program, and nothing else."""
+    return _SOLVE.format(statement=statement)
+
+
+def solves(executor: Executor, replies: Sequence[Sample], problems: Sequence[Problem]) -> list[bool | None]:
+    """Whether the program in each reply passes the hidden tests; None where no reply came, or it was not measured."""
+
+    def run(item: tuple[Sample, Problem]) -> bool | None:
+        reply, problem = item
+        if reply.failure:
+            return None
+        code = program_in(reply)
+        if code is None:
+            return False
+        execution = executor.run_trial(Trial(code, problem.entry_point, problem.tests, problem.prelude))
+        return execution.solved if execution.measured else None
+
+    return list(in_order(run, zip(replies, problems, strict=True), executor.most_servers))

@@ -1,0 +1,70 @@
+"""Files of variants that grow item by item: an interrupted command goes on, and ends with the same file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+
+from clarify_rl.errors import DataError
+from clarify_rl.records import to_record
+from clarify_rl.types import Variant
+
+
+class GrownFile:
+    """Variants written for one item after another. FILE.done tells which items are decided, and what came of each.
+
+    `notes` holds a sentence for each decided item ("" where there is nothing to say), `counts` its number of variants.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self._marks = path, path.with_name(f"{path.name}.done")
+        self.notes: dict[str, str] = {}
+        self.counts: dict[str, int] = {}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not self._marks.exists():
+            raise DataError(f"{path} exists and was not made here. Choose another --out.")
+        whole = self._read_marks() if self._marks.exists() else 0
+        _cut(self._marks, whole)
+        _cut(path, sum(self.counts.values()))
+
+    def _read_marks(self) -> int:
+        """The number of whole lines: an interruption may have cut the last one short."""
+        lines = self._marks.read_text(encoding="utf-8").splitlines(keepends=True)
+        whole = [line for line in lines if line.endswith("\n")]
+        for line in whole:
+            name, count, note = json.loads(line)
+            self.counts[name], self.notes[name] = count, note
+        return len(whole)
+
+    def __enter__(self) -> GrownFile:
+        self._file = self.path.open("a", encoding="utf-8")
+        self._done = self._marks.open("a", encoding="utf-8")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self._file.close()
+        self._done.close()
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.counts
+
+    def add(self, name: str, variants: Iterable[Variant], note: str = "") -> None:
+        """Writes what was made for an item, then that it is decided."""
+        lines = [json.dumps(to_record(variant)) + "\n" for variant in variants]
+        self._file.writelines(lines)
+        self._file.flush()
+        self._done.write(json.dumps([name, len(lines), note]) + "\n")
+        self._done.flush()
+        self.counts[name], self.notes[name] = len(lines), note
+
+
+def _cut(path: Path, lines: int) -> None:
+    """Drops what stands behind the first `lines` lines."""
+    if not path.exists():
+        return
+    with path.open("rb+") as file:
+        for _ in range(lines):
+            file.readline()
+        file.truncate()

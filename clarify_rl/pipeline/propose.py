@@ -1,0 +1,347 @@
+"""`clarify-rl data propose`: decisions that a model finds in problems, made unclear where execution agrees.
+
+For each problem a model names decisions that somebody could have wanted otherwise: the statement without each, the
+sentences and programs of both, questions and answers. Ambiguous, contradictory and incomplete variants follow from them
+as from those of the edits, under the same proof. Nothing is believed before execution agrees:
+
+- the other program runs, and at least three hidden tests tell it from the reference;
+- what the model's own code does without asking is taken as the guesser's default, which is never the truth;
+- told everything, the model's own code passes: what it said is enough.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from clarify_rl.config import Config
+from clarify_rl.executor import Executor, Limits
+from clarify_rl.parallel import in_order
+from clarify_rl.pipeline.asking import (
+    AT_ONCE,
+    LETTERS_A_TOKEN,
+    NO_REPLY,
+    ask,
+    json_in,
+    program_in,
+    solves,
+    structured,
+    to_solve,
+)
+from clarify_rl.pipeline.grown import GrownFile
+from clarify_rl.pipeline.make import CPU_S, EVALUATED, EvaluationSets
+from clarify_rl.players import Player, player_for
+from clarify_rl.problems.programs import parameters
+from clarify_rl.registry import source_from_text
+from clarify_rl.synthesis.facts import Reading, Subject, Uncertain, call_line, sentence_of
+from clarify_rl.synthesis.oracle import Oracle, same
+from clarify_rl.synthesis.unclear import Synthesis
+from clarify_rl.types import Problem, Raises, Sample, Skipped, Source, Tests, Variant
+from clarify_rl.wording import stems
+
+MOST_FACTS = 3  # of one problem
+MOST_TOKENS = 2000  # of a proposal
+SOLVE_TOKENS = 700
+REQUESTS = 3  # for each problem, about: the proposal, a guess and a solution for each fact
+UNPROVED = "no three tests tell its two programs apart"
+_KEPT = 0.4  # of a statement's words, at least, when a decision is taken out
+KINDS = ("definition", "ties", "order", "bounds", "format", "edge_case", "units", "other")
+
+_ASK = """Below are a programming problem and a solution that is right. Name up to {most} decisions in it that somebody
+could well have wanted otherwise, so that a careful programmer would have to ask if the statement did not tell: what a
+word means, what happens with ties, whether a bound is included, an order, a unit, an edge case. For each give:
+- kind: one of {kinds};
+- rest: the statement without any trace of this decision, and otherwise word for word;
+- decided: one sentence that states the decision as the solution has it; answer: how its author would answer a question;
+- otherwise: one sentence that decides it another way; other_answer: the answer then;
+- program: the whole solution, changed so that it does that instead;
+- questions: three ways to ask about it that tell neither;
+- vague: one sentence that could stand in its place and leaves both open.
+Answer with one JSON object and nothing else: {{"facts": [...]}}
+
+Statement:
+{statement}
+
+Solution:
+```python
+{solution}
+```"""
+_TEXT = {"type": "string"}
+_FIELDS = ("rest", "decided", "answer", "otherwise", "other_answer", "program", "vague")
+_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "facts": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "kind": {"type": "string", "enum": list(KINDS)},
+                    **dict.fromkeys(_FIELDS, _TEXT),
+                    "questions": {"type": "array", "items": _TEXT},
+                },
+                "required": ["kind", *_FIELDS, "questions"],
+                "additionalProperties": False,
+            },
+        }
+    },
+    "required": ["facts"],
+    "additionalProperties": False,
+}
+
+
+@dataclass(frozen=True)
+class Proposals:
+    """What came of asking about problems: variants kept, and why facts and problems were lost, counted."""
+
+    problems: int
+    with_facts: int
+    variants: int
+    lost: Mapping[str, int]
+    unanswered: int = 0  # problems about which no reply came
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A decision as the model told it, and the program that it writes when it is told only `rest`."""
+
+    kind: str
+    rest: str
+    decided: str
+    answer: str
+    otherwise: str
+    other_answer: str
+    program: str
+    vague: str
+    questions: tuple[str, ...]
+    guess: str | None = None
+
+    def uncertain(self, kind: str, default: int) -> Uncertain:
+        """The decision as a fact with two readings."""
+        words = " ".join((self.decided, self.otherwise, self.vague, *self.questions))
+        return Uncertain(
+            kind=kind,
+            readings=(
+                Reading("as it was", self.decided, (self.answer,)),
+                Reading("otherwise", self.otherwise, (self.other_answer,), program=self.program),
+            ),
+            default=default,
+            base=self.rest,
+            questions=self.questions,
+            blurs=(self.vague,),
+            about=words,
+        )
+
+
+def estimate(sources: Sequence[str], limit: int | None = None) -> str:
+    """What asking would take, in a sentence; reads the sources."""
+    problems = list(islice(_problems([source_from_text(text) for text in sources]), limit))
+    letters = sum(len(problem.prompt) + len(problem.solution) for problem in problems)
+    tokens = REQUESTS * letters // LETTERS_A_TOKEN + len(problems) * (MOST_TOKENS + 2 * SOLVE_TOKENS) // 2
+    return f"{len(problems)} problems, about {REQUESTS} requests and more each, about {tokens:,} tokens in all"
+
+
+def propose_named(
+    sources: Sequence[str], against: Sequence[str], out: Path, spec: str, config: Config, *, limit: int | None = None
+) -> Proposals:
+    """`propose` by the model that `spec` names, for sources as a shell names them."""
+    named, kept_out = (list(map(source_from_text, texts)) for texts in (sources, against))
+    player = player_for(config, spec)
+    with Executor(Limits(cpu_s=CPU_S)) as executor:
+        return propose(named, kept_out, out, player, executor, seed=config.seed, limit=limit)
+
+
+def propose(
+    sources: Sequence[Source],
+    against: Sequence[Source],
+    out: Path,
+    player: Player,
+    executor: Executor,
+    *,
+    seed: int = 0,
+    limit: int | None = None,
+) -> Proposals:
+    """Writes the variants that come of a model's proposals.
+
+    An interrupted one goes on, and asks again only where no reply came.
+    """
+    evaluated, synthesis = EvaluationSets(against), Synthesis(executor, seed)
+    held = structured(player, "decisions", _SCHEMA)
+    unanswered = 0
+    with GrownFile(out) as grown:
+        fresh = (problem for problem in islice(_problems(sources), limit) if problem.id not in grown)
+        with tqdm(desc="data propose", unit="problem", dynamic_ncols=True) as bar:
+            while part := list(islice(fresh, AT_ONCE)):
+                for problem, (variants, note) in zip(
+                    part, _made(part, player, held, synthesis, evaluated), strict=True
+                ):
+                    if NO_REPLY in note:
+                        unanswered += 1
+                    else:
+                        grown.add(problem.id, variants, note)
+                    bar.update()
+                bar.set_postfix(variants=sum(grown.counts.values()), refresh=False)
+        notes = Counter(line for note in grown.notes.values() for line in note.split("; ") if line)
+        counts = grown.counts.values()
+        return Proposals(len(counts), sum(map(bool, counts)), sum(counts), notes, unanswered)
+
+
+def _problems(sources: Sequence[Source]) -> Iterator[Problem]:
+    """The problems that can be asked about: those with pairs as tests."""
+    for source in sources:
+        for item in source.read():
+            if not isinstance(item, Skipped) and isinstance(item.tests, Tests):
+                yield item
+
+
+Made = tuple[list[Variant], str]  # the variants of a problem, and why others were lost, "; " between the reasons
+
+
+def _made(
+    problems: Sequence[Problem], player: Player, held: Player, synthesis: Synthesis, evaluated: EvaluationSets
+) -> list[Made]:
+    executor = synthesis.executor
+    known = list(in_order(lambda problem: evaluated.holds(problem, executor), problems, executor.most_servers))
+    asked = [problem for problem, is_known in zip(problems, known, strict=True) if not is_known]
+    texts = [_text(problem) for problem in asked]
+    replies = ask(held, texts, [problem.id for problem in asked], MOST_TOKENS)
+    read = [_read(reply, problem) for reply, problem in zip(replies, asked, strict=True)]
+    guessed = _guessed(player, asked, read)
+    proved = in_order(
+        lambda item: synthesis.variants_of(item[0], _facts(item[1][0])),
+        zip(asked, guessed, strict=True),
+        executor.most_servers,
+    )
+    made = list(proved)
+    settled = _settled(player, executor, made)
+    decided = {}
+    for problem, (proposals, whys), variants, (kept, more) in zip(asked, guessed, made, settled, strict=True):
+        found = {fact.id for variant in variants for fact in variant.facts}
+        unproved = [UNPROVED] * (len(proposals) - len(found))
+        decided[problem.id] = kept, "; ".join([*whys, *unproved, *more])
+    return [decided.get(problem.id, ([], EVALUATED)) for problem in problems]
+
+
+def _text(problem: Problem) -> str:
+    return _ASK.format(
+        most=MOST_FACTS, kinds=", ".join(KINDS), statement=sentence_of(problem.prompt), solution=problem.solution
+    )
+
+
+def _read(reply: Sample, problem: Problem) -> tuple[list[Proposal], list[str]]:
+    """The proposals that are sound as far as reading shows, and why the others are not."""
+    if reply.failure:
+        return [], [NO_REPLY]
+    said = (json_in(reply) or {}).get("facts")
+    if not isinstance(said, list):
+        return [], ["no JSON with facts"]
+    sound, whys = [], []
+    for item in said[:MOST_FACTS]:
+        proposal = _proposal(item)
+        why = _unsound(proposal, sentence_of(problem.prompt)) if proposal else "a fact without all of its fields"
+        if proposal and not why:
+            sound.append(proposal)
+        whys += [why] if why else []
+    return sound, whys
+
+
+def _proposal(item: Any) -> Proposal | None:  # Any: JSON
+    if not isinstance(item, dict):
+        return None
+    texts = {name: item.get(name) for name in _FIELDS}
+    asked = item.get("questions")
+    questions = [text for text in asked if isinstance(text, str) and text.strip()] if isinstance(asked, list) else []
+    if not questions or not all(isinstance(text, str) and text.strip() for text in texts.values()):
+        return None
+    code = re.sub(r"^```\w*\n|\n?```\s*$", "", str(texts.pop("program")).strip())
+    lines = {name: " ".join(str(text).split()) for name, text in texts.items() if name != "rest"}
+    kind = item.get("kind") if item.get("kind") in KINDS else "other"
+    return Proposal(
+        kind=str(kind), rest=str(texts["rest"]).strip(), program=f"{code}\n", questions=tuple(questions[:5]), **lines
+    )
+
+
+def _unsound(proposal: Proposal, statement: str) -> str:
+    """Why a proposal cannot be used, as far as its words show."""
+    rest, whole = stems(proposal.rest), stems(statement)
+    if len(rest & whole) < _KEPT * len(whole) or len(proposal.rest) > 1.2 * len(statement) + 20:
+        return "the rest is another statement"
+    for told, other in ((proposal.decided, proposal.otherwise), (proposal.otherwise, proposal.decided)):
+        own = stems(told) - stems(other)
+        if told.rstrip(".").lower() in proposal.rest.lower() or (own and own <= rest - (stems(told) & stems(other))):
+            return "the rest still tells it"
+    return ""
+
+
+def _guessed(
+    player: Player, problems: Sequence[Problem], read: Sequence[tuple[list[Proposal], list[str]]]
+) -> list[tuple[list[Proposal], list[str]]]:
+    """The proposals with what the model writes when it is told the rest only."""
+    asked = [(problem, item) for problem, (items, _) in zip(problems, read, strict=True) for item in items]
+    texts = [to_solve(f"{item.rest}\n{_call(problem)}") for problem, item in asked]
+    names = [f"{problem.id}/{item.kind}/guess" for problem, item in asked]
+    replies = iter(ask(player, texts, names, SOLVE_TOKENS))
+    guessed = []
+    for items, whys in read:
+        own = [next(replies) for _ in items]
+        more = [NO_REPLY] if any(reply.failure for reply in own) else []
+        told = [replace(item, guess=program_in(reply)) for item, reply in zip(items, own, strict=True)]
+        guessed.append((told, [*whys, *more]))
+    return guessed
+
+
+def _call(problem: Problem) -> str:
+    return call_line(problem.entry_point, parameters(problem.solution, problem.entry_point))
+
+
+def _facts(proposals: Sequence[Proposal]) -> Callable[[Subject, Oracle], list[Uncertain]]:
+    def facts(subject: Subject, oracle: Oracle) -> list[Uncertain]:
+        seen = Counter[str]()
+        made = []
+        for proposal in proposals:
+            given = oracle.values(proposal.program, subject.inputs)
+            if given is None or 2 * sum(isinstance(value, Raises) for value in given) > len(given):
+                continue  # it breaks, rather than decides otherwise
+            seen[proposal.kind] += 1
+            number = seen[proposal.kind]
+            kind = f"told_{proposal.kind}{'' if number == 1 else number}"
+            made.append(proposal.uncertain(kind, _default(proposal, subject, oracle)))
+        return made
+
+    return facts
+
+
+def _default(proposal: Proposal, subject: Subject, oracle: Oracle) -> int:
+    """Which reading the model's guess is: 1 where it does otherwise on every input, else 0, as the statement was."""
+    if proposal.guess is None:
+        return 0
+    other, guess = (oracle.values(program, subject.inputs) for program in (proposal.program, proposal.guess))
+    return int(other is not None and guess is not None and all(map(same, other, guess)))
+
+
+def _settled(
+    player: Player, executor: Executor, made: Sequence[Sequence[Variant]]
+) -> list[tuple[list[Variant], list[str]]]:
+    """The variants whose clear twins the model's own code solves, with those twins."""
+    twins = list({variant.problem.id: variant.problem for variants in made for variant in variants}.values())
+    names = [f"{problem.id}/solve" for problem in twins]
+    replies = ask(player, [to_solve(problem.prompt) for problem in twins], names, SOLVE_TOKENS)
+    solved = dict(zip([problem.id for problem in twins], solves(executor, replies, twins), strict=True))
+    return [
+        (
+            [variant for variant in variants if solved[variant.problem.id]],
+            [
+                "told everything, its own code fails" if came is False else NO_REPLY
+                for came in {variant.problem.id: solved[variant.problem.id] for variant in variants}.values()
+                if not came
+            ],
+        )
+        for variants in made
+    ]
