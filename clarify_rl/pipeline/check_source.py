@@ -12,6 +12,7 @@ from tqdm.auto import tqdm
 
 from clarify_rl.executor import Executor, Limits, Trial
 from clarify_rl.parallel import in_order
+from clarify_rl.pipeline.make import TWIN_CPU_S
 from clarify_rl.problems.overlap import Behaviour, Statements, behaviours, same_behaviour
 from clarify_rl.registry import source_from_text
 from clarify_rl.synthesis.unclear import Synthesis
@@ -60,12 +61,13 @@ def check_source(
     kept = [problem for other in against for problem in read(other)[0]]
     statements, known = Statements(kept), behaviours(kept)
     synthesis = Synthesis(executor)
+    with Executor(Limits(cpu_s=TWIN_CPU_S), servers=executor.servers) as quick:
 
-    def look(problem: Problem) -> _Look:
-        return _look(problem, known, synthesis)
+        def look(problem: Problem) -> _Look:
+            return _look(problem, known, synthesis, quick)
 
-    came = in_order(look, problems, executor.most_servers)
-    looks = list(tqdm(came, total=len(problems), desc="check", unit="problem", disable=quiet, dynamic_ncols=True))
+        came = in_order(look, problems, executor.most_servers)
+        looks = list(tqdm(came, total=len(problems), desc="check", unit="problem", disable=quiet, dynamic_ncols=True))
     edits = Counter(kind for item in looks for kind in item.kinds)
     return SourceReport(
         problems,
@@ -100,12 +102,12 @@ class _Look:
     kinds: frozenset[str] = frozenset()
 
 
-def _look(problem: Problem, known: Sequence[Behaviour], synthesis: Synthesis) -> _Look:
+def _look(problem: Problem, known: Sequence[Behaviour], synthesis: Synthesis, quick: Executor) -> _Look:
     executor = synthesis.executor
     execution = executor.run_trial(Trial(problem.solution, problem.entry_point, problem.tests, problem.prelude))
     if not execution.solved:
         return _Look(f"{execution.verdict}, {execution.passed} of {execution.total}: {execution.detail}")
-    same = tuple(other.id for other in same_behaviour(problem, known, executor))
+    same = tuple(other.id for other in same_behaviour(problem, known, quick))
     return _Look("", same, frozenset(proved.fact.kind for proved in synthesis.facts(problem)))
 
 

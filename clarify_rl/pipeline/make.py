@@ -25,6 +25,7 @@ from clarify_rl.types import Problem, Skipped, Source, Variant
 
 EVALUATED = "belongs to an evaluation set"
 CPU_S = 3.0  # processor seconds of a reference with all of its inputs
+TWIN_CPU_S = 0.5  # and with those of evaluation sets
 
 
 @dataclass(frozen=True)
@@ -39,15 +40,23 @@ class Yield:
 
 
 class EvaluationSets:
-    """Problems that nobody may train on."""
+    """Problems that nobody may train on, with an executor that gives up soon: their tests take no time."""
 
-    def __init__(self, sources: Sequence[Source]) -> None:
+    def __init__(self, sources: Sequence[Source], *, servers: int | None = None) -> None:
         problems = [item for source in sources for item in source.read() if isinstance(item, Problem)]
         self._statements, self._behaviours = Statements(problems), behaviours(problems)
+        self._executor = Executor(Limits(cpu_s=TWIN_CPU_S), servers=servers)
 
-    def holds(self, problem: Problem, executor: Executor) -> bool:
+    def __enter__(self) -> EvaluationSets:
+        self._executor.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._executor.close()
+
+    def holds(self, problem: Problem) -> bool:
         """Whether a problem is one of them, by its words or by what its reference does."""
-        return bool(self._statements.like(problem) or same_behaviour(problem, self._behaviours, executor))
+        return bool(self._statements.like(problem) or same_behaviour(problem, self._behaviours, self._executor))
 
 
 def make_named(
@@ -80,13 +89,16 @@ def make(
     The same file for the same seed, whatever the executor's number of fork servers. Each line is a variant; a problem's
     are written together, with a line in FILE.done for it.
     """
-    evaluated, synthesis = EvaluationSets(against), Synthesis(executor, seed)
-    skipped = Counter[str]()
+    synthesis, skipped = Synthesis(executor, seed), Counter[str]()
 
     def variants(problem: Problem) -> tuple[Problem, list[Variant] | None]:
-        return problem, None if evaluated.holds(problem, executor) else synthesis.variants(problem)
+        return problem, None if evaluated.holds(problem) else synthesis.variants(problem)
 
-    with GrownFile(out) as grown, tqdm(desc="data make", unit="problem", dynamic_ncols=True) as bar:
+    with (
+        EvaluationSets(against, servers=executor.servers) as evaluated,
+        GrownFile(out) as grown,
+        tqdm(desc="data make", unit="problem", dynamic_ncols=True) as bar,
+    ):
         problems = islice(_read(sources, skipped), limit)
         fresh = (problem for problem in problems if problem.id not in grown)
         for problem, made in in_order(variants, fresh, executor.most_servers):

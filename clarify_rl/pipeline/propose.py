@@ -172,10 +172,10 @@ def propose(
 
     An interrupted one goes on, and asks again only where no reply came.
     """
-    evaluated, synthesis = EvaluationSets(against), Synthesis(executor, seed)
+    synthesis = Synthesis(executor, seed)
     held = structured(player, "decisions", _SCHEMA)
     unanswered = 0
-    with GrownFile(out) as grown:
+    with EvaluationSets(against, servers=executor.servers) as evaluated, GrownFile(out) as grown:
         fresh = (problem for problem in islice(_problems(sources), limit) if problem.id not in grown)
         with tqdm(desc="data propose", unit="problem", dynamic_ncols=True) as bar:
             while part := list(islice(fresh, AT_ONCE)):
@@ -208,7 +208,7 @@ def _made(
     problems: Sequence[Problem], player: Player, held: Player, synthesis: Synthesis, evaluated: EvaluationSets
 ) -> list[Made]:
     executor = synthesis.executor
-    known = list(in_order(lambda problem: evaluated.holds(problem, executor), problems, executor.most_servers))
+    known = list(in_order(evaluated.holds, problems, executor.most_servers))
     asked = [problem for problem, is_known in zip(problems, known, strict=True) if not is_known]
     texts = [_text(problem) for problem in asked]
     replies = ask(held, texts, [problem.id for problem in asked], MOST_TOKENS)

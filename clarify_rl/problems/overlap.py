@@ -8,16 +8,17 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from clarify_rl.executor import Executor
+from clarify_rl.executor import Executor, Output
 from clarify_rl.problems.programs import as_pairs, assertions_in, parameters
 from clarify_rl.types import Assertions, Case, Problem, Tests
 
 SHINGLE = 3  # words
 ALIKE = 0.6  # share of shingles in common, from which on two statements count as one
 _OFTEN = 200  # problems that may share a run of words before it says nothing
-AT_ONCE = 40  # inputs of one run
+AT_ONCE = 40  # inputs of a run after one of all failed
 FEW = 100  # groups, under which chance would leave a split empty
 FEWEST = 3  # tests that a behaviour must pass to be the same
+Args = tuple[object, ...]
 _SPLITS = (("train", 0.8), ("dev", 0.88), ("test", 1.0))
 
 
@@ -109,24 +110,31 @@ def same_behaviour(problem: Problem, known: Sequence[Behaviour], executor: Execu
     """The evaluation problems whose tests this problem's reference passes, whatever both are called."""
     names = parameters(problem.solution, problem.entry_point)
     fitting = [item for item in known if names and len(item.cases[0].args) == len(names)]
-    # One case of each, many in a run, leaves few to try in full.
-    asked = [(item, max(item.cases, key=lambda case: len(repr(case.args)))) for item in fitting]
-    left: list[Behaviour] = []
-    for start in range(0, len(asked), AT_ONCE):
-        part = asked[start : start + AT_ONCE]
-        met = _met(problem, [case for _, case in part], executor)
-        left += [item for (item, _), is_met in zip(part, met, strict=True) if is_met]
+    # One case of each leaves few to try in full.
+    firsts = [max(item.cases, key=lambda case: len(repr(case.args))) for item in fitting]
+    met = _met(problem, firsts, executor)
+    left = [item for item, is_met in zip(fitting, met, strict=True) if is_met]
     return [item.problem for item in left if all(_met(problem, item.cases, executor))]
 
 
 def _met(problem: Problem, cases: Sequence[Case], executor: Executor) -> list[bool]:
-    """Which of the cases a problem's reference meets."""
-    inputs = [case.args for case in cases]
-    given = executor.outputs(problem.solution, problem.entry_point, inputs, problem.prelude)
+    """Which of the cases a problem's reference meets. Equal inputs are run once."""
+    inputs = {repr(case.args): case.args for case in cases}
+    outputs = dict(zip(inputs, _outputs(problem, list(inputs.values()), executor), strict=True))
+    given = [outputs[repr(case.args)] for case in cases]
     return [
         not (output.why or output.raised) and _equal(output.value, case.expected)
         for output, case in zip(given, cases, strict=True)
     ]
+
+
+def _outputs(problem: Problem, inputs: Sequence[Args], executor: Executor) -> list[Output]:
+    """What the reference gives for each, in one run; in runs of AT_ONCE where one input takes the others with it."""
+    given = list(executor.outputs(problem.solution, problem.entry_point, inputs, problem.prelude)) if inputs else []
+    if len(inputs) <= AT_ONCE or not any(output.why for output in given):
+        return given
+    parts = [inputs[start : start + AT_ONCE] for start in range(0, len(inputs), AT_ONCE)]
+    return [output for part in parts for output in _outputs(problem, part, executor)]
 
 
 def _equal(value: object, expected: object) -> bool:
