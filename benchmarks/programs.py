@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.problem_sets import humaneval
-from clarify_rl.types import Assertions, Case, Tests
+from clarify_rl.problems.humaneval import HumanEval
+from clarify_rl.types import Assertions, Case, Problem, Tests
 
 # Runs each reference with its own tests and writes down, as text, what the tests gave it and got back.
 RECORDER = """
@@ -55,18 +55,21 @@ class Programs:
 
 def humaneval_programs(path: Path) -> Programs:
     """HumanEval's references. The pairs are what the tests call the reference with and what it returns."""
-    references = humaneval(path).references
-    recorded = _recorded([(each.program, each.entry_point, each.script.rpartition("check(")[0]) for each in references])
+    problems = [item for item in HumanEval(str(path)).read() if isinstance(item, Problem)]
+    tests = [item.tests for item in problems if isinstance(item.tests, Assertions)]
+    recorded = _recorded(
+        [(item.solution, item.entry_point, judged.setup) for item, judged in zip(problems, tests, strict=True)]
+    )
     programs: list[Program] = []
     left_out: list[str] = []
-    for each, calls in zip(references, recorded, strict=True):
+    for problem, judged, calls in zip(problems, tests, recorded, strict=True):
         cases = tuple(_cases(calls))
-        assert isinstance(each.tests, Assertions)
         if not cases or None in cases:
-            left_out.append(each.name)
+            left_out.append(problem.id)
             continue
         pairs = Tests(tuple(case for case in cases if case))
-        programs.append(Program(each.name, each.program, each.entry_point, pairs, each.tests, each.script))
+        script = f"{judged.setup}\ncheck({problem.entry_point})\n"
+        programs.append(Program(problem.id, problem.solution, problem.entry_point, pairs, judged, script))
     return Programs(tuple(programs), tuple(left_out))
 
 

@@ -1,6 +1,6 @@
-"""Runs the reference solutions of public problem sets through the executor, and mutants of them.
+"""Runs the references of any source of problems through the executor, and mutants of them.
 
-    python -m benchmarks.references --humaneval HumanEval.jsonl --mbpp mbpp.jsonl --mutants 5
+    python -m benchmarks.references humaneval,path=HumanEval.jsonl mbpp,path=mbpp.jsonl --mutants 5
 
 Every reference must pass. A mutant differs from a reference in one place: the executor may not pass one that fails the
 same tests in a plain interpreter (a false pass). The plain interpreter is isolated as by `python -I`, but with the
@@ -19,15 +19,14 @@ import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from random import Random
 
 from tqdm import tqdm
 
 from benchmarks.mutants import Mutant, mutants
-from benchmarks.problem_sets import LOADERS, ProblemSet, Reference
 from clarify_rl.executor import Executor, Limits, Trial, capabilities
-from clarify_rl.types import Execution
+from clarify_rl.registry import source_from_text
+from clarify_rl.types import Case, Execution, Problem, Skipped, Stdio, Tests
 
 MUTANT_CPU_S = 1.0
 # A second more, so that a program near the limit counts as stricter here, never as a false pass.
@@ -60,39 +59,73 @@ class Judged:
         )
 
 
+@dataclass(frozen=True)
+class Reference:
+    """A problem's reference, with its hidden tests as text that can follow it.
+
+    `first_line` is where the solution itself begins, behind what the statement gives.
+    """
+
+    problem: Problem
+
+    @property
+    def first_line(self) -> int:
+        given = self.problem.prompt
+        return given.count("\n") + 1 if self.problem.solution.startswith(given) else 1
+
+    @property
+    def script(self) -> str:
+        name, tests = self.problem.entry_point, self.problem.tests
+        assert not isinstance(tests, Stdio)
+        if isinstance(tests, Tests):
+            return "\n".join(self._assertion(case, printed=tests.compare == "printed") for case in tests.cases)
+        # What stands before the checks may define the function anew, still empty.
+        return "\n".join([f"candidate = {name}", tests.setup, f"{name} = candidate", *tests.checks])
+
+    def _assertion(self, case: Case, *, printed: bool) -> str:
+        call = f"{self.problem.entry_point}({', '.join(map(repr, case.args))})"
+        if printed:
+            return f"assert str({call}).rstrip() == {str(case.expected).rstrip()!r}"
+        return f"assert {call} == {case.expected!r}"
+
+    def followed(self, program: str) -> str:
+        """A program in place of the solution, behind what the statement gives and before the tests."""
+        return f"{self.problem.prelude}\n{program}\n{self.script}\n"
+
+    def trial(self, program: str) -> Trial:
+        return Trial(program, self.problem.entry_point, self.problem.tests, self.problem.prelude)
+
+
 def main() -> int:
     arguments = _arguments()
-    paths: dict[str, Path] = {name: path for name in LOADERS if (path := getattr(arguments, name))}
-    if not paths:
-        raise SystemExit("Give at least one file, e.g. --humaneval HumanEval.jsonl; see --help.")
     print(f"{os.cpu_count()} cores; {capabilities().summary}")
     faults = 0
-    for name, path in paths.items():
-        problems = LOADERS[name](path)
-        chosen = _chosen(problems.references, arguments.limit, arguments.seed)
-        solved, failures = run_references(problems, chosen, arguments.cpu_s)
+    for text in arguments.sources:
+        items = list(source_from_text(text).read())
+        left_out = [f"{item.where}: {item.why}" for item in items if isinstance(item, Skipped)]
+        references = [
+            Reference(item) for item in items if isinstance(item, Problem) and not isinstance(item.tests, Stdio)
+        ]
+        if not references:
+            raise SystemExit(f"{text} has no problem with pairs or assertions.")
+        name = references[0].problem.source
+        chosen = _chosen(references, arguments.limit, arguments.seed)
+        solved, failures = run_references(name, chosen, left_out, arguments.cpu_s)
         faults += sum(failure.plain for failure in failures)
         if arguments.mutants:
-            faults += run_mutants(problems.name, solved, arguments.mutants, arguments.seed)
+            faults += run_mutants(name, solved, arguments.mutants, arguments.seed)
     return 1 if faults else 0
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.references",
-        description="Run the reference solutions of public problem sets, and mutants of them, through the executor.",
-        epilog="example: python -m benchmarks.references --humaneval HumanEval.jsonl --limit 20 --mutants 3",
+        description="Run the references of sources of problems, and mutants of them, through the executor.",
+        epilog="example: python -m benchmarks.references humaneval,path=HumanEval.jsonl --limit 20 --mutants 3",
     )
-    files = {
-        "humaneval": "HumanEval.jsonl",
-        "humaneval_comm": "HumanEvalComm.jsonl",
-        "mbpp": "mbpp.jsonl",
-        "leetcode": "LeetCodeDataset-*.jsonl.gz",
-    }
-    for name, file in files.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=Path, metavar="FILE", help=f"a local {file}")
+    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="as for clarify-rl check source")
     parser.add_argument("--mutants", type=int, default=0, metavar="N", help="mutants of each reference (default 0)")
-    parser.add_argument("--limit", type=int, metavar="N", help="only N references of each set, drawn with --seed")
+    parser.add_argument("--limit", type=int, metavar="N", help="only N references of each source, drawn with --seed")
     parser.add_argument("--seed", type=int, default=0, help="draws references and mutants (default 0)")
     parser.add_argument("--cpu-s", type=float, default=8.0, help="CPU seconds of each reference (default 8)")
     return parser.parse_args()
@@ -105,25 +138,27 @@ def _chosen(references: Sequence[Reference], limit: int | None, seed: int) -> Se
 
 
 def run_references(
-    problems: ProblemSet, chosen: Sequence[Reference], cpu_s: float
+    name: str, chosen: Sequence[Reference], left_out: Sequence[str], cpu_s: float
 ) -> tuple[list[tuple[Reference, Execution]], list[Judged]]:
     """The references that pass, and those that fail; prints the counts and each failure."""
-    trials = [Trial(each.program, each.entry_point, each.tests) for each in chosen]
+    trials = [reference.trial(reference.problem.solution) for reference in chosen]
     start_s = time.perf_counter()
-    executions = run(trials, Limits(cpu_s=cpu_s), f"{problems.name}, references")
+    executions = run(trials, Limits(cpu_s=cpu_s), f"{name}, references")
     took_s = time.perf_counter() - start_s
     pairs = list(zip(chosen, executions, strict=True))
-    failed = [(each, execution) for each, execution in pairs if not execution.solved]
-    plain = [passes(each.program, each.script, int(cpu_s) + 1) for each, _ in failed]
-    failures = [Judged(each.name, execution, ok) for (each, execution), ok in zip(failed, plain, strict=True)]
+    failed = [(reference, execution) for reference, execution in pairs if not execution.solved]
+    plain = [passes(reference.followed(reference.problem.solution), int(cpu_s) + 1) for reference, _ in failed]
+    failures = [
+        Judged(reference.problem.id, execution, ok) for (reference, execution), ok in zip(failed, plain, strict=True)
+    ]
     passed, total = (sum(getattr(e, field) for e in executions) for field in ("passed", "total"))
     print(
-        f"{problems.name}: {len(chosen) - len(failed)} of {len(chosen)} references pass, {passed} of {total} tests, "
+        f"{name}: {len(chosen) - len(failed)} of {len(chosen)} references pass, {passed} of {total} tests, "
         f"{took_s:.1f} s"
     )
-    for line in (*(f"  left out: {why}" for why in problems.left_out), *failures):
+    for line in (*(f"  left out: {why}" for why in left_out), *failures):
         print(line)
-    return [(each, execution) for each, execution in pairs if execution.solved], failures
+    return [(reference, execution) for reference, execution in pairs if execution.solved], failures
 
 
 def run_mutants(name: str, solved: Sequence[tuple[Reference, Execution]], count: int, seed: int) -> int:
@@ -132,15 +167,15 @@ def run_mutants(name: str, solved: Sequence[tuple[Reference, Execution]], count:
     changed: list[tuple[Reference, Mutant]] = [
         (reference, mutant)
         for reference in quick
-        for mutant in mutants(reference.program, count, f"{seed}/{reference.name}", reference.first_line)
+        for mutant in mutants(reference.problem.solution, count, f"{seed}/{reference.problem.id}", reference.first_line)
     ]
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        truths = threads.map(lambda each: passes(each[1].program, each[0].script, PLAIN_CPU_S), changed)
+        truths = threads.map(lambda pair: passes(pair[0].followed(pair[1].program), PLAIN_CPU_S), changed)
         plain = list(tqdm(truths, f"{name}, mutants, plain", len(changed), leave=False))
-    trials = [Trial(mutant.program, reference.entry_point, reference.tests) for reference, mutant in changed]
+    trials = [reference.trial(mutant.program) for reference, mutant in changed]
     executions = run(trials, Limits(cpu_s=MUTANT_CPU_S), f"{name}, mutants, executor")
     judged = [
-        Judged(f"{reference.name}, {mutant.change}", execution, ok)
+        Judged(f"{reference.problem.id}, {mutant.change}", execution, ok)
         for (reference, mutant), execution, ok in zip(changed, executions, plain, strict=True)
     ]
     killed, ours = plain.count(False), sum(not execution.solved for execution in executions)
@@ -167,7 +202,7 @@ def run(trials: Sequence[Trial], limits: Limits, what: str) -> list[Execution]:
         return list(tqdm(outcomes, what, len(trials), leave=False))
 
 
-def passes(program: str, script: str, cpu_s: int) -> bool:
+def passes(script: str, cpu_s: int) -> bool:
     """Whether a program and its tests, as one script, end well in an interpreter of their own."""
     interpreter = subprocess.Popen(
         [sys.executable, "-s", "-S", "-P", "-B", "-"],
@@ -181,7 +216,7 @@ def passes(program: str, script: str, cpu_s: int) -> bool:
     resource.prlimit(interpreter.pid, resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
     resource.prlimit(interpreter.pid, resource.RLIMIT_AS, (memory, memory))
     try:
-        interpreter.communicate(f"{program}\n{script}\n".encode(), timeout=WALL_S)
+        interpreter.communicate(script.encode(), timeout=WALL_S)
     except subprocess.TimeoutExpired:
         interpreter.kill()
         interpreter.wait()

@@ -7,7 +7,8 @@ import pytest
 from benchmarks import trl_step
 from benchmarks.dispatch_model import Costs, FixedChunks, SimulatedWorker, durations, simulate
 from benchmarks.mutants import mutants
-from benchmarks.problem_sets import called_function, helpers, relation_check
+from benchmarks.references import Reference, passes
+from clarify_rl.types import Assertions, Case, HiddenTests, Problem, Tests
 
 PROGRAM = '''
 def count(numbers: list[int]) -> int:
@@ -52,20 +53,31 @@ def test_mutants_are_the_same_for_the_same_seed_and_leave_the_given_lines_alone(
     assert {mutant.change for mutant in mutants(PROGRAM, 100, "a", first_line=8)} == {"line 8: None returned"}
 
 
-def test_helpers_are_the_prompt_without_the_function_that_is_asked_for() -> None:
-    prompt = 'import math\ndef poly(x):\n    return x\ndef find(x):\n    """Finds x."""\n'
-    assert helpers(prompt, "find") == "import math\n\ndef poly(x):\n    return x"
+def reference(tests: HiddenTests) -> Reference:
+    solution = "def twice(n):\n    return twice(n - 1) + 2 if n else 0\n"
+    return Reference(Problem("test/twice", "Double it.", "twice", tests, solution, "test", prelude="import math\n"))
 
 
-def test_a_relation_becomes_an_assertion() -> None:
-    assert relation_check("abs(candidate(1.5) - 0.5) < 1e-6", "1.5") == "assert abs(candidate(1.5) - 0.5) < 1e-06"
-    program = "from $demo$ import poly\nx = find($input$)\nprint(abs(poly($input$, x)) < 1e-4)"
-    assert relation_check(program, [1, 2]) == "x = find([1, 2])\nassert abs(poly([1, 2], x)) < 0.0001"
+@pytest.mark.parametrize(
+    "tests",
+    [
+        Tests((Case((3,), 6), Case((0,), 0)), "close:0"),
+        Tests((Case((3,), "6 "),), "printed"),
+        Assertions(("assert twice(3) == math.floor(6.5)",)),
+        Assertions(("check(candidate)",), "def twice(n): ...\ndef check(candidate):\n    assert candidate(3) == 6"),
+    ],
+)
+def test_a_script_of_a_problems_tests_passes_the_reference_and_fails_a_mutant(tests: HiddenTests) -> None:
+    own = reference(tests)
+    assert passes(own.followed(own.problem.solution), 2)
+    assert not passes(own.followed(own.problem.solution.replace("+ 2", "+ 3")), 2)
 
 
-def test_the_called_function_is_not_a_class_that_a_check_also_uses() -> None:
-    program = "class Pair:\n    pass\ndef longest(pairs):\n    return 1\n"
-    assert called_function(program, "assert longest([Pair(), Pair()]) == 1") == "longest"
+def test_a_statement_that_begins_the_solution_is_not_mutated() -> None:
+    prompt = 'def f(x):\n    "Adds 1."\n'
+    given = Reference(Problem("a", prompt, "f", Tests((Case((1,), 2),)), f"{prompt}    return x + 1\n", "test"))
+    assert given.first_line == 3
+    assert reference(Tests((Case((1,), 2),))).first_line == 1
 
 
 @pytest.mark.slow
