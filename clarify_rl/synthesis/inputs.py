@@ -1,6 +1,7 @@
-"""More test inputs for a problem: its own ones mutated, within what holds in all of them. The reference is the oracle.
+"""More test inputs for a problem: its own ones mutated, within what holds in all of them and what its statement bounds.
 
-What it leaves out: constraints that no example shows, so an input may be one that the problem's author would not allow.
+The reference is the oracle. What it leaves out: constraints in other words than `1 <= n <= 100` which no known input
+shows, so an input may be one that the problem's author would not allow.
 """
 
 from __future__ import annotations
@@ -10,29 +11,34 @@ from copy import deepcopy
 from dataclasses import dataclass
 from random import Random
 
+from clarify_rl.synthesis.constraints import Bounds
+
 Args = tuple[object, ...]
 
 _TRIES = 8  # for each input that is wanted
+_BEYOND = 10  # the known numbers, as far as the statement allows
 _LONGEST = 1200  # characters of an input, written out
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What holds of one parameter in every known input."""
+    """What holds of one parameter in every known input. `bounds` are those of the statement."""
 
     low: int
     high: int
+    bounds: Bounds
     alphabet: str
     ascending: bool
     distinct: bool
     non_empty: bool
 
 
-def more_inputs(known: Sequence[Args], count: int, rng: Random) -> list[Args]:
-    """Up to `count` new inputs of the known ones' shape, deterministic by `rng`."""
+def more_inputs(known: Sequence[Args], count: int, rng: Random, bounds: Sequence[Bounds] = ()) -> list[Args]:
+    """Up to `count` new inputs of the known ones' shape, deterministic by `rng`; `bounds` are the parameters'."""
     if not known or not known[0] or len({len(args) for args in known}) > 1:
         return []
-    shapes = [_shape([args[i] for args in known]) for i in range(len(known[0]))]
+    stated = bounds or [Bounds()] * len(known[0])
+    shapes = [_shape([args[i] for args in known], stated[i]) for i in range(len(known[0]))]
     lengths = _tied_lengths(known)
     seen = {repr(args) for args in known}
     made: list[Args] = []
@@ -48,14 +54,16 @@ def more_inputs(known: Sequence[Args], count: int, rng: Random) -> list[Args]:
     return made
 
 
-def _shape(values: Sequence[object]) -> Shape:
+def _shape(values: Sequence[object], bounds: Bounds) -> Shape:
     numbers = [number for value in values for number in _numbers(value)]
     texts = "".join(text for value in values for text in _texts(value))
     lists = [value for value in values if isinstance(value, list | tuple)]
     rows = [list(value) for value in lists if len(value) > 1]
+    low, high = min(numbers, default=0), max(numbers, default=9)
     return Shape(
-        low=min(numbers, default=0),
-        high=max(numbers, default=9),
+        low=low if bounds.low is None else min(low, max(bounds.low, low - _BEYOND)),
+        high=high if bounds.high is None else max(high, min(bounds.high, high + _BEYOND)),
+        bounds=bounds,
         alphabet="".join(sorted(set(texts))),
         ascending=bool(rows) and len(rows) > 1 and all(_ascends(row) for row in rows),
         distinct=bool(rows) and all(len(set(map(repr, row))) == len(row) for row in rows),
@@ -176,9 +184,22 @@ def _fits(args: Args, known: Sequence[Args], shapes: Sequence[Shape]) -> bool:
     for value, shape in zip(args, shapes, strict=True):
         if isinstance(value, list | tuple | str | dict) and shape.non_empty and not value:
             return False
+        if not _within(value, shape.bounds):
+            return False
         if shape.distinct and isinstance(value, list | tuple) and len(set(map(repr, value))) < len(value):
             return False
     return all(_same_length(args, i, j) for i, j in _equal_lengths(known))
+
+
+def _within(value: object, bounds: Bounds) -> bool:
+    """Whether a value keeps to what the statement says of it."""
+    numbers, length = _numbers(value), _length(value)
+    return (
+        (bounds.low is None or min(numbers, default=bounds.low) >= bounds.low)
+        and (bounds.high is None or max(numbers, default=bounds.high) <= bounds.high)
+        and (bounds.shortest is None or length < 0 or length >= bounds.shortest)
+        and (bounds.longest is None or length <= bounds.longest)
+    )
 
 
 def _equal_lengths(known: Sequence[Args]) -> list[tuple[int, int]]:

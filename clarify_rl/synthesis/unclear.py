@@ -19,6 +19,7 @@ from clarify_rl.executor import Executor
 from clarify_rl.problems.overlap import group_of
 from clarify_rl.problems.programs import parameters
 from clarify_rl.synthesis import edits
+from clarify_rl.synthesis.constraints import Bounds, bounds_in
 from clarify_rl.synthesis.facts import Reading, Subject, Uncertain, call_line, clear_of, permuted, subject_of
 from clarify_rl.synthesis.inputs import more_inputs
 from clarify_rl.synthesis.oracle import Given, Oracle, wrapped
@@ -131,7 +132,10 @@ class Synthesis:
         known = [case.args for case in problem.tests.cases]
         if not names or any(len(args) != len(names) for args in known) or _says_little(problem, names):
             return None
-        inputs = [*known, *more_inputs(known, INPUTS - len(known), Random(f"{self.seed}/{problem.id}/inputs"))]
+        stated = bounds_in(problem.prompt, names)
+        bounds = [stated.get(name, Bounds()) for name in names]
+        rng = Random(f"{self.seed}/{problem.id}/inputs")
+        inputs = [*known, *more_inputs(known, INPUTS - len(known), rng, bounds)]
         given = oracle.outputs(problem.solution, inputs)
         right = [output.value == case.expected for output, case in zip(given, problem.tests.cases, strict=False)]
         if not all(right) or any(output.why or output.raised for output in given[: len(known)]):

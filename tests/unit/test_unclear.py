@@ -23,6 +23,7 @@ from clarify_rl.pipeline.make import make, print_stats, show
 from clarify_rl.pipeline.sources import draw, unclear_one
 from clarify_rl.problems.made import Made
 from clarify_rl.registry import load_source
+from clarify_rl.synthesis.constraints import Bounds, bounds_in
 from clarify_rl.synthesis.facts import Reading, Wrapped, clear_of
 from clarify_rl.synthesis.inputs import more_inputs
 from clarify_rl.synthesis.unclear import TELLING, TESTS, Synthesis, all_edits
@@ -269,6 +270,33 @@ def test_more_inputs_keep_to_what_holds_in_all_that_are_known() -> None:
         assert set(text) <= set("ab")
     assert made == more_inputs(known, 30, Random(1))
     assert not {repr(args) for args in made} & {repr(args) for args in known}
+
+
+def test_bounds_are_read_as_statements_write_them() -> None:
+    text = (
+        "Constraints:\n1 <= nums.length <= 10^5\n-2 * 10^4 <= nums[i] < 2^31 - 1\n0 < k, m <= 1,000\n3 ≤ |word| ≤ 9\n"
+        "1 <= words[i].length <= 7\n9 <= k2 <= 1"
+    )
+    found = bounds_in(text, ["nums", "k", "m", "word", "words", "k2"])
+    assert found == {
+        "nums": Bounds(-20000, 2**31 - 2, 1, 10**5),
+        "k": Bounds(1, 1000),
+        "m": Bounds(1, 1000),
+        "word": Bounds(None, None, 3, 9),
+    }
+
+
+def test_more_inputs_keep_to_the_bounds_of_the_statement_and_go_as_far() -> None:
+    known: list[tuple[object, ...]] = [([3, 5], 1), ([4, 4, 6], 2), ([9], 1)]
+    bounds = [Bounds(0, 9, 1, 3), Bounds(-2, 3)]
+    made = more_inputs(known, 60, Random(0), bounds)
+    lists = [args[0] for args in made]
+    assert all(
+        isinstance(items, list) and 1 <= len(items) <= 3 and 0 <= min(items) <= max(items) <= 9 for items in lists
+    )
+    assert {args[1] for args in made} <= {-2, -1, 0, 1, 2, 3}
+    assert min(int(str(args[1])) for args in made) < 0  # below the known ones, where the statement allows it
+    assert all(int(str(args[1])) >= 1 for args in more_inputs(known, 60, Random(0)))
 
 
 def test_what_gives_a_fact_away_is_looked_for_in_all_that_is_shown() -> None:
