@@ -250,3 +250,12 @@ def test_every_row_of_a_public_set_is_a_problem_or_told_of(
     assert len({item.id for item in kept}) == problems
     some = kept[:: max(1, problems // 25)]
     assert sum(passes(item, executor) for item in some) >= len(some) - 1
+
+
+def test_the_bank_is_a_source_like_any_other(executor: Executor) -> None:
+    problems = [item for item in source_from_text("bank,count=12,split=dev").read() if isinstance(item, Problem)]
+    assert len({item.id for item in problems}) == 12
+    assert problems == list(source_from_text("bank,count=12,split=dev").read())
+    assert problems != list(source_from_text("bank,count=12,split=dev,seed=1").read())
+    trials = [Trial(item.solution, item.entry_point, item.tests) for item in problems]
+    assert all(execution.solved for execution in executor.run_all(trials))
