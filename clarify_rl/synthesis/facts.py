@@ -66,13 +66,17 @@ class Uncertain:
 
 @dataclass(frozen=True)
 class Subject:
-    """A problem as edits see it: its statement without the call line, its parameters, and what it gives."""
+    """A problem as edits see it: its statement without the call line, its parameters, and what it gives.
+
+    The first `known` inputs are the problem's own, the others were made.
+    """
 
     problem: Problem
     sentence: str
     parameters: tuple[str, ...]
     inputs: tuple[tuple[object, ...], ...]
     outputs: tuple[object, ...]
+    known: int = 0
 
     @property
     def entry_point(self) -> str:
@@ -86,12 +90,12 @@ class Subject:
 CALL_LINE = re.compile(r"\n*(?:Write the function|Call it) (?P<name>\w+)\((?P<parameters>[^)]*)\)\.\s*$")
 
 
-def subject_of(problem: Problem, parameters: Sequence[str]) -> Subject:
+def subject_of(problem: Problem, parameters: Sequence[str], known: int) -> Subject:
     """The problem, whose tests are pairs, as edits see it."""
     assert isinstance(problem.tests, Tests)
     cases = problem.tests.cases
     inputs, outputs = tuple(case.args for case in cases), tuple(case.expected for case in cases)
-    return Subject(problem, sentence_of(problem.prompt), tuple(parameters), inputs, outputs)
+    return Subject(problem, sentence_of(problem.prompt), tuple(parameters), inputs, outputs, known)
 
 
 def sentence_of(prompt: str) -> str:

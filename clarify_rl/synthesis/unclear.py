@@ -24,13 +24,13 @@ from clarify_rl.synthesis.facts import Reading, Subject, Uncertain, call_line, c
 from clarify_rl.synthesis.inputs import more_inputs
 from clarify_rl.synthesis.oracle import Given, Oracle, wrapped
 from clarify_rl.types import Case, Defect, Fact, Problem, Raises, Telling, Tests, Variant
-from clarify_rl.wording import stems
+from clarify_rl.wording import stems, words
 
 TELLING = 3  # hidden tests that must tell the truth from each other reading
 INPUTS = 40  # of a problem, its own ones included
 TESTS = 20  # that a variant keeps
 OTHERS = 4  # of them at least that tell nothing, where there are any
-MOST_PAIRS = 3  # pairs of facts of one problem that become variants, two each
+MOST_PAIRS = 3  # pairs of facts of one problem that become variants, up to three each
 EXAMPLE_SHARE = 0.5  # of the contradicted facts; the others are contradicted by a sentence
 _LONGEST_EXAMPLE = 100  # characters
 # What is done to a result, in this order: items are dropped before they are sorted, and put into text last.
@@ -116,8 +116,11 @@ class Synthesis:
         pairs = [pair for pair in combinations(facts, 2) if _may_stand_together(subject, pair)]
         groups = [*rng.sample(pairs, min(MOST_PAIRS, len(pairs))), *combinations(facts, 3)]
         for group in filter(partial(_may_stand_together, subject), groups):
-            # All left out at once, as HumanEvalComm's 1p does; and each with a defect of its own.
-            for defects in ([Defect.INCOMPLETE] * len(group), [rng.choice(list(Defect)) for _ in group]):
+            # All left out at once, as HumanEvalComm's 1p does; and twice each with a defect of its own.
+            for defects in (
+                [Defect.INCOMPLETE] * len(group),
+                *([rng.choice(list(Defect)) for _ in group] for _ in "ab"),
+            ):
                 drawn = [
                     Drawn(proved, rng.choice(proved.truths()), of) for proved, of in zip(group, defects, strict=True)
                 ]
@@ -142,7 +145,7 @@ class Synthesis:
             return None
         pairs = zip(inputs, given, strict=True)
         cases = tuple(Case(args, output.value) for args, output in pairs if not (output.why or output.raised))
-        return subject_of(replace(problem, tests=Tests(cases)), names)
+        return subject_of(replace(problem, tests=Tests(cases)), names, len(known))
 
 
 def _facts(subject: Subject, oracle: Oracle) -> list[Proved]:
@@ -186,10 +189,15 @@ _MANY_ANSWERS = re.compile(
 )
 
 
+# Names of parameters that a recursion or a search needs, where the statement does not speak of them.
+_OF_ALGORITHMS = frozenset("i j l r p q lo hi low high left right start end mid curr current pos idx index".split())
+
+
 def _says_little(problem: Problem, names: Sequence[str]) -> bool:
     """Whether a statement leaves so much open that one answer would not settle it, or allows several results."""
     bare = len(names) > 2 and max(map(len, names)) == 1
-    return bare or "* list item" in problem.prompt or bool(_MANY_ANSWERS.search(problem.prompt))
+    untold = {*names} & _OF_ALGORITHMS - set(words(problem.prompt.partition("Call it")[0]))
+    return bare or bool(untold) or "* list item" in problem.prompt or bool(_MANY_ANSWERS.search(problem.prompt))
 
 
 def _compare(cases: Iterable[Case]) -> str:
@@ -307,9 +315,9 @@ def _shown(item: Drawn, given: Given, subject: Subject, cases: Mapping[int, Case
 
 
 def _example(subject: Subject, given: Given, other: Reading, cases: Mapping[int, Case]) -> str:
-    """The shortest of the tests with what another reading gives for it; "" when none is short."""
+    """The shortest test on an input of the problem's own with what another reading gives; "" when none is short."""
     texts = []
-    for i in given.telling(other.name) & set(cases):
+    for i in given.telling(other.name) & set(cases) & set(range(subject.known)):
         outcome = given.others[other.name][i]
         if not isinstance(outcome, Raises):
             call = f"{subject.entry_point}({', '.join(map(repr, cases[i].args))})"

@@ -13,6 +13,8 @@ def find(subject: Subject) -> Iterator[Uncertain]:
     first, second = subject.parameters
     if min(len(first), len(second)) < 3 and {first, second} & set("abxymn"):
         return  # names that say nothing would be no answer
+    if first.rstrip("0123456789") == second.rstrip("0123456789"):
+        return  # nor would two of a kind
     as_named, turned = call_line(subject.entry_point, (first, second)), call_line(subject.entry_point, (second, first))
     yield Uncertain(
         kind="arguments",

@@ -21,6 +21,8 @@ def find(subject: Subject) -> Iterator[Uncertain]:
         return
     if any(len({type(item) for item in output}) > 1 for output in subject.outputs):  # type: ignore[attr-defined]  # as above
         return  # a pair of different things, not a collection
+    if any(isinstance(item, list | dict) for output in subject.outputs for item in output):  # type: ignore[attr-defined]  # as above
+        return  # what its items are would be open too
     plain = all(type(item) in (int, str) for output in subject.outputs for item in output)  # type: ignore[attr-defined]  # as above
     if re.search(_SAYS_TYPE, subject.sentence, re.IGNORECASE) or re.search(
         r"\b(convert|tuple|split)\b", subject.sentence

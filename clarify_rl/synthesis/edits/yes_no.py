@@ -9,7 +9,7 @@ from clarify_rl.synthesis.facts import Reading, Subject, Uncertain
 
 _ASKS = re.compile(r"\b(check|determine|find|tell|decide|verify|validate)\b[^.]*\b(whether|if)\b", re.IGNORECASE)
 _RETURN_TRUE = re.compile(
-    r"\b[Rr]eturn (?:`?true`?|True) if (?P<what>[^.]+?)"
+    r"\b[Rr]eturn (?:`?true`?|True) if (?:and only if )?(?P<what>[^.]+?)"
     r"(?:,? (?:or|and|else|otherwise),? (?:return |returns )?`?[Ff]alse`?[^.]*)?\.",
     re.DOTALL,
 )
