@@ -10,11 +10,12 @@ PYTEST := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 RAY_USAGE_STATS_ENABLED=0 $(BIN)/py
 install = $(BIN)/python -m pip install -c constraints.txt $(1) >>$(LOG) 2>&1 || { \
     tail -n 20 $(LOG); echo "The installation failed. The whole log is $(LOG)."; exit 1; }
 
-.PHONY: help demo test lint clean
+.PHONY: help demo test slow lint clean
 
 help:
 	@echo "make demo   train and evaluate a tiny model on this machine"
 	@echo "make test   the tests that need neither an accelerator nor the network"
+	@echo "make slow   more of them: the same with other options, and larger"
 	@echo "make lint   format, lint and types"
 	@echo "make clean  remove .venv and everything that was built"
 
@@ -25,6 +26,9 @@ demo: $(STAMP)
 test: $(STAMP)
 	@$(PYTEST) -n 2 --dist loadfile -m "not slow and not gpu and not ray"
 	@$(PYTEST) -m "ray and not slow and not gpu"
+
+slow: $(STAMP)
+	@$(PYTEST) -n 2 --dist loadfile -m "slow and not gpu and not ray"
 
 lint: $(STAMP)
 	@$(BIN)/ruff format --check

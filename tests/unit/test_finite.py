@@ -97,7 +97,7 @@ def spoil(monkeypatch: pytest.MonkeyPatch, how: Loss, *, at: int) -> None:
 @pytest.mark.parametrize(
     ("how", "what"), [(a_gradient, "the gradient's norm is nan"), (a_loss, "the loss is -?(inf|nan)")]
 )
-@pytest.mark.parametrize("algorithm", ["grpo", "ppo"])
+@pytest.mark.parametrize("algorithm", ["grpo", pytest.param("ppo", marks=pytest.mark.slow)])
 def test_rl_stops_before_its_last_update_is_spoiled_and_goes_on_from_there(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: Loss, what: str, algorithm: str
 ) -> None:

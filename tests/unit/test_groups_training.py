@@ -193,7 +193,7 @@ def test_forced_rollouts_are_compared_with_those_that_began_alike(run: Run) -> N
         assert advantage == pytest.approx(reward[place] - baselines[place], abs=1e-5)
 
 
-@pytest.mark.parametrize("slots", [2, 4])
+@pytest.mark.parametrize("slots", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_a_replaced_group_is_another_one_in_every_respect(run: Run, slots: int) -> None:
     made = config({"resample": 3}, scale_rewards="none", per_device_train_batch_size=slots * SIZE)
     trainer = one_step(run, made, Staged(mixed_if_odd))

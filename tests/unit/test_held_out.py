@@ -388,7 +388,14 @@ RESUMABLE = {"grpo": resumable("grpo", None), "ppo": resumable("ppo", None), "ad
 
 
 # Batches are written in this order: evaluation, rollout, evaluation, ... A checkpoint follows the fifth.
-@pytest.mark.parametrize(("name", "at"), [("grpo", 1), ("grpo", 5), ("grpo", 6), ("ppo", 6), ("adapter", 6)])
+@pytest.mark.parametrize(
+    ("name", "at"),
+    [
+        ("grpo", 5),
+        ("adapter", 6),
+        *(pytest.param(*place, marks=pytest.mark.slow) for place in (("grpo", 1), ("grpo", 6), ("ppo", 6))),
+    ],
+)
 def test_a_resumed_run_goes_on_to_the_same_end(
     run: Run, calm: Callable[[str], Run], name: str, at: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

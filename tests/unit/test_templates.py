@@ -292,7 +292,7 @@ CHATS_END = {
 
 
 @each_kind
-@pytest.mark.parametrize("algorithm", ["grpo", "ppo"])
+@pytest.mark.parametrize("algorithm", ["grpo", pytest.param("ppo", marks=pytest.mark.slow)])
 @few
 @given(data=st.data())
 def test_only_what_the_policy_sampled_is_learned(
