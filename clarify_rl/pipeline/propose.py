@@ -11,13 +11,11 @@ as from those of the edits, under the same proof. Nothing is believed before exe
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from tqdm.auto import tqdm
 
@@ -40,61 +38,15 @@ from clarify_rl.pipeline.make import CPU_S, EVALUATED, EvaluationSets
 from clarify_rl.players import Player, player_for
 from clarify_rl.problems.programs import parameters
 from clarify_rl.registry import source_from_text
-from clarify_rl.synthesis.facts import Reading, Subject, Uncertain, call_line, sentence_of
-from clarify_rl.synthesis.oracle import Oracle, same
+from clarify_rl.synthesis.facts import call_line
+from clarify_rl.synthesis.proposals import SCHEMA, Proposal, facts_of, proposals_asked, proposals_in
 from clarify_rl.synthesis.unclear import Synthesis
-from clarify_rl.types import Problem, Raises, Sample, Skipped, Source, Tests, Variant
-from clarify_rl.wording import stems
+from clarify_rl.types import Problem, Sample, Skipped, Source, Tests, Variant
 
-MOST_FACTS = 3  # of one problem
 MOST_TOKENS = 2000  # of a proposal
 SOLVE_TOKENS = 700
 REQUESTS = 3  # for each problem, about: the proposal, a guess and a solution for each fact
 UNPROVED = "no three tests tell its two programs apart"
-_KEPT = 0.4  # of a statement's words, at least, when a decision is taken out
-KINDS = ("definition", "ties", "order", "bounds", "format", "edge_case", "units", "other")
-
-_ASK = """Below are a programming problem and a solution that is right. Name up to {most} decisions in it that somebody
-could well have wanted otherwise, so that a careful programmer would have to ask if the statement did not tell: what a
-word means, what happens with ties, whether a bound is included, an order, a unit, an edge case. For each give:
-- kind: one of {kinds};
-- rest: the statement without any trace of this decision, and otherwise word for word;
-- decided: one sentence that states the decision as the solution has it; answer: how its author would answer a question;
-- otherwise: one sentence that decides it another way; other_answer: the answer then;
-- program: the whole solution, changed so that it does that instead;
-- questions: three ways to ask about it that tell neither;
-- vague: one sentence that could stand in its place and leaves both open.
-Answer with one JSON object and nothing else: {{"facts": [...]}}
-
-Statement:
-{statement}
-
-Solution:
-```python
-{solution}
-```"""
-_TEXT = {"type": "string"}
-_FIELDS = ("rest", "decided", "answer", "otherwise", "other_answer", "program", "vague")
-_SCHEMA = {
-    "type": "object",
-    "properties": {
-        "facts": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "kind": {"type": "string", "enum": list(KINDS)},
-                    **dict.fromkeys(_FIELDS, _TEXT),
-                    "questions": {"type": "array", "items": _TEXT},
-                },
-                "required": ["kind", *_FIELDS, "questions"],
-                "additionalProperties": False,
-            },
-        }
-    },
-    "required": ["facts"],
-    "additionalProperties": False,
-}
 
 
 @dataclass(frozen=True)
@@ -106,38 +58,6 @@ class Proposals:
     variants: int
     lost: Mapping[str, int]
     unanswered: int = 0  # problems about which no reply came
-
-
-@dataclass(frozen=True)
-class Proposal:
-    """A decision as the model told it, and the program that it writes when it is told only `rest`."""
-
-    kind: str
-    rest: str
-    decided: str
-    answer: str
-    otherwise: str
-    other_answer: str
-    program: str
-    vague: str
-    questions: tuple[str, ...]
-    guess: str | None = None
-
-    def uncertain(self, kind: str, default: int) -> Uncertain:
-        """The decision as a fact with two readings."""
-        words = " ".join((self.decided, self.otherwise, self.vague, *self.questions))
-        return Uncertain(
-            kind=kind,
-            readings=(
-                Reading("as it was", self.decided, (self.answer,)),
-                Reading("otherwise", self.otherwise, (self.other_answer,), program=self.program),
-            ),
-            default=default,
-            base=self.rest,
-            questions=self.questions,
-            blurs=(self.vague,),
-            about=words,
-        )
 
 
 def estimate(sources: Sequence[str], limit: int | None = None) -> str:
@@ -173,7 +93,7 @@ def propose(
     An interrupted one goes on, and asks again only where no reply came.
     """
     synthesis = Synthesis(executor, seed)
-    held = structured(player, "decisions", _SCHEMA)
+    held = structured(player, "decisions", SCHEMA)
     unanswered = 0
     with EvaluationSets(against, servers=executor.servers) as evaluated, GrownFile(out) as grown:
         fresh = (problem for problem in islice(_problems(sources), limit) if problem.id not in grown)
@@ -210,12 +130,12 @@ def _made(
     executor = synthesis.executor
     known = list(in_order(evaluated.holds, problems, executor.most_servers))
     asked = [problem for problem, is_known in zip(problems, known, strict=True) if not is_known]
-    texts = [_text(problem) for problem in asked]
+    texts = [proposals_asked(problem) for problem in asked]
     replies = ask(held, texts, [problem.id for problem in asked], MOST_TOKENS)
     read = [_read(reply, problem) for reply, problem in zip(replies, asked, strict=True)]
     guessed = _guessed(player, asked, read)
     proved = in_order(
-        lambda item: synthesis.variants_of(item[0], _facts(item[1][0])),
+        lambda item: synthesis.variants_of(item[0], facts_of(item[1][0])),
         zip(asked, guessed, strict=True),
         executor.most_servers,
     )
@@ -229,55 +149,9 @@ def _made(
     return [decided.get(problem.id, ([], EVALUATED)) for problem in problems]
 
 
-def _text(problem: Problem) -> str:
-    return _ASK.format(
-        most=MOST_FACTS, kinds=", ".join(KINDS), statement=sentence_of(problem.prompt), solution=problem.solution
-    )
-
-
 def _read(reply: Sample, problem: Problem) -> tuple[list[Proposal], list[str]]:
     """The proposals that are sound as far as reading shows, and why the others are not."""
-    if reply.failure:
-        return [], [NO_REPLY]
-    said = (json_in(reply) or {}).get("facts")
-    if not isinstance(said, list):
-        return [], ["no JSON with facts"]
-    sound, whys = [], []
-    for item in said[:MOST_FACTS]:
-        proposal = _proposal(item)
-        why = _unsound(proposal, sentence_of(problem.prompt)) if proposal else "a fact without all of its fields"
-        if proposal and not why:
-            sound.append(proposal)
-        whys += [why] if why else []
-    return sound, whys
-
-
-def _proposal(item: Any) -> Proposal | None:  # Any: JSON
-    if not isinstance(item, dict):
-        return None
-    texts = {name: item.get(name) for name in _FIELDS}
-    asked = item.get("questions")
-    questions = [text for text in asked if isinstance(text, str) and text.strip()] if isinstance(asked, list) else []
-    if not questions or not all(isinstance(text, str) and text.strip() for text in texts.values()):
-        return None
-    code = re.sub(r"^```\w*\n|\n?```\s*$", "", str(texts.pop("program")).strip())
-    lines = {name: " ".join(str(text).split()) for name, text in texts.items() if name != "rest"}
-    kind = item.get("kind") if item.get("kind") in KINDS else "other"
-    return Proposal(
-        kind=str(kind), rest=str(texts["rest"]).strip(), program=f"{code}\n", questions=tuple(questions[:5]), **lines
-    )
-
-
-def _unsound(proposal: Proposal, statement: str) -> str:
-    """Why a proposal cannot be used, as far as its words show."""
-    rest, whole = stems(proposal.rest), stems(statement)
-    if len(rest & whole) < _KEPT * len(whole) or len(proposal.rest) > 1.2 * len(statement) + 20:
-        return "the rest is another statement"
-    for told, other in ((proposal.decided, proposal.otherwise), (proposal.otherwise, proposal.decided)):
-        own = stems(told) - stems(other)
-        if told.rstrip(".").lower() in proposal.rest.lower() or (own and own <= rest - (stems(told) & stems(other))):
-            return "the rest still tells it"
-    return ""
+    return ([], [NO_REPLY]) if reply.failure else proposals_in(json_in(reply), problem)
 
 
 def _guessed(
@@ -299,31 +173,6 @@ def _guessed(
 
 def _call(problem: Problem) -> str:
     return call_line(problem.entry_point, parameters(problem.solution, problem.entry_point))
-
-
-def _facts(proposals: Sequence[Proposal]) -> Callable[[Subject, Oracle], list[Uncertain]]:
-    def facts(subject: Subject, oracle: Oracle) -> list[Uncertain]:
-        seen = Counter[str]()
-        made = []
-        for proposal in proposals:
-            given = oracle.values(proposal.program, subject.inputs)
-            if given is None or 2 * sum(isinstance(value, Raises) for value in given) > len(given):
-                continue  # it breaks, rather than decides otherwise
-            seen[proposal.kind] += 1
-            number = seen[proposal.kind]
-            kind = f"told_{proposal.kind}{'' if number == 1 else number}"
-            made.append(proposal.uncertain(kind, _default(proposal, subject, oracle)))
-        return made
-
-    return facts
-
-
-def _default(proposal: Proposal, subject: Subject, oracle: Oracle) -> int:
-    """Which reading the model's guess is: 1 where it does otherwise on every input, else 0, as the statement was."""
-    if proposal.guess is None:
-        return 0
-    other, guess = (oracle.values(program, subject.inputs) for program in (proposal.program, proposal.guess))
-    return int(other is not None and guess is not None and all(map(same, other, guess)))
 
 
 def _settled(
