@@ -8,6 +8,7 @@ from clarify_rl.config import Config
 from clarify_rl.evaluation.evaluate import evaluate
 from clarify_rl.pipeline.checkpoints import checkpoints
 from clarify_rl.pipeline.environments import open_pool
+from clarify_rl.pipeline.fitting import say_what_is_cut_off
 from clarify_rl.pipeline.terminal import say
 from clarify_rl.players import player_for
 from clarify_rl.seeds import derive_seed
@@ -22,6 +23,7 @@ def evaluate_checkpoint(config: Config, run: Run, checkpoint: str) -> None:
     suites = {name: run.read_variants(name) for name in config.eval.suites}
     total = sum(map(len, suites.values()))
     say(f"[bold]eval[/bold]: {checkpoint} on {total} variants of {', '.join(suites)} -> {run.folder / 'episodes'}")
+    say_what_is_cut_off(player.chat, player.limits, [variant for part in suites.values() for variant in part])
     with (
         open_pool(config, run) as pool,
         tqdm(total=total, desc=f"eval {checkpoint}", unit="episode", dynamic_ncols=True) as bar,

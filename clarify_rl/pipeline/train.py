@@ -8,6 +8,7 @@ from clarify_rl.config import Config, RLSection
 from clarify_rl.demonstrations import demonstrate
 from clarify_rl.pipeline.checkpoints import rl_start
 from clarify_rl.pipeline.environments import open_pool
+from clarify_rl.pipeline.fitting import say_what_is_cut_off
 from clarify_rl.pipeline.terminal import say
 from clarify_rl.players import chat_for, dialogue_limits, load, training_use
 from clarify_rl.store import Run
@@ -24,11 +25,11 @@ def sft(config: Config, run: Run) -> None:
         f"[bold]sft[/bold]: {len(variants)} demonstrations ({sum(not v.is_clear for v in variants)} that ask), "
         f"{len(held_out)} held out -> {run.model_folder('sft')}"
     )
-    chat = chat_for(config, loaded)
+    chat, limits = chat_for(config, loaded), dialogue_limits(config, loaded)
+    say_what_is_cut_off(chat, limits, variants)
     with open_pool(config, run) as pool:
         train, dev = (
-            demonstrate(part, pool=pool, chat=chat, limits=dialogue_limits(config, loaded), seed=config.seed)
-            for part in (variants, held_out)
+            demonstrate(part, pool=pool, chat=chat, limits=limits, seed=config.seed) for part in (variants, held_out)
         )
     if untold := sum(len(episode.revealed) < len(episode.variant.facts) for episode in train):
         say(
@@ -60,5 +61,7 @@ def learn(config: Config, run: Run) -> None:
 
     loaded = load(config, rl_start(config, run.folder), training_use((config.rl or RLSection()).lora))
     variants = run.read_variants("rl")
+    chat, limits = chat_for(config, loaded), dialogue_limits(config, loaded)
+    say_what_is_cut_off(chat, limits, variants)
     with open_pool(config, run) as pool:
-        train_rl(loaded, variants, pool, chat_for(config, loaded), dialogue_limits(config, loaded), config, run)
+        train_rl(loaded, variants, pool, chat, limits, config, run)
