@@ -30,7 +30,8 @@ TELLING = 3  # hidden tests that must tell the truth from each other reading
 INPUTS = 40  # of a problem, its own ones included
 TESTS = 20  # that a variant keeps
 OTHERS = 4  # of them at least that tell nothing, where there are any
-MOST_PAIRS = 3  # pairs of facts of one problem that become variants, up to three each
+MOST_PAIRS = 3  # pairs of facts of one problem that become variants
+MIXED = 3  # variants of several facts, each with a defect of its own, beside the one that leaves out all
 EXAMPLE_SHARE = 0.5  # of the contradicted facts; the others are contradicted by a sentence
 _LONGEST_EXAMPLE = 100  # characters
 # What is done to a result, in this order: items are dropped before they are sorted, and put into text last.
@@ -38,6 +39,9 @@ _LAST = {"duplicates": 1, "order": 2, "result_type": 3}
 
 # Every function of two arguments has this fact: with one variant of each it is no more than its share.
 _DEFECTS = {"arguments": 1}
+# Facts that many problems have get one truth for each defect, the rarer ones get two where there are as many.
+_TRUTHS = {"arguments": 1, "yes_no": 1, "result_type": 1}
+TRUTHS = 2
 
 
 @cache
@@ -112,14 +116,16 @@ class Synthesis:
         made: list[Variant] = []
         for proved in facts:
             for defect in rng.sample(list(Defect), _DEFECTS.get(proved.fact.kind, len(Defect))):
-                made += _variant(subject, [Drawn(proved, rng.choice(proved.truths()), defect)], oracle, rng)
+                truths = proved.truths()
+                for truth in rng.sample(truths, min(len(truths), _TRUTHS.get(proved.fact.kind, TRUTHS))):
+                    made += _variant(subject, [Drawn(proved, truth, defect)], oracle, rng)
         pairs = [pair for pair in combinations(facts, 2) if _may_stand_together(subject, pair)]
         groups = [*rng.sample(pairs, min(MOST_PAIRS, len(pairs))), *combinations(facts, 3)]
         for group in filter(partial(_may_stand_together, subject), groups):
-            # All left out at once, as HumanEvalComm's 1p does; and twice each with a defect of its own.
+            # All left out at once, as HumanEvalComm's 1p does; and a few times each with a defect of its own.
             for defects in (
                 [Defect.INCOMPLETE] * len(group),
-                *([rng.choice(list(Defect)) for _ in group] for _ in "ab"),
+                *([rng.choice(list(Defect)) for _ in group] for _ in range(MIXED)),
             ):
                 drawn = [
                     Drawn(proved, rng.choice(proved.truths()), of) for proved, of in zip(group, defects, strict=True)
