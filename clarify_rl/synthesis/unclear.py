@@ -20,7 +20,16 @@ from clarify_rl.problems.overlap import group_of
 from clarify_rl.problems.programs import parameters
 from clarify_rl.synthesis import edits
 from clarify_rl.synthesis.constraints import Bounds, bounds_in
-from clarify_rl.synthesis.facts import Reading, Subject, Uncertain, call_line, clear_of, permuted, subject_of
+from clarify_rl.synthesis.facts import (
+    Reading,
+    Subject,
+    Uncertain,
+    call_line,
+    clear_of,
+    permuted,
+    sentence_of,
+    subject_of,
+)
 from clarify_rl.synthesis.inputs import more_inputs
 from clarify_rl.synthesis.oracle import Given, Oracle, wrapped
 from clarify_rl.types import Case, Defect, Fact, Problem, Raises, Telling, Tests, Variant
@@ -149,6 +158,8 @@ class Synthesis:
         right = [output.value == case.expected for output, case in zip(given, problem.tests.cases, strict=False)]
         if not all(right) or any(output.why or output.raised for output in given[: len(known)]):
             return None
+        if _tells_less(problem, [case.expected for case in problem.tests.cases]):
+            return None
         pairs = zip(inputs, given, strict=True)
         cases = tuple(Case(args, output.value) for args, output in pairs if not (output.why or output.raised))
         return subject_of(replace(problem, tests=Tests(cases)), names, len(known))
@@ -193,6 +204,24 @@ def _variant(subject: Subject, drawn: Sequence[Drawn], oracle: Oracle, rng: Rand
 _MANY_ANSWERS = re.compile(
     r"\bany (?:order|valid|of them|such|one|other)\b|\bmultiple (?:valid )?answers\b", re.IGNORECASE
 )
+
+
+_NUMBER = re.compile(r"\breturn[^.]*\b(?:integer|number)\b", re.IGNORECASE)
+_ROUNDS = re.compile(r"\bround\(|\bformat\(|%\.\d")
+_ROUNDED = re.compile(r"\b(?:round\w*|decimal\w*|places|digits|precision)\b", re.IGNORECASE)
+_SEVERAL = re.compile(r"\b(?:tuples?|pairs?|and|both|their|coordinates?|array|list of|indices)\b", re.IGNORECASE)
+
+
+def _tells_less(problem: Problem, results: Sequence[object]) -> bool:
+    """Whether results have something that the statement does not speak of: a further fact, which no answer settles."""
+    text = sentence_of(problem.prompt)
+    kinds = set(map(type, results))
+    if kinds == {str}:
+        return bool(_NUMBER.search(text))
+    if kinds == {float}:
+        return bool(_ROUNDS.search(problem.solution)) and not _ROUNDED.search(text)
+    several = kinds == {tuple} and len({len(result) for result in results if isinstance(result, tuple)}) == 1
+    return several and not _SEVERAL.search(text)
 
 
 # Names of parameters that a recursion or a search needs, where the statement does not speak of them.

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from clarify_rl.envs.rule_based_user import RuleBasedUser
@@ -212,6 +213,39 @@ def test_a_contradiction_may_be_an_example(variants: dict[str, list[Variant]]) -
 def test_a_problem_with_several_right_results_gives_no_variants(executor: Executor) -> None:
     several = replace(problem("order"), prompt=f"{problem('order').prompt} You may return them in any order.")
     assert Synthesis(executor).variants(several) == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "solution", "inputs"),
+    [
+        ("Find the area of a circle.", "def f(r):\n    return round(r * 3.14159, 2)\n", [(1.5,), (2.5,), (4.1,)]),
+        ("Return the smallest integer.", "def f(n):\n    return str(n)\n", [(3,), (4,), (5,)]),
+        ("Find the item with maximum frequency.", "def f(x):\n    return x[0], x.count(x[0])\n", [([1],), ([2, 2],)]),
+        ("Check whether it is a heap.", "def f(arr, i):\n    return arr[i] > 1\n", [([1, 2], 0), ([1, 2], 1)]),
+    ],
+)
+def test_a_problem_that_hides_more_than_an_edit_knows_gives_no_variants(
+    executor: Executor, statement: str, solution: str, inputs: Sequence[tuple[object, ...]]
+) -> None:
+    names: dict[str, Any] = {}
+    exec(solution, names)
+    cases = tuple(Case(args, names["f"](*args)) for args in inputs)
+    bare = Problem("test/more", f"{statement} Call it f(x).", "f", Tests(cases), solution, "test")
+    assert Synthesis(executor).variants(bare) == []
+
+
+def test_what_stands_for_nothing_is_no_result_that_something_was_found(executor: Executor) -> None:
+    statement = (
+        "Return the index of the first even number.\nIf there is none at all, return -1.\n\nWrite the function f(nums)."
+    )
+    solution = "def f(nums):\n    return next((i for i, n in enumerate(nums) if n % 2 == 0), -1)\n"
+    names: dict[str, Any] = {}
+    exec(solution, names)
+    inputs = [([2, 1],), ([1, 3],), ([5],), ([7, 9, 11],), ([1, 8],)]
+    cases = tuple(Case(args, names["f"](*args)) for args in inputs)
+    made = Synthesis(executor).variants(Problem("test/index", statement, "f", Tests(cases), solution, "test"))
+    truths = {fact.statement for item in made for fact in item.facts if fact.id == "nothing_found"}
+    assert truths == {"If there is none at all, return None."}
 
 
 def test_a_problem_whose_reference_fails_or_has_other_tests_gives_no_variants(executor: Executor) -> None:

@@ -28,8 +28,8 @@ _DANGLING = re.compile(
     r"\b(?:to the|only move|can (?:walk|move|go)|cells are neighboring|walking one space)[.,]|manhattan", re.IGNORECASE
 )
 _STEPS_SAID = re.compile(r"\b(?:adjacent|neighbou?r\w*|connected|walk\w*|mov(?:e|es|ing)|swim)\b", re.IGNORECASE)
-# A bound or an estimate of distances that holds for four steps only.
-_COUNTS_ON_FOUR = re.compile(r"\babs\(|\breturn [2-9]\b")
+# A bound, an estimate of distances, or a look at two neighbours that holds for four steps only.
+_COUNTS_ON_FOUR = re.compile(r"\babs\(|\breturn [2-9]\b|\[0\]\[1\]|\[1\]\[0\]")
 _FOUR = {(0, 1), (1, 0), (0, -1), (-1, 0)}
 _EIGHT = tuple((a, b) for a in (-1, 0, 1) for b in (-1, 0, 1) if (a, b) != (0, 0))
 # Five numbers whose neighbouring pairs are the four steps, and nine for all eight.

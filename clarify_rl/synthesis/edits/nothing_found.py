@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from clarify_rl.synthesis.facts import Reading, Subject, Uncertain
 
@@ -36,7 +36,10 @@ def find(subject: Subject) -> Iterator[Uncertain]:
         base = (
             subject.sentence[: match.start()] + ("." if pattern is _OR else "") + subject.sentence[match.end() :]
         ).strip()
-        yield _uncertain(base, value, when, re.escape(match["value"]))
+        results = [output for output, is_met in zip(subject.outputs, met, strict=True) if not is_met]
+        fact = _uncertain(base, value, when, re.escape(match["value"]), results)
+        if len(fact.readings) > 1:
+            yield fact
         return
 
 
@@ -46,12 +49,11 @@ def _value(text: str) -> object:
     return _VALUES[text]
 
 
-def _uncertain(base: str, value: object, when: str, told: str) -> Uncertain:
-    others: tuple[object, ...] = {
-        int: (-1, 0, None),
-        str: ("", None),
-        list: ([], None),
-    }.get(type(value), (None, -1))
+def _uncertain(base: str, value: object, when: str, told: str, results: Sequence[object]) -> Uncertain:
+    """`results` are those where something was found: what stands for nothing is none of them."""
+    kinds: dict[type, tuple[object, ...]] = {int: (-1, 0, None), str: ("", None), list: ([], None)}
+    known = set(map(repr, results))
+    others = [other for other in kinds.get(type(value), (None, -1)) if other == value or repr(other) not in known]
     readings = [_reading(value, other, when, others) for other in others]
     default = next(i for i, other in enumerate(others) if type(other) is type(value) and other == value)
     return Uncertain(
@@ -77,9 +79,9 @@ def _says(value: object) -> str:
     return _SAYS.get(repr(value).replace("'", '"'), repr(value))
 
 
-def _reading(value: object, other: object, when: str, others: tuple[object, ...]) -> Reading:
+def _reading(value: object, other: object, when: str, others: Sequence[object]) -> Reading:
     said = _says(other)
-    either = sorted({said, _says(next(item for item in others if item is not other))})
+    either = sorted({said, next((_says(item) for item in others if item is not other), said)})
     same = type(other) is type(value) and other == value
     kind = type(value).__name__
     test = f"type(result) is {kind} and result == {value!r}" if value is not None else "result is None"

@@ -16,7 +16,7 @@ _ORDERED = any_word(
     r"order sort\w* ascending descending increasing decreasing smallest largest first last revers\w* rotat\w* shift\w* "
     r"swap\w* k-?th nth top heap queue sequence arrang\w* merg\w* consecutive index indices position\w* permut\w* "
     r"pair\w* map lambda each add\w* subtract\w* multipl\w* divi\w* modulo two squares? cubes? corresponding "
-    r"element-wise convert every flatten\w* sub-?lists? sub-?arrays? rows? columns?"
+    r"element-wise convert every flatten\w* sub-?lists? sub-?arrays? rows? columns? alternat\w*"
 )
 _PICKS = any_word(
     "find get extract filter list collect return common unique remove divisors factors primes numbers words elements"
