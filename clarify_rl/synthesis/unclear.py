@@ -260,11 +260,15 @@ def _choose(count: int, given: Sequence[Given], rng: Random) -> set[int]:
     return chosen | set(others[: TESTS - len(chosen)])
 
 
-# What a statement promises or remarks, without which the same program is due.
-_GUARANTEE = re.compile(
-    r"(?<=[.\n] )(?:You may assume|It is guaranteed|The test cases are generated|Note that the answer)[^.\n]*\.\s?|"
-    r"(?<=\n)(?:You may assume|It is guaranteed|The test cases are generated|Follow up)[^.\n]*\.\s?"
+# What a statement promises of its inputs or its answer, without which the same program is due. What one may assume of
+# the world (coins without end, walls around a maze) is no such promise.
+_PROMISE = (
+    r"(?:It is guaranteed|The test cases are generated|Note that the answer|It can be (?:shown|proven)|"
+    r"The (?:answer|input|given \w+) is (?:always )?guaranteed|"
+    r"You (?:may|can) assume(?=[^.\n]*\b(?:always|exists?|valid|exactly one|at least one|contradiction)\b))"
+    r"(?:\b(?:i\.e|e\.g)\.|[^.\n]|\.(?=\S))*\.\s?"
 )
+_GUARANTEE = re.compile(rf"(?<=[.\n] ){_PROMISE}|(?<=\n){_PROMISE}|(?<=\n)Follow up[^.\n]*\.\s?")
 
 
 def _controls(subject: Subject) -> list[Variant]:

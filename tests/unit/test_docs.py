@@ -48,7 +48,7 @@ def test_contributing_names_the_files_of_every_step() -> None:
 def _commands() -> Iterator[tuple[str, str]]:
     for document in DOCUMENTS:
         for block in re.findall(r"```\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL):
-            for line in block.splitlines():
+            for line in block.replace("\\\n", " ").splitlines():
                 if line.startswith("clarify-rl "):
                     yield document.name, line.partition("  #")[0].strip()
 
