@@ -13,10 +13,11 @@ from clarify_rl.dialogue.replies import parse_reply
 from clarify_rl.executor import Executor, Trial
 from clarify_rl.parallel import in_order
 from clarify_rl.players import Player
+from clarify_rl.policies.hf import HFPolicy
 from clarify_rl.policies.openai import OpenAIPolicy
 from clarify_rl.types import Message, Problem, Request, Sample
 
-AT_ONCE = 64  # items that are asked about together
+_AT_ONCE = 64  # items that a server is asked about together
 LETTERS_A_TOKEN = 4
 NO_REPLY = "the model gave no reply"
 _SOLVE = """Write the function, as one fenced Python block with the whole function and nothing else.
@@ -38,6 +39,11 @@ def ask(player: Player, texts: Sequence[str], names: Sequence[str], tokens: int,
         else replace(sample, text=player.chat.decode(sample.token_ids))
         for sample in samples
     ]
+
+
+def at_once(player: Player) -> int:
+    """How many items to ask about together: a model of this process takes a batch, and progress shows after each."""
+    return player.policy.batch_size if isinstance(player.policy, HFPolicy) else _AT_ONCE
 
 
 def structured(player: Player, name: str, schema: Mapping[str, Any]) -> Player:  # Any: JSON

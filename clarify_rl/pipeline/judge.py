@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 from clarify_rl.config import Config
 from clarify_rl.errors import DataError
 from clarify_rl.executor import Executor, Limits
-from clarify_rl.pipeline.asking import AT_ONCE, LETTERS_A_TOKEN, ask, solves, to_solve
+from clarify_rl.pipeline.asking import LETTERS_A_TOKEN, ask, at_once, solves, to_solve
 from clarify_rl.pipeline.grown import GrownFile
 from clarify_rl.players import Player, player_for
 from clarify_rl.problems.made import Made
@@ -83,11 +83,12 @@ def judge(
     unclear = [variant for variant in variants if variant.facts]
     if not unclear:
         raise DataError(f"{path} has no unclear variant.")
+    many = at_once(player)
     with GrownFile(out) as grown:
         left = [variant for variant in islice(unclear, limit) if variant.id not in grown]
         with tqdm(total=len(left), desc="data judge", unit="variant", dynamic_ncols=True) as bar:
-            for start in range(0, len(left), AT_ONCE):
-                part = left[start : start + AT_ONCE]
+            for start in range(0, len(left), many):
+                part = left[start : start + many]
                 for variant, judgement in zip(part, _judged(part, player, executor, samples), strict=True):
                     if judgement:
                         own = [twins.get(variant.problem.id), variant]

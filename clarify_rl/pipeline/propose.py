@@ -23,10 +23,10 @@ from clarify_rl.config import Config
 from clarify_rl.executor import Executor, Limits
 from clarify_rl.parallel import in_order
 from clarify_rl.pipeline.asking import (
-    AT_ONCE,
     LETTERS_A_TOKEN,
     NO_REPLY,
     ask,
+    at_once,
     json_in,
     program_in,
     solves,
@@ -93,12 +93,12 @@ def propose(
     An interrupted one goes on, and asks again only where no reply came.
     """
     synthesis = Synthesis(executor, seed)
-    held = structured(player, "decisions", SCHEMA)
+    held, many = structured(player, "decisions", SCHEMA), at_once(player)
     unanswered = 0
     with EvaluationSets(against, servers=executor.servers) as evaluated, GrownFile(out) as grown:
         fresh = (problem for problem in islice(_problems(sources), limit) if problem.id not in grown)
         with tqdm(desc="data propose", unit="problem", dynamic_ncols=True) as bar:
-            while part := list(islice(fresh, AT_ONCE)):
+            while part := list(islice(fresh, many)):
                 for problem, (variants, note) in zip(
                     part, _made(part, player, held, synthesis, evaluated), strict=True
                 ):

@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 
 from clarify_rl.config import Config
 from clarify_rl.executor import Executor, Limits
-from clarify_rl.pipeline.asking import AT_ONCE, LETTERS_A_TOKEN, NO_REPLY, ask, json_in, solves, structured, to_solve
+from clarify_rl.pipeline.asking import LETTERS_A_TOKEN, NO_REPLY, ask, at_once, json_in, solves, structured, to_solve
 from clarify_rl.pipeline.grown import GrownFile
 from clarify_rl.players import Player, player_for
 from clarify_rl.problems.made import Made
@@ -85,13 +85,13 @@ def rewrite(path: Path, out: Path, player: Player, executor: Executor, *, limit:
 
     An interrupted one goes on, and asks about no variant twice but those for which no reply came.
     """
-    held = structured(player, "rewrite", _SCHEMA)
+    held, many = structured(player, "rewrite", _SCHEMA), at_once(player)
     with GrownFile(out) as grown:
         unclear = (variant for variant in Made(str(path)).variants() if variant.facts and variant.id not in grown)
         left = list(islice(unclear, None if limit is None else max(0, limit - len(grown.counts))))
         with tqdm(total=len(left), desc="data rewrite", unit="variant", dynamic_ncols=True) as bar:
-            for start in range(0, len(left), AT_ONCE):
-                part = left[start : start + AT_ONCE]
+            for start in range(0, len(left), many):
+                part = left[start : start + many]
                 for variant, (why, made) in zip(part, _rewritten(part, player, held, executor), strict=True):
                     if why != NO_REPLY:
                         grown.add(variant.id, made, why)
