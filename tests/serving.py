@@ -38,7 +38,10 @@ def serving(answer: Callable[[str, int], Reply], note: Callable[[object], None] 
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Server(ThreadingHTTPServer):
+        request_queue_size = 128  # callers that come all at once wait, where the default of 5 would turn some away
+
+    server = Server(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"openai:http://127.0.0.1:{server.server_address[1]}/v1#tiny"

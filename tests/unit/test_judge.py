@@ -39,10 +39,11 @@ def variants(path: Path) -> list[Variant]:
 
 
 def judged(
-    unclear: Path, out: Path, answer: Callable[[str, int], Reply], **options: Any
+    unclear: Path, out: Path, answer: Callable[[str, int], Reply], *, retries: int = 4, **options: Any
 ) -> tuple[list[Judgement], int]:
     with serving(answer) as spec:
-        return judge_named(unclear, out, spec, Config(eval=EvalConfig(server=ServerConfig(retries=0))), **options)
+        config = Config(eval=EvalConfig(server=ServerConfig(retries=retries)))
+        return judge_named(unclear, out, spec, config, **options)
 
 
 def knowing(unclear: Path, *ways: str) -> Callable[[str, int], Reply]:
@@ -90,7 +91,7 @@ def test_variants_without_a_reply_are_judged_the_next_time(unclear: Path, tmp_pa
     out, right = tmp_path / "judged.jsonl", knowing(unclear, "told", "clear")
     first = variants(unclear)[0]
     down: Callable[[str, int], Reply] = lambda said, number: 500 if first.prompt in said else right(said, number)  # noqa: E731
-    judgements, unanswered = judged(unclear, out, down)
+    judgements, unanswered = judged(unclear, out, down, retries=0)
     assert unanswered > 0
     again, left = judged(unclear, out, right)
     assert (len(again), left) == (len(judgements) + unanswered, 0)
