@@ -9,7 +9,7 @@ import time
 import types
 import urllib.request
 from _thread import interrupt_main
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -194,12 +194,21 @@ def test_an_environment_that_is_never_built_is_not_taken_for_a_lack_of_room() ->
         RayPool(spec, workers=1, start_s=8.0)
 
 
+@pytest.fixture
+def hears_interrupts() -> Iterator[None]:
+    """A shell starts what runs in the background with Ctrl-C ignored; then nobody would hear it here."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def interrupt_until(interrupted: threading.Event) -> None:
     """Presses again and again, as one does: Python loses an interrupt that comes in a finalizer."""
     while not interrupted.wait(10.0):
         interrupt_main()
 
 
+@pytest.mark.usefixtures("hears_interrupts")
 def test_after_an_interrupted_batch_the_next_one_does_not_wait_for_its_items() -> None:
     with closing(RayPool(NAPS, workers=1, deadline_s=900.0)) as pool:
         interrupted = threading.Event()
