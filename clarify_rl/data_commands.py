@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from rich.console import Console
-
 from clarify_rl.arguments import Arguments
 
 
@@ -64,6 +62,8 @@ def _rewrite(arguments: Arguments) -> None:
 
 
 def _judge(arguments: Arguments) -> None:
+    from rich.console import Console
+
     from clarify_rl.config_files import load_config
     from clarify_rl.pipeline.judge import estimate, judge_named, print_judgements
 
@@ -103,12 +103,16 @@ def _dialogues(arguments: Arguments) -> None:
 
 
 def _show(arguments: Arguments) -> None:
+    from rich.console import Console
+
     from clarify_rl.pipeline.make import show
 
     show(Path(arguments.file), Console(), number=arguments.number, edit=arguments.edit, seed=arguments.seed)
 
 
 def _stats(arguments: Arguments) -> None:
+    from rich.console import Console
+
     from clarify_rl.pipeline.make import print_stats
 
     print_stats(Path(arguments.file), Console())

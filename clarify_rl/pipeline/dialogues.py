@@ -26,7 +26,7 @@ from clarify_rl.problems.made import Made
 from clarify_rl.problems.overlap import splits
 from clarify_rl.seeds import derive_seed
 from clarify_rl.synthesis.mix import exemplary_replies, interleaved
-from clarify_rl.types import Episode, Request, Sample, Start, Variant
+from clarify_rl.types import Episode, Pool, Request, Sample, Start, Variant
 
 SPLITS = ("train", "dev", "test")
 EVALUATION = ("HumanEval", "HumanEvalComm")  # never trained on
@@ -159,24 +159,24 @@ def _told(variants: Sequence[Variant], config: Config) -> list[Episode]:
     Where the user did not understand a question, other wordings are tried; what is not understood then is left out.
     """
     told: dict[str, Episode] = {}
-    for wording in range(WORDINGS):
-        left = [variant for variant in variants if variant.id not in told]
-        episodes = _played(left, config, derive_seed(config.seed, "wording", wording)) if left else []
-        told.update({item.variant.id: item for item in episodes if len(item.revealed) == len(item.variant.facts)})
+    with open_pool(config) as pool:
+        for wording in range(WORDINGS):
+            left = [variant for variant in variants if variant.id not in told]
+            episodes = _played(left, config, pool, derive_seed(config.seed, "wording", wording)) if left else []
+            told.update({item.variant.id: item for item in episodes if len(item.revealed) == len(item.variant.facts)})
     return [told[variant.id] for variant in variants if variant.id in told]
 
 
-def _played(variants: Sequence[Variant], config: Config, seed: int) -> list[Episode]:
+def _played(variants: Sequence[Variant], config: Config, pool: Pool, seed: int) -> list[Episode]:
     scripts = {variant.id: exemplary_replies(variant, seed) for variant in variants}
     longest = max((len(script) for script in scripts.values()), default=1)
-    with open_pool(config) as pool:
-        episodes = run_episodes(
-            [Start(variant, variant.id, derive_seed(seed, "demo", variant.id)) for variant in variants],
-            policy=_Saying(scripts),
-            pool=pool,
-            chat=TextChat(config.dialogue.instruction, config.dialogue.last_call),
-            limits=DialogueLimits(longest, _NO_LIMIT, _NO_LIMIT, _NO_LIMIT),
-        )
+    episodes = run_episodes(
+        [Start(variant, variant.id, derive_seed(seed, "demo", variant.id)) for variant in variants],
+        policy=_Saying(scripts),
+        pool=pool,
+        chat=TextChat(config.dialogue.instruction, config.dialogue.last_call),
+        limits=DialogueLimits(longest, _NO_LIMIT, _NO_LIMIT, _NO_LIMIT),
+    )
     for episode in episodes:
         if not episode.solved:
             why = episode.failure or f"it ended with {episode.stop} ({episode.execution})"

@@ -15,7 +15,8 @@ from clarify_rl.types import Variant
 class GrownFile:
     """Variants written for one item after another. FILE.done tells which items are decided, and what came of each.
 
-    `notes` holds a sentence for each decided item ("" where there is nothing to say), `counts` its number of variants.
+    `notes` holds a sentence for each decided item ("" where there is nothing to say), `counts` its number of variants;
+    `variants` is the sum of these.
     """
 
     def __init__(self, path: Path) -> None:
@@ -27,7 +28,8 @@ class GrownFile:
             raise DataError(f"{path} exists and was not made here. Choose another --out.")
         whole = self._read_marks() if self._marks.exists() else 0
         _cut(self._marks, whole)
-        _cut(path, sum(self.counts.values()))
+        self.variants = sum(self.counts.values())
+        _cut(path, self.variants)
 
     def _read_marks(self) -> int:
         """The number of whole lines: an interruption may have cut the last one short."""
@@ -58,6 +60,7 @@ class GrownFile:
         self._done.write(json.dumps([name, len(lines), note]) + "\n")
         self._done.flush()
         self.counts[name], self.notes[name] = len(lines), note
+        self.variants += len(lines)
 
 
 def _cut(path: Path, lines: int) -> None:

@@ -104,13 +104,13 @@ def make(
         for problem, made in in_order(variants, fresh, executor.most_servers):
             grown.add(problem.id, made or (), EVALUATED if made is None else "")
             bar.update()
-            bar.set_postfix(variants=sum(grown.counts.values()), refresh=False)
+            bar.set_postfix(variants=grown.variants, refresh=False)
     return Yield(
         problems=len(grown.counts),
         skipped=skipped.total(),
         contaminated=list(grown.notes.values()).count(EVALUATED),
         with_facts=sum(map(bool, grown.counts.values())),
-        variants=sum(grown.counts.values()),
+        variants=grown.variants,
     )
 
 

@@ -107,10 +107,10 @@ def propose(
                     else:
                         grown.add(problem.id, variants, note)
                     bar.update()
-                bar.set_postfix(variants=sum(grown.counts.values()), refresh=False)
+                bar.set_postfix(variants=grown.variants, refresh=False)
         notes = Counter(line for note in grown.notes.values() for line in note.split("; ") if line)
         counts = grown.counts.values()
-        return Proposals(len(counts), sum(map(bool, counts)), sum(counts), notes, unanswered)
+        return Proposals(len(counts), sum(map(bool, counts)), grown.variants, notes, unanswered)
 
 
 def _problems(sources: Sequence[Source]) -> Iterator[Problem]:
