@@ -12,8 +12,8 @@ from tqdm.auto import tqdm
 
 from clarify_rl.executor import Executor, Limits, Trial
 from clarify_rl.parallel import in_order
-from clarify_rl.pipeline.make import TWIN_CPU_S
-from clarify_rl.problems.overlap import Behaviour, Statements, behaviours, same_behaviour
+from clarify_rl.pipeline.make import EvaluationSets
+from clarify_rl.problems.overlap import Statements
 from clarify_rl.registry import source_from_text
 from clarify_rl.synthesis.unclear import Synthesis
 from clarify_rl.types import Problem, Skipped, Source
@@ -58,13 +58,11 @@ def check_source(
 ) -> SourceReport:
     """Reads a source, runs its references, and compares it with itself and with evaluation sets."""
     problems, skipped = read(source, limit)
-    kept = [problem for other in against for problem in read(other)[0]]
-    statements, known = Statements(kept), behaviours(kept)
     synthesis = Synthesis(executor)
-    with Executor(Limits(cpu_s=TWIN_CPU_S), servers=executor.servers) as quick:
+    with EvaluationSets(against, servers=executor.servers) as evaluated:
 
         def look(problem: Problem) -> _Look:
-            return _look(problem, known, synthesis, quick)
+            return _look(problem, evaluated, synthesis)
 
         came = in_order(look, problems, executor.most_servers)
         looks = list(tqdm(came, total=len(problems), desc="check", unit="problem", disable=quiet, dynamic_ncols=True))
@@ -74,7 +72,7 @@ def check_source(
         skipped,
         {problem.id: item.failing for problem, item in zip(problems, looks, strict=True) if item.failing},
         tuple((first.id, second.id) for first, second in Statements(problems).pairs()),
-        tuple((problem.id, other.id) for problem in problems for other in statements.like(problem)),
+        tuple((problem.id, other.id) for problem in problems for other in evaluated.same_words(problem)),
         tuple((problem.id, other) for problem, item in zip(problems, looks, strict=True) for other in item.same),
         dict(edits.most_common()),
         sum(bool(item.kinds) for item in looks),
@@ -102,12 +100,12 @@ class _Look:
     kinds: frozenset[str] = frozenset()
 
 
-def _look(problem: Problem, known: Sequence[Behaviour], synthesis: Synthesis, quick: Executor) -> _Look:
+def _look(problem: Problem, evaluated: EvaluationSets, synthesis: Synthesis) -> _Look:
     executor = synthesis.executor
     execution = executor.run_trial(Trial(problem.solution, problem.entry_point, problem.tests, problem.prelude))
     if not execution.solved:
         return _Look(f"{execution.verdict}, {execution.passed} of {execution.total}: {execution.detail}")
-    same = tuple(other.id for other in same_behaviour(problem, known, quick))
+    same = tuple(other.id for other in evaluated.same_behaviour(problem))
     return _Look("", same, frozenset(proved.fact.kind for proved in synthesis.facts(problem)))
 
 

@@ -54,9 +54,17 @@ class EvaluationSets:
     def __exit__(self, *error: object) -> None:
         self._executor.close()
 
+    def same_words(self, problem: Problem) -> list[Problem]:
+        """Those with nearly the same statement."""
+        return self._statements.like(problem)
+
+    def same_behaviour(self, problem: Problem) -> list[Problem]:
+        """Those whose tests the problem's reference passes."""
+        return same_behaviour(problem, self._behaviours, self._executor)
+
     def holds(self, problem: Problem) -> bool:
         """Whether a problem is one of them, by its words or by what its reference does."""
-        return bool(self._statements.like(problem) or same_behaviour(problem, self._behaviours, self._executor))
+        return bool(self.same_words(problem) or self.same_behaviour(problem))
 
 
 def make_named(
