@@ -234,6 +234,33 @@ def _add_data(commands: Parsers) -> None:
     make.add_argument("--seed", type=int, default=0, metavar="N", help="which truths are drawn (default: 0)")
     make.add_argument("--limit", type=int, metavar="N", help="the first N problems only")
     make.add_argument("--workers", type=int, metavar="N", help="references at a time (default: two for each processor)")
+    _add_data_by_model(commands)
+    dialogues = _command(
+        commands,
+        "data-dialogues",
+        "(data dialogues) write SFT dialogues to a folder that `datasets` loads, with a data card",
+        "clarify-rl data dialogues unclear.jsonl --out dialogues --clarify-share 0.5",
+    )
+    dialogues.add_argument("file", metavar="FILE.jsonl", help="what data make wrote")
+    dialogues.add_argument("--out", required=True, metavar="FOLDER", help="a new folder")
+    dialogues.add_argument("--clarify-share", type=float, default=0.5, metavar="X", help="that ask (default: 0.5)")
+    dialogues.add_argument("--count", type=int, metavar="N", help="how many (default: as many as the share allows)")
+    dialogues.add_argument("--push", metavar="USER/NAME", help="put it on the hub, without what may not be passed on")
+    _takes_overrides(dialogues, "seed=1")
+    show = _command(
+        commands, "data-show", "(data show) read variants with their proof", "clarify-rl data show unclear.jsonl"
+    )
+    show.add_argument("file", metavar="FILE.jsonl", help="what data make wrote")
+    show.add_argument("--number", type=int, default=5, metavar="N", help="how many (default: 5)")
+    show.add_argument("--edit", metavar="NAME", help="with this kind of fact only")
+    show.add_argument("--seed", type=int, default=0, metavar="N", help="others for another number")
+    stats = _command(
+        commands, "data-stats", "(data stats) print the mixture of a file", "clarify-rl data stats unclear.jsonl"
+    )
+    stats.add_argument("file", metavar="FILE.jsonl", help="what data make wrote")
+
+
+def _add_data_by_model(commands: Parsers) -> None:
     propose = _command(
         commands,
         "data-propose",
@@ -260,29 +287,6 @@ def _add_data(commands: Parsers) -> None:
     judge.add_argument("file", metavar="FILE.jsonl", help="what data make wrote")
     judge.add_argument("--samples", type=int, default=1, metavar="N", help="programs for each way (default: 1)")
     _asks_a_model(judge, "the first N unclear variants only")
-    dialogues = _command(
-        commands,
-        "data-dialogues",
-        "(data dialogues) write SFT dialogues to a folder that `datasets` loads, with a data card",
-        "clarify-rl data dialogues unclear.jsonl --out dialogues --clarify-share 0.5",
-    )
-    dialogues.add_argument("file", metavar="FILE.jsonl", help="what data make wrote")
-    dialogues.add_argument("--out", required=True, metavar="FOLDER", help="a new folder")
-    dialogues.add_argument("--clarify-share", type=float, default=0.5, metavar="X", help="that ask (default: 0.5)")
-    dialogues.add_argument("--count", type=int, metavar="N", help="how many (default: as many as the share allows)")
-    dialogues.add_argument("--push", metavar="USER/NAME", help="put it on the hub, without what may not be passed on")
-    _takes_overrides(dialogues, "seed=1")
-    show = _command(
-        commands, "data-show", "(data show) read variants with their proof", "clarify-rl data show unclear.jsonl"
-    )
-    show.add_argument("file", metavar="FILE.jsonl", help="what data make wrote")
-    show.add_argument("--number", type=int, default=5, metavar="N", help="how many (default: 5)")
-    show.add_argument("--edit", metavar="NAME", help="with this kind of fact only")
-    show.add_argument("--seed", type=int, default=0, metavar="N", help="others for another number")
-    stats = _command(
-        commands, "data-stats", "(data stats) print the mixture of a file", "clarify-rl data stats unclear.jsonl"
-    )
-    stats.add_argument("file", metavar="FILE.jsonl", help="what data make wrote")
 
 
 def _asks_a_model(parser: argparse.ArgumentParser, limit: str) -> None:

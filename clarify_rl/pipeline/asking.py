@@ -19,6 +19,8 @@ from clarify_rl.types import Message, Problem, Request, Sample
 
 _AT_ONCE = 64  # items that a server is asked about together
 LETTERS_A_TOKEN = 4
+SOLVE_TOKENS = 700  # of a program
+CPU_S = 3.0  # processor seconds of a program with all of its tests
 NO_REPLY = "the model gave no reply"
 _SOLVE = """Write the function, as one fenced Python block with the whole function and nothing else.
 

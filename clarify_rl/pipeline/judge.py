@@ -21,14 +21,12 @@ from tqdm.auto import tqdm
 from clarify_rl.config import Config
 from clarify_rl.errors import DataError
 from clarify_rl.executor import Executor, Limits
-from clarify_rl.pipeline.asking import LETTERS_A_TOKEN, ask, at_once, solves, to_solve
+from clarify_rl.pipeline.asking import CPU_S, LETTERS_A_TOKEN, SOLVE_TOKENS, ask, at_once, solves, to_solve
 from clarify_rl.pipeline.grown import GrownFile
 from clarify_rl.players import Player, player_for
 from clarify_rl.problems.made import Made
 from clarify_rl.types import Problem, Variant
 
-CPU_S = 3.0
-SOLVE_TOKENS = 700
 WAYS = ("unclear", "told", "clear")  # how a problem is put to the model
 
 

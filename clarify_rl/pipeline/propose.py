@@ -25,6 +25,7 @@ from clarify_rl.parallel import in_order
 from clarify_rl.pipeline.asking import (
     LETTERS_A_TOKEN,
     NO_REPLY,
+    SOLVE_TOKENS,
     ask,
     at_once,
     json_in,
@@ -44,7 +45,6 @@ from clarify_rl.synthesis.unclear import Synthesis
 from clarify_rl.types import Problem, Sample, Skipped, Source, Tests, Variant
 
 MOST_TOKENS = 2000  # of a proposal
-SOLVE_TOKENS = 700
 REQUESTS = 3  # for each problem, about: the proposal, a guess and a solution for each fact
 UNPROVED = "no three tests tell its two programs apart"
 

@@ -16,15 +16,25 @@ from tqdm.auto import tqdm
 
 from clarify_rl.config import Config
 from clarify_rl.executor import Executor, Limits
-from clarify_rl.pipeline.asking import LETTERS_A_TOKEN, NO_REPLY, ask, at_once, json_in, solves, structured, to_solve
+from clarify_rl.pipeline.asking import (
+    CPU_S,
+    LETTERS_A_TOKEN,
+    NO_REPLY,
+    SOLVE_TOKENS,
+    ask,
+    at_once,
+    json_in,
+    solves,
+    structured,
+    to_solve,
+)
 from clarify_rl.pipeline.grown import GrownFile
 from clarify_rl.players import Player, player_for
 from clarify_rl.problems.made import Made
 from clarify_rl.types import Sample, Variant
 from clarify_rl.wording import stems
 
-CPU_S = 3.0  # processor seconds of a program with all of its tests
-MOST_TOKENS = 700  # of a reply
+MOST_TOKENS = 700  # of a statement
 _LONGEST = 3.0  # times the original
 
 _ASK = """Below is what somebody asks a programmer for. Say it the way a busy colleague would, in your own words: in the
@@ -110,7 +120,7 @@ def _rewritten(variants: Sequence[Variant], player: Player, held: Player, execut
     read = [_read(reply, variant, part) for reply, variant, part in zip(replies, variants, parts, strict=True)]
     asked = [i for i, (why, _) in enumerate(read) if not why]
     clear = [to_solve(_clear(variants[i], parts[i], read[i][1])) for i in asked]
-    answers = ask(player, clear, [f"{names[i]}/solve" for i in asked], MOST_TOKENS)
+    answers = ask(player, clear, [f"{names[i]}/solve" for i in asked], SOLVE_TOKENS)
     solved = dict(zip(asked, solves(executor, answers, [variants[i].problem for i in asked]), strict=True))
     decided: list[Decided] = []
     for i, (variant, part) in enumerate(zip(variants, parts, strict=True)):
