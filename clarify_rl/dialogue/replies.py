@@ -1,4 +1,7 @@
-"""Classes of replies, mutually exclusive: question, code, mixed, bare code, truncated, empty, other."""
+"""Classes of replies, mutually exclusive: question, code, mixed, bare code, truncated, empty, other.
+
+A question is a sentence with a question mark. A reply with neither that nor code may still ask: see `requests`.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,11 @@ import re
 from dataclasses import dataclass, field, replace
 
 from clarify_rl import syntax
+from clarify_rl.dialogue.requests import find_requests, is_courtesy
 from clarify_rl.types import Reply, ReplyKind
 
 _FENCE_OPENS = re.compile(r"((?<!`)`{3,}+|(?<!~)~{3,}+)[^`~]*$")
+_PROSE_FENCE = re.compile(r"(markdown|md|text|txt|plaintext)\s*$", re.IGNORECASE)
 _SENTENCE_ENDS = re.compile(r"(?<=[.!?])[\"'*_)\]]*\s+")
 _LITERAL = re.compile(r"`[^`\n]*`|(?<!\w)([\"'])[^\s\"']{1,40}\1(?!\w)")
 LONGEST_PARSED = 10_000
@@ -54,13 +59,16 @@ def _classed(text: str, finished: bool) -> Reply:
     parts = _take_apart(text)
     questions = find_questions("\n".join(parts.prose))
     if parts.blocks:
+        questions = tuple(question for question in questions if not is_courtesy(question))
         kind = ReplyKind.MIXED if questions else ReplyKind.CODE
         return Reply(text, kind, questions, code=parts.blocks[0])
     bare = "\n".join([*parts.prose, *parts.unclosed])
     if is_bare_code(bare):
         return Reply(text, ReplyKind.BARE_CODE, code=bare)
-    is_question = questions and not parts.unclosed
-    return Reply(text, ReplyKind.QUESTION if is_question else ReplyKind.OTHER, questions if is_question else ())
+    if parts.unclosed:
+        return Reply(text, ReplyKind.OTHER)
+    questions = questions or find_requests(parts.prose, _SENTENCE_ENDS)
+    return Reply(text, ReplyKind.QUESTION if questions else ReplyKind.OTHER, questions)
 
 
 @dataclass
@@ -71,27 +79,46 @@ class _Parts:
     prose: list[str] = field(default_factory=list)
     unclosed: list[str] = field(default_factory=list)
 
+    def add(self, block: _Block, *, closed: bool = True) -> None:
+        """A block that says it is Markdown or text holds prose."""
+        if block.is_prose:
+            self.prose += block.lines
+        elif closed:
+            self.blocks.append("\n".join(block.lines) + "\n")
+        else:
+            self.unclosed = block.lines
+
+
+@dataclass
+class _Block:
+    """The lines behind a fence, as far as they are read."""
+
+    fence: str
+    is_prose: bool
+    lines: list[str] = field(default_factory=list)
+
 
 def _take_apart(text: str) -> _Parts:
     """Line by line, so that the time grows with the length only, whatever a policy writes."""
     parts = _Parts()
-    fence = ""
-    block: list[str] = []
+    block: _Block | None = None
     for line in text.split("\n"):
-        if not fence:
-            fence_start = _FENCE_OPENS.search(line)
-            parts.prose.append(line[: fence_start.start()] if fence_start else line)
-            fence, block = (fence_start.group(1), []) if fence_start else ("", [])
-        elif line.lstrip().startswith(fence):
-            parts.blocks.append("\n".join(block) + "\n")
-            parts.prose.append(line.lstrip().removeprefix(fence))
-            fence = ""
-        elif line.rstrip().endswith(fence):
-            parts.blocks.append("\n".join([*block, line.rstrip().removesuffix(fence)]) + "\n")
-            fence = ""
+        if block is None:
+            opens = _FENCE_OPENS.search(line)
+            parts.prose.append(line[: opens.start()] if opens else line)
+            block = _Block(opens.group(1), bool(_PROSE_FENCE.match(line[opens.end(1) :]))) if opens else None
+        elif line.lstrip().startswith(block.fence):
+            parts.add(block)
+            parts.prose.append(line.lstrip().removeprefix(block.fence))
+            block = None
+        elif line.rstrip().endswith(block.fence):
+            block.lines.append(line.rstrip().removesuffix(block.fence))
+            parts.add(block)
+            block = None
         else:
-            block.append(line)
-    parts.unclosed = block if fence else []
+            block.lines.append(line)
+    if block is not None:
+        parts.add(block, closed=False)
     return parts
 
 
