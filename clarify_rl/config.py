@@ -252,7 +252,9 @@ class EvaluationSection(_Section):
     patience: int | None = Field(5, ge=1)
 
 
-AlarmName = Literal["ask_collapse", "entropy_collapse", "malformed", "zero_variance", "kl", "gradient", "unmeasured"]
+AlarmName = Literal[
+    "ask_collapse", "entropy_collapse", "malformed", "zero_variance", "kl", "gradient", "unmeasured", "unclear"
+]
 
 
 class HealthSection(_Section):
@@ -261,7 +263,7 @@ class HealthSection(_Section):
     `ask_left`, `entropy_left`: what is left of asking in unclear problems, of entropy. `malformed_rise`: how many
     more dialogues have a malformed reply. `zero_variance`: groups whose episodes all earned the same. `kl`: nats a
     token from the reference. `gradient_rise`: how many times the first norm of the gradient. Unmeasured episodes: half
-    of env.max_failed_share. Alarms named in `stop_on` end training, and the best evaluated policy becomes models/rl.
+    of env.max_failed_share. `unclear`: questions that the user did not understand. Alarms named in `stop_on` end training, and the best evaluated policy becomes models/rl.
     """
 
     window: int = Field(5, ge=1)
@@ -271,6 +273,7 @@ class HealthSection(_Section):
     zero_variance: Share = 0.75
     kl: float = Field(0.5, gt=0.0)
     gradient_rise: float = Field(10.0, gt=1.0)
+    unclear: Share = 0.1
     stop_on: tuple[AlarmName, ...] = ()
 
 

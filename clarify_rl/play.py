@@ -12,7 +12,7 @@ from clarify_rl.config import Config
 from clarify_rl.dialogue.episodes import run_episodes
 from clarify_rl.pipeline.environments import open_pool
 from clarify_rl.players import Player, player_for
-from clarify_rl.types import Episode, Start, Variant
+from clarify_rl.types import Episode, Start, Turn, Variant
 
 _FAILED_TESTS_SHOWN = 3
 
@@ -58,6 +58,8 @@ def _show_problem(variant: Variant, console: Console) -> None:
 
 
 def _show_outcome(episode: Episode, console: Console) -> None:
+    for turn in episode.turns:
+        _show_heard(turn, console)
     reply = episode.turns[-1].reply if episode.turns else None
     execution = episode.execution
     if reply is None or reply.code is None or execution is None:
@@ -75,6 +77,13 @@ def _show_outcome(episode: Episode, console: Console) -> None:
     console.print(
         f"[dim]reward {episode.reward} ({scores}); revealed: {', '.join(episode.revealed) or 'nothing'}[/dim]"
     )
+
+
+def _show_heard(turn: Turn, console: Console) -> None:
+    """What became of each question that was answered: its outcome, and the facts that it brought."""
+    for question, heard in zip(turn.reply.questions, turn.answer.heard if turn.answer else (), strict=False):
+        facts = f": {', '.join(heard.facts)}" if heard.facts else ""
+        console.print(f"[dim]{escape(question)} -> {heard.outcome}{escape(facts)}[/dim]", highlight=False)
 
 
 def _show_failed_tests(episode: Episode, per_test: Sequence[str], console: Console) -> None:

@@ -50,6 +50,21 @@ class Verdict(StrEnum):
     INFRASTRUCTURE = "infrastructure"
 
 
+class Outcome(StrEnum):
+    """What became of one question.
+
+    A user that does not understand says so (unclear), which is not the same as having nothing to add (none).
+    """
+
+    REVEALED = "revealed"
+    STATED = "stated"
+    NONE = "none"
+    REPEATED = "repeated"
+    BROAD = "broad"
+    LEAK = "leak"
+    UNCLEAR = "unclear"
+
+
 UNMEASURED = frozenset({Verdict.WALL_TIMEOUT, Verdict.INFRASTRUCTURE})
 
 
@@ -210,7 +225,8 @@ class Fact:
 class Variant:
     """What the policy is shown. A clear variant has no facts: asking there cannot help.
 
-    `kind` is `clear`, or the defects in alphabetical order joined by '+', e.g. `ambiguous+incomplete`.
+    `kind` is `clear`, or the defects in alphabetical order joined by '+', e.g. `ambiguous+incomplete`. `stated` are
+    facts that the prompt does tell, where the source knows them: a question about one of them asks for nothing new.
     """
 
     id: str
@@ -218,6 +234,7 @@ class Variant:
     prompt: str
     kind: str = "clear"
     facts: tuple[Fact, ...] = ()
+    stated: tuple[Fact, ...] = ()
 
     @property
     def is_clear(self) -> bool:
@@ -280,12 +297,34 @@ class Reply:
 
 
 @dataclass(frozen=True)
+class Heard:
+    """What a user made of one question. `facts` are the ids of those it told, now (revealed) or before (repeated)."""
+
+    outcome: Outcome
+    facts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Answer:
-    """What the user said, and the ids of the facts it revealed. `useless` counts questions that revealed nothing."""
+    """What the user said, and what it made of each question, in their order. Nothing heard: all outcomes are none.
+
+    `volunteered` are the ids of facts that the user told although nobody asked.
+    """
 
     text: str
-    revealed: tuple[str, ...] = ()
-    useless: int = 0
+    heard: tuple[Heard, ...] = ()
+    volunteered: tuple[str, ...] = ()
+
+    @property
+    def revealed(self) -> tuple[str, ...]:
+        """Ids of the facts that were asked for and told, in order, each once."""
+        facts = (fact for heard in self.heard if heard.outcome is Outcome.REVEALED for fact in heard.facts)
+        return tuple(dict.fromkeys(facts))
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """Ids of the facts that the user has told, asked for or not."""
+        return (*self.revealed, *self.volunteered)
 
 
 @dataclass(frozen=True)
@@ -323,6 +362,11 @@ class Turn:
 
     reply: Reply
     answer: Answer | None = None
+
+
+def outcomes(reply: Reply, answer: Answer) -> tuple[Outcome, ...]:
+    """What became of each question of a reply."""
+    return tuple(heard.outcome for heard in answer.heard) or (Outcome.NONE,) * len(reply.questions)
 
 
 @dataclass(frozen=True)
@@ -420,12 +464,13 @@ class Episode:
 
     @property
     def revealed(self) -> tuple[str, ...]:
-        """Ids of the facts that the user revealed, in order, each once."""
+        """Ids of the facts that were asked for and told, in order, each once."""
         return tuple(dict.fromkeys(fact for turn in self.turns if turn.answer for fact in turn.answer.revealed))
 
     @property
-    def useless_questions(self) -> int:
-        return sum(turn.answer.useless for turn in self.turns if turn.answer)
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """What became of every question that a user answered, in order."""
+        return tuple(outcome for turn in self.turns if turn.answer for outcome in outcomes(turn.reply, turn.answer))
 
     @property
     def measured(self) -> bool:

@@ -7,10 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from clarify_rl.registry import user
-from clarify_rl.types import Answer, Fact, Turn, Variant
+from clarify_rl.types import Answer, Fact, Heard, Outcome, Turn, Variant
 from clarify_rl.wording import stems
 
 PROMPT = "Your answer (your own words, or a fact's number): "
+
+
+def _heard(told: Sequence[str], questions: int) -> tuple[Heard, ...]:
+    """Nobody says which question a fact answers: each tells one, and the last of them what is left."""
+    shares = [(fact,) for fact in told[: questions - 1]] + [tuple(told[questions - 1 :])]
+    heard = [Heard(Outcome.REVEALED, share) for share in shares if share]
+    return (*heard, *(Heard(Outcome.NONE) for _ in range(questions - len(heard))))
 
 
 @user("human")
@@ -26,9 +33,9 @@ class HumanUser:
     def answer(self, variant: Variant, questions: Sequence[str], turns: Sequence[Turn], seed: int) -> Answer:
         print("\nThe model asks:", *questions, sep="\n  ")
         said = self._typed(variant.facts)
-        known = {fact for turn in turns if turn.answer for fact in turn.answer.revealed}
-        revealed = tuple(fact.id for fact in variant.facts if fact.id not in known and self._says(said, fact))
-        return Answer(said, revealed, useless=max(0, len(questions) - len(revealed)))
+        known = {fact for turn in turns if turn.answer for fact in turn.answer.told}
+        told = [fact.id for fact in variant.facts if fact.id not in known and self._says(said, fact)]
+        return Answer(said, _heard(told, len(questions)))
 
     def _typed(self, facts: Sequence[Fact]) -> str:
         """What was typed, with the numbers of facts turned into their statements."""

@@ -2,122 +2,75 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
+from clarify_rl.matching.matcher import Match, Matcher
 from clarify_rl.registry import user
-from clarify_rl.types import Answer, Fact, Turn, Variant
-from clarify_rl.wording import GENERIC, stems, words
+from clarify_rl.types import Answer, Fact, Heard, Outcome, Turn, Variant
 
-NOTHING_TO_ADD = ("I have nothing to add on that.", "That does not matter here.", "Nothing to add there.")
-TOO_BROAD = ("Please ask about one thing at a time.", "That is too broad. Ask about one thing.")
-
-_WHOLESALE = re.compile(
-    r"\b(everything|anything|what else"
-    r"|all (the |your |of the )?(details?|facts?|requirements?|options?|information|rules)"
-    r"|(more|further|other|additional|missing|hidden) (details?|information|requirements?|facts?|constraints?|context)"
-    r"|full (statement|problem|specification)|anything (else|unclear|missing)|what (is|am i) missing)\b",
-    re.IGNORECASE,
-)
-# What problems leave open, a group of stems each. A question that touches three of them asks for a list.
-_TOPICS: tuple[frozenset[str], ...] = tuple(
-    stems(line)
-    for line in (
-        "order sorted ascending descending reverse",
-        "duplicates repeated unique",
-        "empty",
-        "limit threshold bound cutoff maximum minimum cap",
-        "inclusive exclusive included excluded strict equal boundary comparison",
-        "tie ties",
-        "upper lower uppercase lowercase sensitive insensitive",
-        "round rounding decimal decimals digits",
-        "invalid",
-        "unit units",
-        "separator delimiter",
-        "negative sign",
-        "whitespace spaces trim",
-        "index position start begin",
-        "default missing fallback",
-        "rate",
-        "fee",
-        "bonus",
-        "factor",
-        "step",
-        "length width size",
-        "first last",
-        "end",
-    )
-)
-_TOPICS_TOO_BROAD = 3
-_ECHO_WORDS, _ECHO_SHARE = 7, 0.75  # this many words in a row from the prompt, and this share of the question
+SAYS = {
+    Outcome.NONE: ("I have nothing to add on that.", "Nothing to add there."),
+    Outcome.BROAD: ("Please ask about one thing at a time.", "That is too broad. Ask about one thing."),
+    Outcome.LEAK: ("I have no code or tests for you. Ask about the task.",),
+    Outcome.UNCLEAR: ("I do not understand. Ask it in other words.", "What do you mean? Ask it in other words."),
+}
+_LONGEST_QUOTED = 160
+_YES_OR_NO = re.compile(r"(yes|no)\b", re.IGNORECASE)
 
 
 @user("rule_based")
 @dataclass(frozen=True)
 class RuleBasedUser:
-    """Matches each question to at most one hidden fact by its distinctive words; wholesale questions reveal nothing.
+    """Matches each question to the hidden fact it is about, in whatever words; wholesale questions reveal nothing.
 
-    `match` is the share of a question's content words that must be about the fact (a lone match in a long list of
-    words is an accident, not a question). Of one reply, only the first `most_questions` questions are answered.
+    Of one reply, only the first `most_questions` questions are answered. `reveal` is how sure it must be, from 0 to 1,
+    before it tells a fact; from `doubt` on it says that it did not understand, instead of having nothing to add.
     """
 
-    match: float = 0.34
     most_questions: int = 3
+    reveal: float = Matcher.reveal
+    doubt: float = Matcher.doubt
 
     def answer(self, variant: Variant, questions: Sequence[str], turns: Sequence[Turn], seed: int) -> Answer:
-        rng = Random(f"{seed}/{len(turns)}")
-        known = [fact for turn in turns if turn.answer for fact in turn.answer.revealed]
-        texts: list[str] = []
-        revealed: list[str] = []
-        for number, question in enumerate(questions):
-            if number >= self.most_questions or is_wholesale(question):
-                texts.append(rng.choice(TOO_BROAD))
-                continue
-            fact = None if _repeats(question, variant.prompt) else self._asked_fact(variant, question)
-            texts.append(rng.choice(fact.answers or (fact.statement,)) if fact else rng.choice(NOTHING_TO_ADD))
-            if fact and fact.id not in known and fact.id not in revealed:
-                revealed.append(fact.id)
-        return Answer(" ".join(dict.fromkeys(texts)), tuple(revealed), useless=len(questions) - len(revealed))
-
-    def _asked_fact(self, variant: Variant, question: str) -> Fact | None:
-        """The hidden fact that the question has most words about, unless it has as many about something else."""
-        asked, given = stems(question), GENERIC | stems(variant.prompt)
-        best: Fact | None = None
-        most = 0
-        for fact in variant.facts:
-            about = _about(fact)
-            hits, content = len(asked & about), asked - (given - about)
-            if hits > max(most, _hits_elsewhere(asked, fact, variant.prompt)) and hits >= self.match * len(content):
-                best, most = fact, hits
-        return best
+        matcher = Matcher(reveal=self.reveal, doubt=self.doubt)
+        matches = [
+            matcher.match(variant, question) if number < self.most_questions else Match(Outcome.BROAD)
+            for number, question in enumerate(questions)
+        ]
+        return say(variant, matches, turns, Random(f"{seed}/{len(turns)}"))
 
 
-def is_wholesale(question: str) -> bool:
-    """Whether a question asks for everything at once, in words or by listing topics."""
-    asked = stems(question)
-    return bool(_WHOLESALE.search(question)) or sum(bool(asked & topic) for topic in _TOPICS) >= _TOPICS_TOO_BROAD
+def say(variant: Variant, matches: Sequence[Match], turns: Sequence[Turn], rng: Random) -> Answer:
+    """The answer to questions that were understood so: canned, so that it holds nothing but what they are about."""
+    told = {fact for turn in turns if turn.answer for fact in turn.answer.told}
+    texts: list[str] = []
+    heard: list[Heard] = []
+    for match in matches:
+        outcome = match.outcome
+        if outcome is Outcome.REVEALED and told.issuperset(match.facts):
+            outcome = Outcome.REPEATED
+        texts.append(_text(variant, match, outcome, rng))
+        heard.append(Heard(outcome, match.facts))
+        told.update(match.facts)
+    return Answer(" ".join(dict.fromkeys(texts)), tuple(heard))
 
 
-def _repeats(question: str, prompt: str) -> bool:
-    """Whether a question is little more than a piece of the prompt: that names topics without asking about one."""
-    asked, said = words(question), f" {' '.join(words(prompt))} "
-    size = max(_ECHO_WORDS, math.ceil(_ECHO_SHARE * len(asked)))
-    return any(f" {' '.join(asked[i : i + size])} " in said for i in range(len(asked) - size + 1))
+def _text(variant: Variant, match: Match, outcome: Outcome, rng: Random) -> str:
+    if match.facts:
+        return " ".join(wording(fact, rng) for fact in variant.facts if fact.id in match.facts)
+    if outcome is Outcome.STATED:
+        sentence = match.sentence
+        return f"As I said: {sentence if len(sentence) <= _LONGEST_QUOTED else sentence[:_LONGEST_QUOTED] + ' ...'}"
+    return rng.choice(SAYS[outcome])
 
 
-def _hits_elsewhere(asked: frozenset[str], fact: Fact, prompt: str) -> int:
-    """How many words point to other facts of the statement, or to topics that the statement does not have at all.
+def wording(fact: Fact, rng: Random) -> str:
+    """One of the user's wordings of a fact. Never a yes or no: that would answer a question that was put otherwise.
 
-    Without this, one question that glues two topics together would hit whichever of them is hidden.
+    "Yes, case matters." is right for "Does case matter?" and wrong for "Should I ignore case?".
     """
-    others = asked & frozenset(fact.not_about)
-    own = _about(fact).union(*(stems(text) for text in (fact.statement, *fact.answers, *fact.questions)))
-    foreign = asked - own - others - stems(prompt)
-    return len(others) + sum(bool(topic & foreign) and not topic & own for topic in _TOPICS)
-
-
-def _about(fact: Fact) -> frozenset[str]:
-    return frozenset(fact.about) or stems(fact.statement)
+    whole = [answer for answer in fact.answers if not _YES_OR_NO.match(answer)]
+    return rng.choice(whole or [fact.statement])

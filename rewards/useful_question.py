@@ -8,6 +8,6 @@ from clarify_rl.types import Episode, Rating
 
 @reward("useful_question")
 def useful_question(episode: Episode) -> Rating:
-    """The number of hidden facts that the user revealed: each counts once, and a clear variant has none."""
+    """The number of hidden facts that were asked for and told: each counts once, volunteered ones do not."""
     revealed = episode.revealed
     return Rating(float(len(revealed)), why=", ".join(revealed) or "nothing revealed")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from clarify_rl.types import Episode, Results, Variant
+from clarify_rl.types import Episode, Outcome, Results, Variant
 
 Group = Literal["all", "clear", "unclear"]
 GROUPS: tuple[Group, ...] = ("all", "clear", "unclear")
@@ -35,7 +35,8 @@ class Count:
 class GroupSummary:
     """One group of variants. `failed` episodes could not be measured: they count in no mean of solved or pass_rate.
 
-    `revealed` is a share of the group's facts, not of its episodes; `replies` counts turns.
+    `revealed` is a share of the group's facts, not of its episodes; `replies` counts turns, `outcomes` questions, and
+    `unclear` is the share of them that the user did not understand.
     """
 
     group: str
@@ -49,6 +50,8 @@ class GroupSummary:
     malformed: Mean
     stops: tuple[Count, ...]
     replies: tuple[Count, ...]
+    unclear: Mean = Mean(None, 0)
+    outcomes: tuple[Count, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,8 @@ def _summarise_group(name: str, episodes: Sequence[Episode]) -> GroupSummary:
         malformed=_mean(episode.malformed for episode in whole),
         stops=_counts(episode.stop for episode in episodes),
         replies=_counts(turn.reply.kind for episode in episodes for turn in episode.turns),
+        unclear=_mean(outcome is Outcome.UNCLEAR for episode in whole for outcome in episode.outcomes),
+        outcomes=_counts(outcome for episode in whole for outcome in episode.outcomes),
     )
 
 

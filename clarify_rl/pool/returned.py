@@ -11,7 +11,7 @@ import struct
 import traceback
 from pathlib import Path
 
-from clarify_rl.types import Answer, Exchange, Execution, Rating, Response, Score, Stop
+from clarify_rl.types import Answer, Exchange, Execution, Heard, Outcome, Rating, Response, Score, Stop
 
 _OURS = Path(__file__).parents[1]
 
@@ -40,21 +40,35 @@ def _check_answer(whose: str, exchange: Exchange, answer: object) -> None:
     if not isinstance(answer, Answer):
         raise ReturnedError(f"{whose} answered with a {_type(answer)}, not an Answer")
     _check_field(f"{whose}: Answer.text", answer.text, str)
-    _check_field(f"{whose}: Answer.useless", answer.useless, int)
-    if answer.useless < 0:
-        raise ReturnedError(f"{whose}: Answer.useless is {answer.useless}; it counts questions, so it is 0 or more")
-    _check_revealed(whose, exchange, answer.revealed)
+    _check_facts(f"{whose}: Answer.volunteered", exchange, answer.volunteered)
+    _check_field(f"{whose}: Answer.heard", answer.heard, tuple | list)
+    questions = len(exchange.reply.questions)
+    if answer.heard and len(answer.heard) != questions:
+        raise ReturnedError(f"{whose}: Answer.heard has {len(answer.heard)} entries for {questions} questions")
+    for heard in answer.heard:
+        _check_heard(whose, exchange, heard)
 
 
-def _check_revealed(whose: str, exchange: Exchange, revealed: object) -> None:
-    if not isinstance(revealed, tuple | list) or not all(isinstance(fact_id, str) for fact_id in revealed):
-        hint = ". A tuple of one has a comma: (fact.id,)" if isinstance(revealed, str) else ""
-        raise ReturnedError(f"{whose}: Answer.revealed must be a tuple of fact ids, found {_shown(revealed)}{hint}")
+def _check_heard(whose: str, exchange: Exchange, heard: object) -> None:
+    if not isinstance(heard, Heard):
+        raise ReturnedError(f"{whose}: Answer.heard must be a tuple of Heard, found {_shown(heard)}")
+    _check_field(f"{whose}: Heard.outcome", heard.outcome, Outcome)
+    _check_facts(f"{whose}: Heard.facts", exchange, heard.facts)
+    tells = heard.outcome in (Outcome.REVEALED, Outcome.REPEATED)
+    if tells != bool(heard.facts):
+        slip = "names no fact" if tells else f"names the facts {', '.join(heard.facts)}, which it cannot tell"
+        raise ReturnedError(f"{whose}: Heard with the outcome {heard.outcome} {slip}")
+
+
+def _check_facts(field: str, exchange: Exchange, facts: object) -> None:
+    if not isinstance(facts, tuple | list) or not all(isinstance(fact_id, str) for fact_id in facts):
+        hint = ". A tuple of one has a comma: (fact.id,)" if isinstance(facts, str) else ""
+        raise ReturnedError(f"{field} must be a tuple of fact ids, found {_shown(facts)}{hint}")
     known = [fact.id for fact in exchange.variant.facts]
-    for fact in revealed:
+    for fact in facts:
         if fact not in known:
             raise ReturnedError(
-                f"{whose}: Answer.revealed names {fact!r}, which is no fact of {exchange.variant.id}; its facts are "
+                f"{field} names {fact!r}, which is no fact of {exchange.variant.id}; its facts are "
                 f"{', '.join(known) or 'none'}"
             )
 

@@ -327,8 +327,9 @@ def _composed(
     facts = tuple(_fact(item, text, told, drawn) for item, text, told in zip(drawn, texts, evidence, strict=True))
     kind = "+".join(sorted({str(item.defect) for item in drawn}))
     suffix = "+".join(f"{fact.id}:{fact.defect}" for fact in facts)
+    stated = tuple(Fact(fact.id, None, fact.statement, questions=fact.questions) for fact in facts)
     return [
-        Variant(f"{problem.id}/clear", problem, clear),
+        Variant(f"{problem.id}/clear", problem, clear, stated=stated),
         Variant(f"{problem.id}/{suffix}", problem, prompt, kind, facts),
     ]
 

@@ -19,6 +19,7 @@ def make_variant(draw: Draw, problem: Problem, defects: Mapping[str, Defect], rn
     """The variant of a drawn problem in which the facts named in `defects` are hidden, blurred or contradicted."""
     sentences: list[str] = []
     facts: list[Fact] = []
+    stated: list[Fact] = []
     for index in draw.order:
         spec = draw.facts[index]
         defect = defects.get(spec.id)
@@ -26,10 +27,12 @@ def make_variant(draw: Draw, problem: Problem, defects: Mapping[str, Defect], rn
         sentences += shown
         if defect is not None:
             facts.append(_fact(draw, spec, defect, " ".join(shown)))
+        else:
+            stated.append(Fact(spec.id, None, draw.sentence(spec), questions=spec.asks))
     prompt = " ".join([draw.opening, *sentences])
     suffix = "+".join(f"{fact.id}:{fact.defect}" for fact in facts) or "clear"
     kind = "+".join(sorted(set(defects.values()))) or "clear"
-    return Variant(id=f"{problem.id}/{suffix}", problem=problem, prompt=prompt, kind=kind, facts=tuple(facts))
+    return Variant(f"{problem.id}/{suffix}", problem, prompt, kind, tuple(facts), tuple(stated))
 
 
 def _shown(draw: Draw, spec: FactSpec, defect: Defect | None, rng: Random, *, alone: bool) -> list[str]:

@@ -154,6 +154,7 @@ def rules(config: Config, args: Any) -> list[AlarmRule]:  # Any: TRL's options, 
         _kl(options, slower, nearer),
         _gradient(options, slower),
         _unmeasured(config),
+        _unclear(options),
     ]
     # PPO compares no groups.
     return watched if config.rl and config.rl.algorithm == "ppo" else [*watched, _zero_variance(options, args)]
@@ -239,6 +240,19 @@ def _unmeasured(config: Config) -> AlarmRule:
             f"Episodes get lost: {seen.now:.1%} could not be measured in {seen.last_steps}, and a step with more than "
             f"{most:.1%} stops the run (env.max_failed_share). "
             f"`failure` in episodes/rl.jsonl says why; where workers were too slow, try {longer}."
+        ),
+    )
+
+
+def _unclear(options: HealthSection) -> AlarmRule:
+    return AlarmRule(
+        "unclear",
+        lambda row: row.get("user/unclear"),
+        lambda _: options.unclear,
+        lambda seen: (
+            f"The user does not understand: {seen.now:.0%} of the questions in {seen.last_steps}, more than "
+            f"{seen.limit:.0%}, so good questions bring nothing. Read some (`unclear` in episodes/rl.jsonl); a user that "
+            f"is a language model hears more: env.user=llm."
         ),
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from clarify_rl.errors import ClarifyError
 from clarify_rl.training.groups import GenerationBatch, in_groups, is_informative
-from clarify_rl.types import Episode
+from clarify_rl.types import Episode, Outcome
 
 
 def rollout_metrics(episodes: Sequence[Episode]) -> dict[str, float]:
@@ -27,6 +27,7 @@ def rollout_metrics(episodes: Sequence[Episode]) -> dict[str, float]:
         "episode/questions": _mean(len(episode.questions) for episode in measured),
         "episode/revealed": sum(len(episode.revealed) for episode in unclear) / facts if facts else None,
         "episode/malformed": _mean(episode.malformed for episode in measured),
+        **_heard(measured),
         **_rewards([episode for episode in free if not episode.masked]),
     }
     return {name: value for name, value in numbers.items() if value is not None}
@@ -57,6 +58,12 @@ def stop_if_failing(episodes: Sequence[Episode], most: float, stage: str, what: 
             f"The first: {_why_unmeasured(failed[0])}. "
             f"They are in episodes/{stage}.jsonl; mend the cause, then --resume."
         )
+
+
+def _heard(episodes: Sequence[Episode]) -> dict[str, float | None]:
+    """The share of each outcome among the questions that the user answered."""
+    outcomes = [outcome for episode in episodes for outcome in episode.outcomes]
+    return {f"user/{outcome}": outcomes.count(outcome) / len(outcomes) if outcomes else None for outcome in Outcome}
 
 
 def _rewards(episodes: Sequence[Episode]) -> dict[str, float | None]:

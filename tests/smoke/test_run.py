@@ -168,7 +168,7 @@ def test_sft_says_where_a_user_keeps_what_its_demonstrations_need(
 ) -> None:
     (folder / "quiet.py").write_text(
         "from clarify_rl import Answer\n\n\nclass Quiet:\n    def answer(self, variant, questions, turns, seed):\n"
-        "        return Answer('I do not know.', useless=len(questions))\n",
+        "        return Answer('I do not know.')\n",
         encoding="utf-8",
     )
     wanted = ["tiny.yaml", "name=quiet", "env.user=quiet.py:Quiet"]

@@ -242,7 +242,7 @@ def test_an_interrupted_command_says_what_is_kept_and_how_to_go_on(
 
 
 PLUGINS = """
-from clarify_rl import Answer
+from clarify_rl import Answer, Heard, Outcome
 
 def two_arguments(episode, other):
     return 1.0
@@ -256,7 +256,7 @@ class Deaf:
 
 class Loose:
     def answer(self, variant, questions, turns, seed):
-        return Answer("x", revealed=(variant.facts[0].id))
+        return Answer("x", (Heard(Outcome.REVEALED, (variant.facts[0].id)),))
 """
 
 
@@ -266,7 +266,7 @@ class Loose:
         ("rewards=[{use: mine.py:two_arguments}]", "reward mine.py:two_arguments raised TypeError: two_arguments()"),
         ("rewards=[{use: mine.py:broken}]", "reward mine.py:broken raised AttributeError"),
         ("env.user=mine.py:Deaf", "environment ask_or_code raised TypeError: Deaf.answer()"),
-        ("env.user=mine.py:Loose", "user mine.py:Loose: Answer.revealed must be a tuple of fact ids"),
+        ("env.user=mine.py:Loose", "user mine.py:Loose: Heard.facts must be a tuple of fact ids"),
     ],
 )
 @pytest.mark.parametrize("dry", [True, False], ids=["dry-run", "run"])

@@ -69,7 +69,7 @@ def test_guessing_the_wrong_way_is_measured_and_bad(pool: LocalPool) -> None:
 
 def test_a_question_that_reveals_nothing_costs_and_the_dialogue_goes_on(pool: LocalPool) -> None:
     episode = one(pool, CLEAR, "Who are you?", DESC)
-    assert (episode.solved, episode.revealed, episode.useless_questions) == (True, (), 1)
+    assert (episode.solved, episode.revealed, len(episode.outcomes)) == (True, (), 1)
     assert episode.reward == pytest.approx(0.9)
 
 
@@ -326,7 +326,7 @@ def test_nothing_learns_from_turns_that_were_played_before(pool: LocalPool) -> N
 
 def test_another_answer_may_stand_in_a_turn_and_the_last_turn_comes_as_soon(pool: LocalPool) -> None:
     (whole,) = play((UNCLEAR, [ASK, ASK, DESC]), pool=pool)
-    withheld = replace(whole.turns[0], answer=Answer("I have nothing to add on that.", useless=1))
+    withheld = replace(whole.turns[0], answer=Answer("I have nothing to add on that."))
     policy = scripted({"e0": [ASK, ASK, ASK]})
     start = Start(UNCLEAR, "e0", 0, turns=(withheld, whole.turns[1]))
     (other,) = run_episodes([start], policy=policy, pool=pool, chat=chat(), limits=LIMITS)

@@ -5,7 +5,7 @@ import io
 import pytest
 
 from clarify_rl.registry import load_user
-from clarify_rl.types import Answer, Fact, Problem, Reply, ReplyKind, Tests, Turn, Variant
+from clarify_rl.types import Answer, Fact, Heard, Outcome, Problem, Reply, ReplyKind, Tests, Turn, Variant
 
 FACTS = (
     Fact("order", None, "Sort the result from high to low."),
@@ -22,18 +22,18 @@ def answer(monkeypatch: pytest.MonkeyPatch, typed: str, *, turns: tuple[Turn, ..
 
 
 def test_a_number_says_that_fact(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert answer(monkeypatch, "1\n") == Answer(FACTS[0].statement, ("order",), 0)
+    assert answer(monkeypatch, "1\n") == Answer(FACTS[0].statement, (Heard(Outcome.REVEALED, ("order",)),))
     assert answer(monkeypatch, "2, 1\n").revealed == ("order", "ties")
 
 
 def test_own_words_reveal_the_fact_that_they_state(monkeypatch: pytest.MonkeyPatch) -> None:
     assert answer(monkeypatch, "sorted, results from the high to the low\n").revealed == ("order",)
-    assert answer(monkeypatch, "As you like.\n") == Answer("As you like.", (), 1)
+    assert answer(monkeypatch, "As you like.\n") == Answer("As you like.", (Heard(Outcome.NONE),))
 
 
 def test_a_fact_is_revealed_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = Turn(Reply("Which order?", ReplyKind.QUESTION), Answer("x", ("order",)))
-    assert answer(monkeypatch, "1\n", turns=(before,)) == Answer(FACTS[0].statement, (), 1)
+    before = Turn(Reply("Which order?", ReplyKind.QUESTION), Answer("x", (Heard(Outcome.REVEALED, ("order",)),)))
+    assert answer(monkeypatch, "1\n", turns=(before,)) == Answer(FACTS[0].statement, (Heard(Outcome.NONE),))
 
 
 def test_nothing_and_a_wrong_number_are_asked_again(

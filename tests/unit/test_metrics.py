@@ -8,6 +8,8 @@ from clarify_rl.types import (
     Episode,
     Execution,
     Fact,
+    Heard,
+    Outcome,
     Problem,
     Reply,
     ReplyKind,
@@ -29,7 +31,10 @@ TIMED_OUT = Execution(Verdict.WALL_TIMEOUT, 0, 4)
 
 
 def question(*revealed: str, asks: int = 1) -> Turn:
-    return Turn(Reply("Which?", ReplyKind.QUESTION, ("Which?",) * asks), Answer("This.", revealed))
+    return Turn(
+        Reply("Which?", ReplyKind.QUESTION, ("Which?",) * asks),
+        Answer("This.", tuple(Heard(Outcome.REVEALED, (fact,)) for fact in revealed)),
+    )
 
 
 def episode(

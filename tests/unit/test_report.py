@@ -18,6 +18,8 @@ from clarify_rl.types import (
     Episode,
     Execution,
     Fact,
+    Heard,
+    Outcome,
     Problem,
     Raises,
     Reply,
@@ -38,7 +40,9 @@ PROBLEM = Problem("p", "Sort it.", "sort", Tests(CASES), "def sort(x): ...", "te
 
 
 def episode(name: str, verdict: Verdict, text: str = "Which?") -> Episode:
-    ask = Turn(Reply(text, ReplyKind.QUESTION, ("Which?",)), Answer("Descending.", ("order",)))
+    ask = Turn(
+        Reply(text, ReplyKind.QUESTION, ("Which?",)), Answer("Descending.", (Heard(Outcome.REVEALED, ("order",)),))
+    )
     code = Turn(Reply("```\npass\n```", ReplyKind.CODE, code="pass"))
     execution = Execution(verdict, 1, 2, ("pass", "wrong"))
     variant = Variant(name, PROBLEM, "Sort it sensibly.", "ambiguous", (FACT,))
@@ -99,7 +103,11 @@ def test_an_episode_carries_its_whole_transcript(tmp_path: Path) -> None:
         ["order"],
         [[1, 3], [0, 2], [1, 1]],
     )
-    assert found["turns"][0]["answer"] == {"text": "Descending.", "revealed": ["order"], "useless": 0}
+    assert found["turns"][0]["answer"] == {
+        "text": "Descending.",
+        "heard": [{"outcome": "revealed", "facts": ["order"]}],
+        "volunteered": [],
+    }
     assert found["execution"]["per_test"] == ["pass", "wrong"]
     assert data["variants"][found["variant"]]["facts"][0]["replaced_by"] == "Sensibly."
 

@@ -15,7 +15,7 @@ from clarify_rl.types import Episode, Score
 from tests.dialogues import ASK, CLEAR, DESC, SPEC, UNCLEAR, play
 
 USERS = """
-from clarify_rl import Answer
+from clarify_rl import Answer, Heard, Outcome
 
 def made(**fields):
     class User:
@@ -25,12 +25,16 @@ def made(**fields):
     return User
 
 NoText = made(text=None)
-NoComma = made(text="x", revealed=lambda self: (self.fact))
-Negative = made(text="x", useless=-3)
-Half = made(text="x", useless=0.5)
-Stranger = made(text="x", revealed=("nobody",))
-Numbers = made(text="x", revealed=(1,))
-Good = made(text="x", revealed=lambda self: (self.fact,) if self.fact else (), useless=0)
+NoComma = made(text="x", heard=lambda self: (Heard(Outcome.REVEALED, (self.fact)),))
+Bare = made(text="x", heard=(Outcome.NONE,))
+TooMany = made(text="x", heard=(Heard(Outcome.NONE), Heard(Outcome.NONE)))
+Text = made(text="x", heard=(Heard("revealed", ("order",)),))
+Nothing = made(text="x", heard=(Heard(Outcome.REVEALED),))
+Untold = made(text="x", heard=(Heard(Outcome.BROAD, ("order",)),))
+Stranger = made(text="x", heard=(Heard(Outcome.REVEALED, ("nobody",)),))
+Numbers = made(text="x", heard=(Heard(Outcome.REVEALED, (1,)),))
+Gossip = made(text="x", volunteered=("nobody",))
+Good = made(text="x", heard=lambda self: (Heard(Outcome.REVEALED, (self.fact,)),) if self.fact else ())
 
 class Raises:
     def answer(self, variant, questions, turns, seed):
@@ -80,12 +84,16 @@ def played(folder: Path, user: str) -> list[Episode]:
         ("NoText", "users.py:NoText: Answer.text must be str, found None"),
         (
             "NoComma",
-            "Answer.revealed must be a tuple of fact ids, found 'order'. A tuple of one has a comma: (fact.id,)",
+            "Heard.facts must be a tuple of fact ids, found 'order'. A tuple of one has a comma: (fact.id,)",
         ),
-        ("Negative", "Answer.useless is -3; it counts questions, so it is 0 or more"),
-        ("Half", "Answer.useless must be int, found 0.5"),
-        ("Stranger", "Answer.revealed names 'nobody', which is no fact of p/desc/order; its facts are order"),
-        ("Numbers", "Answer.revealed must be a tuple of fact ids, found (1,)"),
+        ("Bare", "Answer.heard must be a tuple of Heard, found <Outcome.NONE: 'none'>"),
+        ("TooMany", "Answer.heard has 2 entries for 1 questions"),
+        ("Text", "Heard.outcome must be Outcome, found 'revealed'"),
+        ("Nothing", "Heard with the outcome revealed names no fact"),
+        ("Untold", "Heard with the outcome broad names the facts order, which it cannot tell"),
+        ("Stranger", "Heard.facts names 'nobody', which is no fact of p/desc/order; its facts are order"),
+        ("Numbers", "Heard.facts must be a tuple of fact ids, found (1,)"),
+        ("Gossip", "Answer.volunteered names 'nobody', which is no fact of p/desc/order; its facts are order"),
         ("Answers", "users.py:Answers answered with a str, not an Answer"),
         ("Raises", "raised KeyError: 'missing' ("),
     ],

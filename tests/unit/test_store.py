@@ -17,7 +17,9 @@ from clarify_rl.types import (
     Episode,
     Execution,
     Fact,
+    Heard,
     HiddenTests,
+    Outcome,
     Problem,
     Raises,
     Reply,
@@ -45,7 +47,7 @@ EPISODE = Episode(
     turns=(
         Turn(
             Reply("Which?", ReplyKind.QUESTION, ("Which?",), None, (5, 6), (-0.5, -0.25)),
-            Answer("Down.", ("order",), 1),
+            Answer("Down.", (Heard(Outcome.REVEALED, ("order",)), Heard(Outcome.NONE))),
         ),
         Turn(Reply("```\npass\n```", ReplyKind.CODE, (), "pass", (7,), None)),
     ),

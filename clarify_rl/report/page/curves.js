@@ -11,6 +11,7 @@ const PANELS = [
   ["Asked", ["episode/asked_unclear", "episode/asked_clear"]],
   ["Asked, held out", ["eval/asked_unclear", "eval/asked_clear"]],
   ["Questions per episode", ["episode/questions"]],
+  ["Questions not understood", ["user/unclear"]],
   ["KL from the start", ["train/kl"]],
   ["Seconds per step", ["time/step_s", "time/generate_s", "time/env_s"]],
 ];

@@ -99,9 +99,10 @@ function turnView(turn, i) {
 }
 
 function answerView(answer) {
-  const revealed = answer.revealed.length ? `revealed ${answer.revealed.join(", ")}` : "revealed nothing";
-  const useless = answer.useless ? ` · ${plural(answer.useless, "useless question")}` : "";
-  return bubble("user", `user · ${revealed}${useless}`, prose(answer.text));
+  const heard = answer.heard.map(({ outcome, facts }) => [outcome, ...facts].join(" "));
+  const volunteered = answer.volunteered.map((fact) => `volunteered ${fact}`);
+  const what = [...heard, ...volunteered].join(", ") || "revealed nothing";
+  return bubble("user", `user · ${what}`, prose(answer.text));
 }
 
 function ending(episode) {

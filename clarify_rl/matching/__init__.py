@@ -1,0 +1,1 @@
+"""What a question is about: vocabulary, guards, and the matcher that users share."""

@@ -1,0 +1,90 @@
+"""Questions that nobody answers: for everything at once, for code and tests, and pieces of the statement read back."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from clarify_rl.wording import stems, words
+
+_WHOLESALE = re.compile(
+    r"\b(everything|anything|what else|every (missing |single )?(detail|fact|requirement)"
+    r"|all (the |your |of the )?(missing |hidden )?(details?|facts?|requirements?|options?|information|rules)"
+    r"|(more|further|other|additional|missing|hidden|specific) "
+    r"(details?|specifics|information|requirements?|facts?|constraints?|context|clarifications?)"
+    r"|full (statement|problem|specification)|anything (else|unclear|missing)|what (is|am i) missing)\b",
+    re.IGNORECASE,
+)
+# More is asked for, but about one thing: "more details on the order of the result".
+_ABOUT_ONE = re.compile(
+    r"\b(details?|specifics|information|context|clarifications?|requirements?|constraints?) (on|about|regarding|for|of"
+    r"|concerning) (?!the (problem|task|function|expected|input|output)\b|what you|this\b|it\b)",
+    re.IGNORECASE,
+)
+# What problems leave open, a group of stems each. A question that touches three of them asks for a list.
+_TOPICS: tuple[frozenset[str], ...] = tuple(
+    stems(line)
+    for line in (
+        "order sorted ascending descending reverse",
+        "duplicates repeated unique",
+        "empty",
+        "limit threshold bound cutoff maximum minimum cap",
+        "inclusive exclusive included excluded strict equal boundary comparison",
+        "tie ties",
+        "upper lower uppercase lowercase sensitive insensitive",
+        "round rounding decimal decimals digits",
+        "invalid",
+        "unit units",
+        "separator delimiter",
+        "negative sign",
+        "whitespace spaces trim",
+        "index position start begin",
+        "default missing fallback",
+        "rate",
+        "fee",
+        "bonus",
+        "factor",
+        "step",
+        "length width size",
+        "first last",
+        "end",
+    )
+)
+_TOPICS_TOO_BROAD = 3
+_LIST_OF_THREE = re.compile(r"\b(?:the |an? )?\w+, (?:the |an? )?\w+,? and (?:the |an? )?\w+\W*$", re.IGNORECASE)
+_CODE = r"(?:code|solution|implementation|program|answer key|reference|source|pseudo-?code|algorithm for me)"
+_TESTS = r"(?:unit |hidden |test |secret )?tests?(?: cases?| suite)?|test data|assertions?|grader"
+_LEAK = re.compile(
+    rf"\b(?:write|give|show|send|provide|share|reveal|print|paste|tell|have|see|dump|post|get)\b[^.?]{{0,40}}"
+    rf"\b(?:{_CODE}|{_TESTS})\b"
+    rf"|\bwhat (?:do|are|is|does)\b[^.?]{{0,15}}\b(?:hidden|unit|secret) ?{_TESTS}\b|\b(?:hidden|unit) tests?\b"
+    rf"|\b(?:reference|model|correct|full) (?:solution|implementation|code)\b|\bsolve (?:it|this) for me\b"
+    r"|\bignore (?:all |any |the |your )*(?:previous|prior|above|earlier)?\s*(?:instructions?|rules?)\b"
+    r"|\bsystem prompt\b|\byour (?:instructions|rules|hidden facts|notes)\b|\bpretend\b|\byou are now\b"
+    r"|\bfact ids?\b|\blist (?:all|every|each)\b|\bas (?:an|the) (?:admin|developer|grader)\b"
+    r"|\bjson\b.{0,20}\bfacts?\b",
+    re.IGNORECASE,
+)
+_ECHO_WORDS, _ECHO_SHARE = 7, 0.75  # this many words in a row from the prompt, and this share of the question
+
+
+def is_wholesale(question: str) -> bool:
+    """Whether a question asks for everything at once, in words or by listing topics."""
+    asked = stems(question)
+    wants_all = _WHOLESALE.search(question) and not _ABOUT_ONE.search(question)
+    return (
+        bool(wants_all or _LIST_OF_THREE.search(question))
+        or sum(bool(asked & topic) for topic in _TOPICS) >= _TOPICS_TOO_BROAD
+    )
+
+
+def is_leak(question: str) -> bool:
+    """Whether a question asks for what no user gives: code, tests, or what the user was told to keep."""
+    return bool(_LEAK.search(question))
+
+
+def is_echo(question: str, prompt: str) -> bool:
+    """Whether a question is little more than a piece of the prompt: that names topics without asking about one."""
+    asked, said = words(question), f" {' '.join(words(prompt))} "
+    size = max(_ECHO_WORDS, math.ceil(_ECHO_SHARE * len(asked)))
+    return any(f" {' '.join(asked[i : i + size])} " in said for i in range(len(asked) - size + 1))

@@ -1,0 +1,313 @@
+"""Which hidden fact a question is about, or which sentence of the prompt answers it already.
+
+A linear model over a few likenesses of words and concepts, between the question, each hidden fact, and their rivals:
+the other facts and what the prompt states. Weights were fitted by `benchmarks/fit_matcher.py` on labelled questions,
+for facts that come with questions of their own and for pieces of a statement. What it leaves out: inference. "Fewer
+than three elements?" is not heard as a question about `[1] -> False`; a user that is a language model hears that.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from clarify_rl.matching.concepts import GENERAL, asked_concepts
+from clarify_rl.matching.documents import Document, Documents, calls, content, documents_of, literals, total
+from clarify_rl.matching.guards import is_echo, is_leak, is_wholesale
+from clarify_rl.types import Outcome, Variant
+from clarify_rl.wording import words
+
+_AND = re.compile(r",? and ", re.IGNORECASE)
+LONGEST_READ = 600  # characters of a question: nobody asks at greater length
+_CLAUSE = re.compile(
+    r"(?:[,;] | )(?:and|or) (?=(?:what|which|how|who|where|when|does|do|is|are|should|can|by|to)\b)", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True)
+class Match:
+    """What a question is about: ids of hidden facts, or a sentence of the prompt that tells it already."""
+
+    outcome: Outcome
+    facts: tuple[str, ...] = ()
+    sentence: str = ""
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """How likely a question is about one hidden fact, from 0 to 1."""
+
+    fact: str
+    probability: float
+    is_example: bool = False
+
+
+@dataclass(frozen=True)
+class Matcher:
+    """`reveal` is the likelihood from which a fact is told, and `reveal_piece` where facts are pieces of a statement.
+
+    From `doubt` on a question was not understood, below it is about nothing hidden. A fact must be likelier than the
+    next one by `margin`, examples among themselves excepted; `stated` is how much of a question a sentence of the
+    prompt must answer.
+    """
+
+    reveal: float = 0.4
+    reveal_piece: float = 0.5
+    margin: float = 0.3
+    doubt: float = 0.2
+    stated: float = 0.4
+
+    def match(self, variant: Variant, question: str) -> Match:
+        """What the question is about. Two in one ("What is the limit, and does it count?") may be about two facts."""
+        question = question[:LONGEST_READ]
+        documents = documents_of(variant)
+        own = next((document for document in documents.hidden if _is_own(question, document)), None)
+        if own:
+            return Match(Outcome.REVEALED, (_id(own),))
+        if any(_is_own(question, document) for document in documents.stated):
+            return self._stated(documents, question)
+        if is_leak(question):
+            return Match(Outcome.LEAK)
+        if is_wholesale(question):
+            return Match(Outcome.BROAD)
+        if is_echo(question, variant.prompt):
+            return Match(Outcome.NONE)
+        clauses = _CLAUSE.split(question)
+        if len(clauses) == 2:
+            facts = [fact for clause in clauses for fact in self._match(documents, clause).facts]
+            if len(set(facts)) == 2:
+                return Match(Outcome.REVEALED, tuple(facts))
+        if _is_glued(documents, question):
+            return Match(Outcome.BROAD)
+        return self._match(documents, question)
+
+    def _match(self, documents: Documents, question: str) -> Match:
+        likely = sorted(likelihoods(documents, question), key=lambda item: -item.probability)
+        best = likely[0] if likely else None
+        least = self.reveal if documents.described else self.reveal_piece
+        if best and best.probability >= least and self._is_alone(likely):
+            return Match(Outcome.REVEALED, (best.fact,))
+        stated = self._stated(documents, question)
+        if stated.sentence:
+            return stated
+        unclear = (best is not None and best.probability >= self.doubt) or not (
+            content(question) or asked_concepts(question)
+        )
+        return Match(Outcome.UNCLEAR if unclear else Outcome.NONE)
+
+    def _stated(self, documents: Documents, question: str) -> Match:
+        sentence = stating_sentence(documents, question, self.stated)
+        return Match(Outcome.STATED if sentence else Outcome.NONE, sentence=sentence)
+
+    def _is_alone(self, likely: Sequence[Likelihood]) -> bool:
+        """Whether no other fact is nearly as likely."""
+        if len(likely) < 2 or (likely[0].is_example and likely[1].is_example):
+            return True
+        return likely[0].probability - likely[1].probability >= self.margin
+
+
+def likelihoods(documents: Documents, question: str) -> list[Likelihood]:
+    """How likely the question is about each hidden fact, in the facts' order."""
+    weights = DESCRIBED if documents.described else PIECES
+    return [
+        Likelihood(_id(document), _sigmoid(weights, row), document.is_example)
+        for document, row in zip(documents.hidden, features(documents, question), strict=True)
+    ]
+
+
+def _is_glued(documents: Documents, question: str) -> bool:
+    """Whether a question joins topics that no hidden fact has together: "What about the order and the fee?"
+
+    Otherwise a policy would ask for two topics at once, in the hope that either is hidden.
+    """
+    parts = [asked_concepts(part) - GENERAL - {"BOUND"} for part in _AND.split(question)]
+    hidden = [document.mentions for document in documents.hidden]
+    return any(
+        one and other and not one & other and not any(one & about and other & about for about in hidden)
+        for one, other in combinations(parts, 2)
+    )
+
+
+def _id(document: Document) -> str:
+    assert document.fact is not None
+    return document.fact.id
+
+
+def _is_own(question: str, document: Document) -> bool:
+    """Whether a question comes with the fact, word for word."""
+    asked = words(question)
+    return document.fact is not None and any(words(own) == asked for own in document.fact.questions)
+
+
+def _sigmoid(weights: Mapping[str, float], row: Mapping[str, float]) -> float:
+    return 1 / (1 + math.exp(-sum(weights[name] * value for name, value in row.items())))
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A question, and how much of it a document covers: by its words, and by the concepts it asks about."""
+
+    documents: Documents
+    words: frozenset[str]
+    concepts: frozenset[str]
+    literals: set[str]
+    calls: set[str]
+    text: str
+
+    def share(self, stems: frozenset[str]) -> float:
+        weigh = self.documents.weight
+        return sum(map(weigh, self.words & stems)) / (total(map(weigh, self.words)) + 1)
+
+    def concept_share(self, names: frozenset[str]) -> float:
+        weigh, asked = self.documents.concept_weight, self.concepts - GENERAL
+        return sum(map(weigh, asked & names)) / (total(map(weigh, asked)) + 0.5)
+
+    def covers(self, document: Document) -> float:
+        """How much of the question a document answers, 0 to 1."""
+        return (self.share(document.words) + self.concept_share(document.topics)) / 2
+
+    def likeness(self, stems: frozenset[str]) -> float:
+        """Weighted Jaccard: 1 for the same words."""
+        weigh = self.documents.weight
+        return sum(map(weigh, self.words & stems)) / total(map(weigh, self.words | stems))
+
+
+def _read(documents: Documents, question: str) -> _Asked:
+    return _Asked(
+        documents, content(question), asked_concepts(question), literals(question), calls(question), question.lower()
+    )
+
+
+def stating_sentence(documents: Documents, question: str, least: float) -> str:
+    """The sentence of the prompt that answers most of the question, at least the share `least`; else ""."""
+    asked = _read(documents, question)
+    best, most = "", least
+    for document in documents.stated:
+        answered = 1.0 if _is_own(question, document) else asked.covers(document)
+        if answered >= most:
+            best, most = document.text, answered
+    return best
+
+
+def features(documents: Documents, question: str) -> list[dict[str, float]]:
+    """What the likelihood of each hidden fact is computed from, by name: mostly shares of the question, 0 to 1."""
+    asked = _read(documents, question)
+    stated_words = max((asked.share(document.words) for document in documents.stated), default=0.0)
+    stated_topics = max((asked.concept_share(document.mentions) for document in documents.stated), default=0.0)
+    stated_literals = max((_named(asked, document) for document in documents.stated), default=0.0)
+    shares = [asked.share(document.words) for document in documents.hidden]
+    on_topic = [asked.concept_share(document.topics) for document in documents.hidden]
+    rows: list[dict[str, float]] = []
+    for place, document in enumerate(documents.hidden):
+        other_topics = max(on_topic[:place] + on_topic[place + 1 :], default=0.0)
+        rows.append(
+            {
+                "bias": 1.0,
+                "words": shares[place],
+                "topic": on_topic[place],
+                "mentions": asked.concept_share(document.mentions),
+                "alone_on_topic": float(on_topic[place] > 0 and not other_topics and not stated_topics),
+                "own_questions": max((asked.likeness(own) for own in document.questions), default=0.0),
+                "literals": _named(asked, document),
+                "stated_words": stated_words,
+                "stated_topics": stated_topics,
+                "stated_literals": stated_literals,
+                "other_words": max(shares[:place] + shares[place + 1 :], default=0.0),
+                "other_topics": other_topics,
+                **_of_piece(asked, document),
+            }
+        )
+    return rows
+
+
+def _named(asked: _Asked, document: Document) -> float:
+    return len(asked.literals & document.literals) / len(asked.literals) if asked.literals else 0.0
+
+
+def _of_piece(asked: _Asked, document: Document) -> dict[str, float]:
+    """Features that tell pieces of a statement apart: what changed, examples, signatures, definitions, the purpose."""
+    purpose, contradiction = "PURPOSE" in asked.concepts, "CONTRADICTION" in asked.concepts
+    is_sentence = not (document.is_example or document.is_signature)
+    defines = purpose or "what is" in asked.text
+    same_call = bool(asked.calls & document.calls)
+    only_shared = not asked.words & document.changed and bool(document.vague)
+    return {
+        "vague_words": asked.share(document.vague),
+        "changed_words": asked.share(document.changed),
+        "added_words": asked.share(document.vague - document.shared),
+        "only_shared_words": only_shared * asked.share(document.shared),
+        "left_out_words": (not document.vague) * asked.share(document.words),
+        "is_example": float(document.is_example),
+        "asks_example": float(document.is_example and "EXAMPLE" in asked.concepts),
+        "same_call": float(document.is_example and same_call),
+        "other_call": float(document.is_example and bool(asked.calls - {""}) and not same_call),
+        "is_signature": float(document.is_signature),
+        "asks_name": float(document.is_signature and "NAME" in asked.concepts),
+        "asks_purpose": float(purpose and document.is_first and is_sentence),
+        "doubts_example": float(contradiction and document.is_example),
+        "doubts_changed": float(contradiction and bool(document.vague)),
+        "defines": defines * asked.share(document.subject),
+    }
+
+
+DESCRIBED: Mapping[str, float] = {
+    "bias": -2.34,
+    "words": -0.11,
+    "topic": 6.67,
+    "mentions": 3.25,
+    "alone_on_topic": 1.63,
+    "own_questions": 1.21,
+    "literals": 2.59,
+    "stated_words": -0.55,
+    "stated_topics": -0.51,
+    "stated_literals": -0.96,
+    "other_words": 0.77,
+    "other_topics": -1.83,
+    "vague_words": 0.30,
+    "changed_words": 0.03,
+    "added_words": 0.87,
+    "only_shared_words": -0.67,
+    "left_out_words": 0.56,
+    "is_example": 0.00,
+    "asks_example": 0.00,
+    "same_call": 0.00,
+    "other_call": 0.00,
+    "is_signature": 0.00,
+    "asks_name": 0.00,
+    "asks_purpose": -0.04,
+    "doubts_example": 0.00,
+    "doubts_changed": 0.79,
+    "defines": 0.22,
+}
+PIECES: Mapping[str, float] = {
+    "bias": -1.51,
+    "words": 1.80,
+    "topic": 1.49,
+    "mentions": 0.12,
+    "alone_on_topic": 1.23,
+    "own_questions": 0.00,
+    "literals": 2.51,
+    "stated_words": 0.23,
+    "stated_topics": 0.85,
+    "stated_literals": -0.74,
+    "other_words": 0.09,
+    "other_topics": -1.36,
+    "vague_words": 1.50,
+    "changed_words": 1.46,
+    "added_words": 1.16,
+    "only_shared_words": -1.33,
+    "left_out_words": -0.22,
+    "is_example": -1.00,
+    "asks_example": 3.19,
+    "same_call": 1.59,
+    "other_call": -3.17,
+    "is_signature": -1.45,
+    "asks_name": 1.59,
+    "asks_purpose": 1.88,
+    "doubts_example": 1.09,
+    "doubts_changed": 0.64,
+    "defines": 0.63,
+}
