@@ -263,7 +263,8 @@ class HealthSection(_Section):
     `ask_left`, `entropy_left`: what is left of asking in unclear problems, of entropy. `malformed_rise`: how many
     more dialogues have a malformed reply. `zero_variance`: groups whose episodes all earned the same. `kl`: nats a
     token from the reference. `gradient_rise`: how many times the first norm of the gradient. Unmeasured episodes: half
-    of env.max_failed_share. `unclear`: questions that the user did not understand. Alarms named in `stop_on` end training, and the best evaluated policy becomes models/rl.
+    of env.max_failed_share. `unclear`: questions that the user did not understand. Alarms named in `stop_on` end
+    training, and the best evaluated policy becomes models/rl.
     """
 
     window: int = Field(5, ge=1)

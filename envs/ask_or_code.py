@@ -31,7 +31,7 @@ class AskOrCode:
         self._executor = copy(
             self.executor
         )  # closed with this environment, while others may share the one it was given
-        self.threads = self._executor.most_servers
+        self.threads = max(self._executor.most_servers, int(getattr(self._user, "threads", 1)))
 
     def respond(self, exchange: Exchange) -> Response:
         reply = exchange.reply

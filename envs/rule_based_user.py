@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from random import Random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
+from clarify_rl.answering import check_personas, persona_of, say
 from clarify_rl.matching.matcher import Match, Matcher
 from clarify_rl.registry import user
-from clarify_rl.types import Answer, Fact, Heard, Outcome, Turn, Variant
-
-SAYS = {
-    Outcome.NONE: ("I have nothing to add on that.", "Nothing to add there."),
-    Outcome.BROAD: ("Please ask about one thing at a time.", "That is too broad. Ask about one thing."),
-    Outcome.LEAK: ("I have no code or tests for you. Ask about the task.",),
-    Outcome.UNCLEAR: ("I do not understand. Ask it in other words.", "What do you mean? Ask it in other words."),
-}
-_LONGEST_QUOTED = 160
-_YES_OR_NO = re.compile(r"(yes|no)\b", re.IGNORECASE)
+from clarify_rl.types import Answer, Outcome, Turn, Variant
 
 
 @user("rule_based")
@@ -28,11 +18,16 @@ class RuleBasedUser:
 
     Of one reply, only the first `most_questions` questions are answered. `reveal` is how sure it must be, from 0 to 1,
     before it tells a fact; from `doubt` on it says that it did not understand, instead of having nothing to add.
+    `personas` are weights by name, e.g. {plain: 3, terse: 1}: each episode draws one by its seed.
     """
 
     most_questions: int = 3
     reveal: float = Matcher.reveal
     doubt: float = Matcher.doubt
+    personas: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_personas(self.personas)
 
     def answer(self, variant: Variant, questions: Sequence[str], turns: Sequence[Turn], seed: int) -> Answer:
         matcher = Matcher(reveal=self.reveal, doubt=self.doubt)
@@ -40,37 +35,4 @@ class RuleBasedUser:
             matcher.match(variant, question) if number < self.most_questions else Match(Outcome.BROAD)
             for number, question in enumerate(questions)
         ]
-        return say(variant, matches, turns, Random(f"{seed}/{len(turns)}"))
-
-
-def say(variant: Variant, matches: Sequence[Match], turns: Sequence[Turn], rng: Random) -> Answer:
-    """The answer to questions that were understood so: canned, so that it holds nothing but what they are about."""
-    told = {fact for turn in turns if turn.answer for fact in turn.answer.told}
-    texts: list[str] = []
-    heard: list[Heard] = []
-    for match in matches:
-        outcome = match.outcome
-        if outcome is Outcome.REVEALED and told.issuperset(match.facts):
-            outcome = Outcome.REPEATED
-        texts.append(_text(variant, match, outcome, rng))
-        heard.append(Heard(outcome, match.facts))
-        told.update(match.facts)
-    return Answer(" ".join(dict.fromkeys(texts)), tuple(heard))
-
-
-def _text(variant: Variant, match: Match, outcome: Outcome, rng: Random) -> str:
-    if match.facts:
-        return " ".join(wording(fact, rng) for fact in variant.facts if fact.id in match.facts)
-    if outcome is Outcome.STATED:
-        sentence = match.sentence
-        return f"As I said: {sentence if len(sentence) <= _LONGEST_QUOTED else sentence[:_LONGEST_QUOTED] + ' ...'}"
-    return rng.choice(SAYS[outcome])
-
-
-def wording(fact: Fact, rng: Random) -> str:
-    """One of the user's wordings of a fact. Never a yes or no: that would answer a question that was put otherwise.
-
-    "Yes, case matters." is right for "Does case matter?" and wrong for "Should I ignore case?".
-    """
-    whole = [answer for answer in fact.answers if not _YES_OR_NO.match(answer)]
-    return rng.choice(whole or [fact.statement])
+        return say(variant, matches, turns, seed, persona_of(self.personas, seed))

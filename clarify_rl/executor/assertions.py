@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from clarify_rl.executor.process import JUDGE, Job, Outcome
+from clarify_rl.executor.process import JUDGE, Job, JobOutcome
 from clarify_rl.executor.report import Report
 from clarify_rl.executor.trial import Trial
 from clarify_rl.executor.verdicts import (
@@ -47,7 +47,7 @@ class Checked:
     def steps(self) -> Steps:
         return self.score((yield self.job))
 
-    def score(self, outcome: Outcome) -> Execution:
+    def score(self, outcome: JobOutcome) -> Execution:
         """The verdict on one finished job."""
         if why := lost(outcome):
             return infrastructure(self.total, why)
@@ -74,7 +74,7 @@ def plan_assertions(trial: Trial, tests: Assertions, output_bytes: int) -> Check
     return Checked(Job(JUDGE, request, output_bytes + LONGEST_LINE * (total + 1)), total)
 
 
-def _read(outcome: Outcome, total: int, killed: bool) -> Judged:
+def _read(outcome: JobOutcome, total: int, killed: bool) -> Judged:
     marks: list[str] = []
     details: list[str] = []
     for line in lines_of(outcome, killed):

@@ -19,7 +19,7 @@ from clarify_rl.executor.compare import rule_of, stdio_rule_of
 from clarify_rl.executor.functions import load_function
 from clarify_rl.executor.limits import Limits, Profile, Settings
 from clarify_rl.executor.pairs import Output, plan_outputs, plan_pairs
-from clarify_rl.executor.process import Job, Outcome, ServerProcess
+from clarify_rl.executor.process import Job, JobOutcome, ServerProcess
 from clarify_rl.executor.stdio import plan_stdio
 from clarify_rl.executor.trial import Trial
 from clarify_rl.executor.verdicts import Plan
@@ -268,9 +268,9 @@ class _Lease:
         self.server = server
         self.usable = server is not None
 
-    def exchange(self, job: Job) -> Outcome:
+    def exchange(self, job: Job) -> JobOutcome:
         if self.server is None or not self.usable:
-            return Outcome()
+            return JobOutcome()
         outcome = self.server.exchange(job)
         self.usable = bool(outcome.reports)
         return outcome

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from clarify_rl.errors import ExecutorError
 from clarify_rl.executor.codec import MAX_BYTES, CodecError, Tree, check_tree, decode, dumps, opaque_in, too_much
 from clarify_rl.executor.compare import ComparisonError, Rule, exact
-from clarify_rl.executor.process import PROGRAM, Job, Outcome
+from clarify_rl.executor.process import PROGRAM, Job, JobOutcome
 from clarify_rl.executor.shown import as_python
 from clarify_rl.executor.trial import Trial
 from clarify_rl.executor.verdicts import (
@@ -77,7 +77,7 @@ class Pairs:
     def steps(self) -> Steps:
         return self.score((yield self.job))
 
-    def score(self, outcome: Outcome) -> Execution:
+    def score(self, outcome: JobOutcome) -> Execution:
         """The verdict on one finished job."""
         total = len(self.expected)
         if why := lost(outcome):
@@ -94,7 +94,7 @@ class Pairs:
         verdict = ended or _verdict(transcript, marks)
         return execution(verdict, marks, _detail(transcript, marks), outcome.reports)
 
-    def read(self, outcome: Outcome, killed: bool) -> Transcript:
+    def read(self, outcome: JobOutcome, killed: bool) -> Transcript:
         lines = lines_of(outcome, killed)
         if len(lines) > len(self.expected):
             raise ProtocolError(f"{len(lines)} results for {len(self.expected)} tests")

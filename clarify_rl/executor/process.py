@@ -43,7 +43,7 @@ ENVIRONMENT = {
 
 
 @dataclass(frozen=True)
-class Outcome:
+class JobOutcome:
     """One job's raw output and the reports on its processes, the program's first; none: the fork server was lost."""
 
     output: bytes = field(default=b"", repr=False)
@@ -114,7 +114,7 @@ class ServerProcess:
         answer = json.loads(greeting)
         return Capabilities(answer["layers"], tuple(answer["escapes"]))
 
-    def exchange(self, job: Job) -> Outcome:
+    def exchange(self, job: Job) -> JobOutcome:
         """Runs one job to its end. After an exception or an outcome without reports, do not use this server again."""
         conversation = Conversation(self, job)
         try:
@@ -242,7 +242,7 @@ class Conversation:
         self.poller = select.poll()
         self.reports: tuple[Report, ...] = ()
         self.over = False
-        self.outcome = Outcome()
+        self.outcome = JobOutcome()
         self.offer = Offer()
         self.streams: list[_Stream] = []
         self.open: dict[int, _Stream] = {}
@@ -314,8 +314,8 @@ class Conversation:
             self.outcome = self.collected()
         self.close()
 
-    def collected(self) -> Outcome:
-        return Outcome(
+    def collected(self) -> JobOutcome:
+        return JobOutcome(
             bytes(self.streams[0].received),
             bytes(self.streams[-1].received) if len(self.streams) > 1 else b"",
             any(stream.overflow for stream in self.streams),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from clarify_rl.errors import ExecutorError
 from clarify_rl.executor.compare import ComparisonError, Rule
 from clarify_rl.executor.limits import Limits
-from clarify_rl.executor.process import PROGRAM, Job, Outcome
+from clarify_rl.executor.process import PROGRAM, Job, JobOutcome
 from clarify_rl.executor.report import Report
 from clarify_rl.executor.verdicts import (
     LONGEST_LINE,
@@ -71,7 +71,7 @@ class Runs:
         detail = next((case.detail for case in printed if case.detail), "")
         return execution(_verdict(printed, marks), marks, detail, reports)
 
-    def score(self, outcome: Outcome, expected: str, number: int) -> Printed:
+    def score(self, outcome: JobOutcome, expected: str, number: int) -> Printed:
         """How one finished case went."""
         report = outcome.reports[0]
         ended = timeout(report)

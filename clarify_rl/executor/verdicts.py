@@ -17,7 +17,7 @@ from clarify_rl.executor.codec import (
     opaque_in,
     too_much,
 )
-from clarify_rl.executor.process import Job, Outcome
+from clarify_rl.executor.process import Job, JobOutcome
 from clarify_rl.executor.report import Report
 from clarify_rl.types import Execution, Verdict
 
@@ -27,7 +27,7 @@ LONGEST_LINE = 4 << 10  # of what is not a result: an exception with its message
 MEMORY_ERROR = "MemoryError"
 
 
-Steps: TypeAlias = Generator[Job, Outcome, Execution]
+Steps: TypeAlias = Generator[Job, JobOutcome, Execution]
 
 
 class Plan(Protocol):
@@ -68,7 +68,7 @@ def plain_tree(value: object, what: str) -> Tree:
     return tree
 
 
-def lost(outcome: Outcome) -> str:
+def lost(outcome: JobOutcome) -> str:
     """Why an outcome says nothing about the program; "" when it does."""
     if not outcome.reports:
         return "the fork server died"
@@ -81,7 +81,7 @@ def timeout(report: Report) -> Verdict | None:
     return whys.get(report.why)
 
 
-def lines_of(outcome: Outcome, killed: bool) -> list[bytes]:
+def lines_of(outcome: JobOutcome, killed: bool) -> list[bytes]:
     """The lines after the seal. A killed process may leave half a line; nobody else may."""
     if outcome.overflow:
         raise ProtocolError("more output than the limit")

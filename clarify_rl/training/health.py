@@ -251,8 +251,8 @@ def _unclear(options: HealthSection) -> AlarmRule:
         lambda _: options.unclear,
         lambda seen: (
             f"The user does not understand: {seen.now:.0%} of the questions in {seen.last_steps}, more than "
-            f"{seen.limit:.0%}, so good questions bring nothing. Read some (`unclear` in episodes/rl.jsonl); a user that "
-            f"is a language model hears more: env.user=llm."
+            f"{seen.limit:.0%}, so good questions bring nothing. Read some (`unclear` in episodes/rl.jsonl); a user "
+            f"that is a language model hears more: env.user=llm."
         ),
     )
 

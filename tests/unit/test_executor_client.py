@@ -19,7 +19,7 @@ import pytest
 from clarify_rl.config import ExecutorConfig
 from clarify_rl.errors import ExecutorError
 from clarify_rl.executor import Executor, Limits, Profile, Trial
-from clarify_rl.executor.process import Job, Outcome, ServerProcess
+from clarify_rl.executor.process import Job, JobOutcome, ServerProcess
 from clarify_rl.types import Case, HiddenTests, Stdio, StdioCase, Tests, Verdict
 from tests.executor_cases import (
     DOUBLE,
@@ -151,9 +151,9 @@ def test_an_executor_that_is_closed_while_a_fork_server_starts_ends_that_one_too
     before = held()["children"]
     jobs: list[Job] = []
 
-    def exchange(server: ServerProcess, job: Job) -> Outcome:
+    def exchange(server: ServerProcess, job: Job) -> JobOutcome:
         jobs.append(job)
-        return Outcome()
+        return JobOutcome()
 
     monkeypatch.setattr(executor, "_check", lambda found: executor.close())
     monkeypatch.setattr(ServerProcess, "exchange", exchange)

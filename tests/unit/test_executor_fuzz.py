@@ -12,7 +12,7 @@ from clarify_rl.executor.compare import rule_of, stdio_rule_of
 from clarify_rl.executor.functions import load_function
 from clarify_rl.executor.limits import Limits
 from clarify_rl.executor.pairs import Pairs, plan_pairs
-from clarify_rl.executor.process import Outcome
+from clarify_rl.executor.process import JobOutcome
 from clarify_rl.executor.report import Report
 from clarify_rl.executor.stdio import plan_stdio
 from clarify_rl.executor.trial import Trial
@@ -69,10 +69,12 @@ def anything(right: tuple[Tree, ...]) -> st.SearchStrategy[bytes]:
     return text | damaged | st.binary(max_size=40)
 
 
-def outcomes(right: tuple[Tree, ...], processes: int, printed: st.SearchStrategy[bytes]) -> st.SearchStrategy[Outcome]:
+def outcomes(
+    right: tuple[Tree, ...], processes: int, printed: st.SearchStrategy[bytes]
+) -> st.SearchStrategy[JobOutcome]:
     reports = st.lists(REPORTS, min_size=processes, max_size=processes).map(tuple)
     fine = st.just((CLEAN,) * processes)
-    return st.builds(Outcome, anything(right), printed, st.booleans(), fine | reports | st.just(()))
+    return st.builds(JobOutcome, anything(right), printed, st.booleans(), fine | reports | st.just(()))
 
 
 TRIAL = Trial("", "f", PAIRS)
@@ -99,7 +101,7 @@ def sent(right: tuple[Tree, ...]) -> bytes:
 @pytest.mark.parametrize("compare", ["exact", "close", "unordered", "operator:eq"])
 @quickly
 @given(outcome=outcomes(RIGHT_PAIRS, 1, st.just(b"")))
-def test_pairs_pass_only_with_the_right_lines(compare: str, outcome: Outcome) -> None:
+def test_pairs_pass_only_with_the_right_lines(compare: str, outcome: JobOutcome) -> None:
     execution = pairs(compare).score(outcome)
     check(execution, len(EXPECTED))
     if execution.solved:
@@ -113,7 +115,7 @@ def test_pairs_pass_only_with_the_right_lines(compare: str, outcome: Outcome) ->
 
 @quickly
 @given(outcome=outcomes(RIGHT_CHECKS, 2, st.just(b"")))
-def test_assertions_pass_only_with_the_right_lines(outcome: Outcome) -> None:
+def test_assertions_pass_only_with_the_right_lines(outcome: JobOutcome) -> None:
     execution = plan_assertions(TRIAL, CHECKS, 1 << 20).score(outcome)
     check(execution, 3)
     if execution.solved:
@@ -125,7 +127,7 @@ def test_assertions_pass_only_with_the_right_lines(outcome: Outcome) -> None:
 @pytest.mark.parametrize("compare", ["lines", "exact", "close", "operator:eq"])
 @quickly
 @given(outcome=outcomes(({"n": 0, "x": 0},), 1, st.just(b"right\n") | st.binary(max_size=9)))
-def test_printed_output_passes_only_when_it_is_right(compare: str, outcome: Outcome) -> None:
+def test_printed_output_passes_only_when_it_is_right(compare: str, outcome: JobOutcome) -> None:
     tests = Stdio((StdioCase("", "right\n"),), compare)
     runs = plan_stdio("", tests, stdio_rule_of(compare, load_function), Limits())
     steps = runs.steps()
@@ -145,9 +147,9 @@ def test_printed_output_passes_only_when_it_is_right(compare: str, outcome: Outc
 @pytest.mark.parametrize("why", ["", "cancelled"])
 def test_the_right_lines_do_pass(why: str) -> None:
     report = Report(0, 0.1, 0.1, why)
-    assert pairs("exact").score(Outcome(sent(RIGHT_PAIRS), reports=(report,))).solved
-    assert pairs("close").score(Outcome(sent(RIGHT_PAIRS), reports=(report,))).solved
-    assert plan_assertions(TRIAL, CHECKS, 9).score(Outcome(sent(RIGHT_CHECKS), reports=(report, CLEAN))).solved
+    assert pairs("exact").score(JobOutcome(sent(RIGHT_PAIRS), reports=(report,))).solved
+    assert pairs("close").score(JobOutcome(sent(RIGHT_PAIRS), reports=(report,))).solved
+    assert plan_assertions(TRIAL, CHECKS, 9).score(JobOutcome(sent(RIGHT_CHECKS), reports=(report, CLEAN))).solved
 
 
 @pytest.mark.parametrize(
@@ -156,14 +158,14 @@ def test_the_right_lines_do_pass(why: str) -> None:
 )
 def test_right_lines_of_a_process_that_was_killed_for_its_time_do_not_pass(why: str, verdict: Verdict) -> None:
     late = Report(-9, 3.0, 3.0, why)
-    assert pairs("exact").score(Outcome(sent(RIGHT_PAIRS), reports=(late,))).verdict is verdict
+    assert pairs("exact").score(JobOutcome(sent(RIGHT_PAIRS), reports=(late,))).verdict is verdict
     for reports in ((late, CLEAN), (CLEAN, late)):
-        scored = plan_assertions(TRIAL, CHECKS, 9).score(Outcome(sent(RIGHT_CHECKS), reports=reports))
+        scored = plan_assertions(TRIAL, CHECKS, 9).score(JobOutcome(sent(RIGHT_CHECKS), reports=reports))
         assert scored.verdict is verdict
 
 
 def test_an_outcome_without_a_report_or_a_seal_is_no_measurement() -> None:
-    for outcome in (Outcome(sent(RIGHT_PAIRS)), Outcome(sent(RIGHT_PAIRS)[1:], reports=(CLEAN,))):
+    for outcome in (JobOutcome(sent(RIGHT_PAIRS)), JobOutcome(sent(RIGHT_PAIRS)[1:], reports=(CLEAN,))):
         assert pairs("exact").score(outcome).verdict is Verdict.INFRASTRUCTURE
-    for outcome in (Outcome(sent(RIGHT_CHECKS)), Outcome(sent(RIGHT_CHECKS)[1:], reports=(CLEAN, CLEAN))):
+    for outcome in (JobOutcome(sent(RIGHT_CHECKS)), JobOutcome(sent(RIGHT_CHECKS)[1:], reports=(CLEAN, CLEAN))):
         assert plan_assertions(TRIAL, CHECKS, 9).score(outcome).verdict is Verdict.INFRASTRUCTURE

@@ -29,6 +29,7 @@ def row(**changed: float) -> dict[str, float]:
         "train/kl": 0.02,
         "train/grad_norm": 0.2,
         "group/zero_variance": 0.5,
+        "user/unclear": 0.05,
         "rollout/failed": 0.0,
         "rollout/episodes": 128.0,
     }
@@ -60,7 +61,7 @@ TROUBLE: dict[AlarmName, tuple[Rows, int]] = {
     "zero_variance": (series(group__zero_variance=[0.5] * 10 + [0.9] * 10), 14),
     "kl": (series(train__kl=[0.01] * 6 + [0.2, 0.5, 2.0]), 9),
     "gradient": (series(train__grad_norm=[0.2] * 6 + [0.9, 4.0, 20.0]), 9),
-    "unclear": (series(user__unclear=[0.05] * 6 + [0.2, 0.4, 0.4]), 9),
+    "unclear": (series(user__unclear=[0.05] * 7 + [0.1, 0.4]), 9),
     "unmeasured": (series(rollout__failed=[0.0] * 5 + [10.0]), 9),
 }
 

@@ -37,13 +37,19 @@ MAY_IMPORT = {
         "policies": "types errors seeds config assets",
         "problems": "types errors syntax seeds wording records config registry executor",
         "synthesis": "types errors seeds syntax wording records config executor policies problems",
-        "dialogue.replies": "types errors syntax",
+        # problems: how a statement is taken apart into sentences and examples.
+        "matching": "types errors wording records problems",
+        "answering": "types errors matching",
+        "dialogue.requests": "wording",
+        "dialogue.replies": "types errors syntax dialogue.requests",
         "training.templates": "",
         "dialogue": "types errors seeds registry policies dialogue.replies",
         "rewards": "clarify_rl types registry",
-        "envs": "clarify_rl types errors registry seeds wording executor dialogue.replies",
         # training: TRL's templates, for a model whose own cannot be trained on.
         "players": "types errors config policies dialogue training.templates",
+        # config, policies, players: a user that is a language model.
+        "envs": "clarify_rl types errors registry seeds wording config policies executor matching answering players "
+        "dialogue.replies",
         "pool": "types errors seeds registry config executor",
         "demonstrations": "types errors seeds policies synthesis dialogue",
         "training": "types errors seeds config store policies problems synthesis dialogue pool demonstrations",
@@ -63,7 +69,7 @@ MAY_IMPORT = {
     }.items()
 }
 PARTS = frozenset(
-    {"dialogue.replies", "training.templates"}
+    {"dialogue.replies", "dialogue.requests", "training.templates"}
 )  # lines of the table that are a part of a package: envs may import only that part
 
 ONLY = {"ray": frozenset({"pool", "launch"}), "trl": frozenset({"training", "training.templates"})}

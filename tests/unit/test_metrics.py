@@ -31,9 +31,10 @@ TIMED_OUT = Execution(Verdict.WALL_TIMEOUT, 0, 4)
 
 
 def question(*revealed: str, asks: int = 1) -> Turn:
+    heard = tuple(Heard(Outcome.REVEALED, (fact,)) for fact in revealed)
     return Turn(
         Reply("Which?", ReplyKind.QUESTION, ("Which?",) * asks),
-        Answer("This.", tuple(Heard(Outcome.REVEALED, (fact,)) for fact in revealed)),
+        Answer("This.", heard),
     )
 
 
