@@ -1,9 +1,10 @@
 """Fits the weights of the users' matcher to labelled questions, and says how well they do on problems left out.
 
-    python -m benchmarks.fit_matcher PAIRS.jsonl
+    python -m benchmarks.fit_matcher [PAIRS.jsonl ...]
 
-PAIRS are rows as `clarify-rl check user --pairs` reads them. Prints figures by halves of the problems, each predicted
-by weights fitted on the other one, and then the weights of all, as they stand in clarify_rl/matching/matcher.py.
+Our own questions about the bank (clarify_rl/matching/questions.txt) are always among them. PAIRS are rows as
+`clarify-rl check user --pairs` reads them. Prints figures by halves of the problems, each predicted by weights fitted
+on the other one, and then the weights of all, as they stand in clarify_rl/matching/matcher.py.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import torch
 from clarify_rl.matching import matcher
 from clarify_rl.matching.documents import documents_of
 from clarify_rl.matching.pairs import Pair, Rates, judge, read_pairs
+from clarify_rl.pipeline.check_user import builtin_pairs
 
 Weights = Mapping[str, float]
 RIDGE = 0.1
@@ -25,8 +27,8 @@ RIDGE = 0.1
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("pairs", type=Path)
-    pairs = read_pairs(parser.parse_args().pairs)
+    parser.add_argument("pairs", type=Path, nargs="*")
+    pairs = [pair for path in parser.parse_args().pairs for pair in read_pairs(path)] + builtin_pairs()
     for name, is_one in _KINDS.items():
         kind = [pair for pair in pairs if is_one(pair)]
         halves = [[pair for pair in kind if _half(pair) == half] for half in (0, 1)]

@@ -340,3 +340,22 @@ def _add_check(commands: Parsers) -> None:
         help="an evaluation set it must not hold; repeatable",
     )
     source.add_argument("--limit", type=int, metavar="N", help="look at the first N problems only")
+    user = _command(
+        inner,
+        "user",
+        "say how well a simulated user understands questions, and whether it leaks; exits with 1 below the bounds",
+        "clarify-rl check user rule_based --min-recall 0.8 --max-wrong 0.05",
+    )
+    user.add_argument(
+        "user", metavar="USER", help="its name or file.py:name, then its options: llm,model=openai:URL#MODEL"
+    )
+    user.add_argument(
+        "--pairs",
+        metavar="FILE.jsonl",
+        help="labelled questions, {prompt, facts, question, accept} a line (default: our own, about the bank)",
+    )
+    user.add_argument("--min-recall", type=float, metavar="SHARE", help="of the questions about a hidden fact")
+    user.add_argument("--max-wrong", type=float, metavar="SHARE", help="of those, answered with another fact")
+    user.add_argument("--max-false", type=float, metavar="SHARE", help="of the others, answered with a fact")
+    user.add_argument("--limit", type=int, metavar="N", help="ask the first N questions only")
+    user.add_argument("--out", metavar="FILE.json", help="write the report as JSON too")

@@ -251,6 +251,19 @@ def _check_source(arguments: Arguments) -> int:
     return 0 if report.usable else 1
 
 
+def _check_user(arguments: Arguments) -> int:
+    from rich.console import Console
+
+    from clarify_rl.pipeline.check_user import Bounds, check_named, print_user, write_report
+
+    report = check_named(arguments.user, arguments.pairs, limit=arguments.limit)
+    missed = Bounds(arguments.min_recall, arguments.max_wrong, arguments.max_false).missed(report)
+    print_user(report, missed, Console())
+    if arguments.out:
+        write_report(report, Path(arguments.out))
+    return 1 if missed else 0
+
+
 _COMMANDS: Mapping[str, Callable[[Arguments], int | None]] = {
     "run": _run,
     "data": _stage,
@@ -267,6 +280,7 @@ _COMMANDS: Mapping[str, Callable[[Arguments], int | None]] = {
     "doctor": _doctor,
     "check executor": _check_executor,
     "check source": _check_source,
+    "check user": _check_user,
     **DATA_COMMANDS,
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import pkgutil
+import re
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -92,25 +93,32 @@ def load_source(spec: str, options: Mapping[str, object]) -> Source:
 
 
 def source_from_text(text: str) -> Source:
-    """A source as it is named in a shell: its spec, then options, as in `mbpp,path=mbpp.jsonl,examples=0`.
+    """A source as it is named in a shell: its spec, then options, as in `mbpp,path=mbpp.jsonl,examples=0`."""
+    return load_source(*_named(text, "source,name=value,... as in rows,path=mine.jsonl"))
 
-    Raises ConfigError for what is no option. Numbers, true and false are read as such.
-    """
+
+def user_from_text(text: str) -> User:
+    """A user as it is named in a shell: its spec, then options, as in `rule_based,reveal=0.6`."""
+    return load_user(*_named(text, "user,name=value,... as in rule_based,reveal=0.6"))
+
+
+def _named(text: str, form: str) -> tuple[str, dict[str, object]]:
+    """A spec and its options. ConfigError for what is no option; numbers, true and false are read as such."""
     spec, *given = text.split(",")
     options: dict[str, object] = {}
     for item in given:
         name, is_option, value = item.partition("=")
         if not is_option:
-            raise ConfigError(
-                f"{text!r}: {item!r} is no option. Write source,name=value,... as in rows,path=mine.jsonl"
-            )
+            raise ConfigError(f"{text!r}: {item!r} is no option. Write {form}")
         options[name.strip()] = _plain(value)
-    return load_source(spec, options)
+    return spec, options
 
 
 def _plain(value: str) -> object:
     if value in ("true", "false"):
         return value == "true"
+    if re.fullmatch(r"\d+\.\d+", value):
+        return float(value)
     return int(value) if value.isdecimal() else value
 
 

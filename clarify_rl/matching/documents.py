@@ -12,7 +12,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
+from importlib.resources import files
 
 from clarify_rl.matching.concepts import GENERAL, concepts, topics
 from clarify_rl.problems.hidden_facts import read_statement
@@ -23,6 +24,9 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 _LITERAL = re.compile(r"-?\d+(?:\.\d+)?|'[^']*'|\"[^\"]*\"|\[[^\]]*\]")
 _CALL = re.compile(r"\w+\(([^()]*)\)")
 _IS_EXAMPLE = re.compile(r"=>|->|==")
+_COURTESIES = stems(
+    "please tell sorry question questions clarify specify explain confirm thank thanks exactly mean hello"
+)
 _SAME = 0.9  # likeness from which a sentence of the prompt is the one that stands in a fact's place
 
 
@@ -31,8 +35,9 @@ class Document:
     """A hidden fact, or a sentence of the prompt.
 
     `words` are stems, `topics` the concepts it is about, `mentions` all that occur in it; `questions` the stems of each
-    question that comes with a fact. Of a fact, `changed` are the stems that its vague sentence lost or added, `vague`
-    those of that sentence, `shared` those of both; `subject` the stems before "is", where it defines something.
+    question that comes with a fact, `phrases` those of other ways to ask about it. Of a fact, `changed` are the stems
+    that its vague sentence lost or added, `vague` those of that sentence, `shared` those of both; `subject` the stems
+    before "is", where it defines something.
     """
 
     text: str
@@ -42,6 +47,7 @@ class Document:
     literals: frozenset[str] = frozenset()
     fact: Fact | None = None
     questions: tuple[frozenset[str], ...] = ()
+    phrases: tuple[frozenset[str], ...] = ()
     changed: frozenset[str] = frozenset()
     vague: frozenset[str] = frozenset()
     shared: frozenset[str] = frozenset()
@@ -66,6 +72,10 @@ class Documents:
         """Whether the facts come with questions of their own; else they are pieces of a statement."""
         return any(document.questions for document in (*self.hidden, *self.stated))
 
+    def words_of(self, fact_id: str) -> frozenset[str]:
+        """The stems of the hidden fact with this id."""
+        return next(item.words for item in self.hidden if item.fact is not None and item.fact.id == fact_id)
+
     def weight(self, word: str) -> float:
         return self._weight(self.word_counts[word])
 
@@ -81,12 +91,12 @@ _OF_NONE = 0.7  # in place of the count of a word that no document has
 
 def documents_of(variant: Variant) -> Documents:
     """The variant's documents, cached by what it shows and hides."""
-    return _documents(variant.prompt, variant.facts, variant.stated)
+    return _documents(variant.prompt, variant.facts, variant.stated, variant.problem.family)
 
 
 @lru_cache(maxsize=2048)
-def _documents(prompt: str, facts: tuple[Fact, ...], told: tuple[Fact, ...]) -> Documents:
-    hidden = tuple(_of_fact(fact, first=place == 0) for place, fact in enumerate(facts))
+def _documents(prompt: str, facts: tuple[Fact, ...], told: tuple[Fact, ...], family: str) -> Documents:
+    hidden = tuple(_of_fact(fact, family, first=place == 0) for place, fact in enumerate(facts))
     known = [fact.replaced_by for fact in facts if fact.replaced_by] + [fact.statement for fact in told]
     sentences = [text for text in sentences_of(prompt) if not any(_is_same(text, other) for other in known)]
     stated = (
@@ -94,7 +104,7 @@ def _documents(prompt: str, facts: tuple[Fact, ...], told: tuple[Fact, ...]) -> 
             Document(text, content(text), about := concepts(text) - GENERAL, about, frozenset(literals(text)))
             for text in sentences
         ),
-        *(_of_fact(fact, first=False) for fact in told),
+        *(_of_fact(fact, family, first=False) for fact in told),
     )
     both = (*hidden, *stated)
     return Documents(
@@ -105,20 +115,22 @@ def _documents(prompt: str, facts: tuple[Fact, ...], told: tuple[Fact, ...]) -> 
     )
 
 
-def _of_fact(fact: Fact, *, first: bool) -> Document:
+def _of_fact(fact: Fact, family: str, *, first: bool) -> Document:
     texts = (fact.statement, *fact.answers, *fact.questions, fact.replaced_by)
+    phrases = [content(phrase) for phrase in asked_as(family, fact.id)]
     is_example = fact.id.startswith("example") or (not fact.questions and bool(_IS_EXAMPLE.search(fact.statement)))
     statement, vague = content(fact.statement), content(fact.replaced_by)
     subject, is_said, _ = fact.statement.partition(" is ")
     about = topics(fact.id) or concepts(" ".join(fact.questions) or fact.statement) - GENERAL
     return Document(
         text=fact.statement,
-        words=frozenset().union(*map(content, texts), fact.about if fact.questions else ()),
+        words=frozenset().union(*map(content, texts), *phrases, fact.about if fact.questions else ()),
         topics=about | {"EXAMPLE"} if is_example else about,
         mentions=frozenset[str]().union(*map(concepts, texts)),
         literals=frozenset(literals(f"{fact.statement} {fact.replaced_by}")),
         fact=fact,
         questions=tuple(content(question) for question in fact.questions),
+        phrases=tuple(filter(None, phrases)),
         changed=statement ^ vague if vague else statement,
         vague=vague,
         shared=statement & vague,
@@ -128,6 +140,18 @@ def _of_fact(fact: Fact, *, first: bool) -> Document:
         is_signature=fact.id == "signature",
         is_first=first,
     )
+
+
+@cache
+def _wordings() -> dict[str, tuple[str, ...]]:
+    lines = (files(__package__) / "asked_as.txt").read_text(encoding="utf-8").splitlines()
+    entries = (line.partition(":") for line in lines if line and not line.startswith("#"))
+    return {name: tuple(phrase.strip() for phrase in phrases.split(";")) for name, _, phrases in entries}
+
+
+def asked_as(family: str, fact: str) -> tuple[str, ...]:
+    """Phrases that people use when they ask about a fact of this name, with those of its family of the bank first."""
+    return (*_wordings().get(f"{family}.{fact}", ()), *_wordings().get(fact, ()))
 
 
 def sentences_of(prompt: str) -> list[str]:
@@ -143,7 +167,7 @@ def _is_same(sentence: str, other: str) -> bool:
 
 def content(text: str) -> frozenset[str]:
     """Stems of the words that say what a text is about."""
-    return stems(text) - GENERIC
+    return stems(text) - GENERIC - _COURTESIES
 
 
 def literals(text: str) -> set[str]:

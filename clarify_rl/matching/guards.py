@@ -8,13 +8,19 @@ import re
 from clarify_rl.wording import stems, words
 
 _WHOLESALE = re.compile(
-    r"\b(everything|anything|what else|every (missing |single )?(detail|fact|requirement)"
+    r"\b(everything (about|you|i|that|there|we|is)|(tell|give|know|explain)( me)? (everything|anything)|^everything"
+    r"|anything (about|you|i|that|to know)|is anything|what else|every (missing |single )?(detail|fact|requirement)"
     r"|all (the |your |of the )?(missing |hidden )?(details?|facts?|requirements?|options?|information|rules)"
     r"|(more|further|other|additional|missing|hidden|specific) "
     r"(details?|specifics|information|requirements?|facts?|constraints?|context|clarifications?)"
     r"|full (statement|problem|specification)|anything (else|unclear|missing)|what (is|am i) missing)\b",
     re.IGNORECASE,
 )
+# What joins the entries of a list; without, three topics are a list where they are most of the words.
+_JOINTS = re.compile(r",|;| and ", re.IGNORECASE)
+_TOPICS_SHARE = 0.5
+# What the asker would do with the answer: "so that I can write the code".
+_OWN_PLANS = re.compile(r"\b(?:i|we) (?:can|could|will|may|would|am able to)\b[^.?]*", re.IGNORECASE)
 # More is asked for, but about one thing: "more details on the order of the result".
 _ABOUT_ONE = re.compile(
     r"\b(details?|specifics|information|context|clarifications?|requirements?|constraints?) (on|about|regarding|for|of"
@@ -71,16 +77,15 @@ _ECHO_WORDS, _ECHO_SHARE = 7, 0.75  # this many words in a row from the prompt, 
 def is_wholesale(question: str) -> bool:
     """Whether a question asks for everything at once, in words or by listing topics."""
     asked = stems(question)
+    topics = sum(bool(asked & topic) for topic in _TOPICS)
+    lists = len(_JOINTS.findall(question)) >= _TOPICS_TOO_BROAD - 1 or topics > _TOPICS_SHARE * len(words(question))
     wants_all = _WHOLESALE.search(question) and not _ABOUT_ONE.search(question)
-    return (
-        bool(wants_all or _LIST_OF_THREE.search(question))
-        or sum(bool(asked & topic) for topic in _TOPICS) >= _TOPICS_TOO_BROAD
-    )
+    return bool(wants_all or _LIST_OF_THREE.search(question)) or (lists and topics >= _TOPICS_TOO_BROAD)
 
 
 def is_leak(question: str) -> bool:
     """Whether a question asks for what no user gives: code, tests, or what the user was told to keep."""
-    return bool(_LEAK.search(question))
+    return bool(_LEAK.search(_OWN_PLANS.sub("", question)))
 
 
 def is_echo(question: str, prompt: str) -> bool:

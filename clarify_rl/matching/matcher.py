@@ -21,6 +21,7 @@ from clarify_rl.types import Outcome, Variant
 from clarify_rl.wording import words
 
 _AND = re.compile(r",? and ", re.IGNORECASE)
+_JOINED = re.compile(r"(?:(?<=^what about )|(?<=^how about ))(?:the )?(\w+ and \w+)", re.IGNORECASE)
 LONGEST_READ = 600  # characters of a question: nobody asks at greater length
 _CLAUSE = re.compile(
     r"(?:[,;] | )(?:and|or) (?=(?:what|which|how|who|where|when|does|do|is|are|should|can|by|to)\b)", re.IGNORECASE
@@ -75,20 +76,33 @@ class Matcher:
             return Match(Outcome.BROAD)
         if is_echo(question, variant.prompt):
             return Match(Outcome.NONE)
-        clauses = _CLAUSE.split(question)
-        if len(clauses) == 2:
-            facts = [fact for clause in clauses for fact in self._match(documents, clause).facts]
-            if len(set(facts)) == 2:
-                return Match(Outcome.REVEALED, tuple(facts))
-        if _is_glued(documents, question):
-            return Match(Outcome.BROAD)
-        return self._match(documents, question)
+        return self._match_both(documents, question) or self._match(documents, question)
+
+    def _match_both(self, documents: Documents, question: str) -> Match | None:
+        """What two questions in one are about: two facts, or too broad where only one is hidden. None for one question.
+
+        Otherwise a policy would ask for two topics at once, in the hope that either is hidden.
+        """
+        parts = _CLAUSE.split(question)
+        glued = len(parts) != 2 and _is_glued(documents, question)
+        parts = _AND.split(question) if glued else parts
+        if len(parts) != 2:
+            return Match(Outcome.BROAD) if glued else None
+        facts = [self._match(documents, part).facts for part in parts]
+        both = tuple(dict.fromkeys(fact for part in facts for fact in part))
+        if len(both) == 2:
+            return Match(Outcome.REVEALED, both)
+        asks_more = any(
+            mine and not others and content(other) - documents.words_of(mine[0])
+            for mine, others, other in ((facts[0], facts[1], parts[1]), (facts[1], facts[0], parts[0]))
+        )
+        return Match(Outcome.BROAD) if asks_more or glued or _is_glued(documents, question) else None
 
     def _match(self, documents: Documents, question: str) -> Match:
         likely = sorted(likelihoods(documents, question), key=lambda item: -item.probability)
         best = likely[0] if likely else None
         least = self.reveal if documents.described else self.reveal_piece
-        if best and best.probability >= least and self._is_alone(likely):
+        if best and best.probability >= least and self._is_alone(likely) and not _is_bare(documents, question):
             return Match(Outcome.REVEALED, (best.fact,))
         stated = self._stated(documents, question)
         if stated.sentence:
@@ -118,17 +132,33 @@ def likelihoods(documents: Documents, question: str) -> list[Likelihood]:
     ]
 
 
-def _is_glued(documents: Documents, question: str) -> bool:
-    """Whether a question joins topics that no hidden fact has together: "What about the order and the fee?"
+def _is_bare(documents: Documents, question: str) -> bool:
+    """Whether a question has a single word that names no topic: "What about the first?" may be about anything."""
+    asked = content(question)
+    if len(asked) > 1 or literals(question):
+        return False
+    names = asked_concepts(question)
+    return not any(document.topics & names or asked in document.phrases for document in documents.hidden)
 
-    Otherwise a policy would ask for two topics at once, in the hope that either is hidden.
-    """
+
+def _is_glued(documents: Documents, question: str) -> bool:
+    """Whether a question joins topics that no hidden fact has together: "What about the order and the fee?"."""
+    if any(not _is_said(joined, documents) for joined in _JOINED.findall(question)):
+        return True
     parts = [asked_concepts(part) - GENERAL - {"BOUND"} for part in _AND.split(question)]
     hidden = [document.mentions for document in documents.hidden]
     return any(
         one and other and not one & other and not any(one & about and other & about for about in hidden)
         for one, other in combinations(parts, 2)
     )
+
+
+def _is_said(joined: str, documents: Documents) -> bool:
+    """Whether a fact itself joins these words, as in "upper and lower case"."""
+    texts = [
+        text for item in documents.hidden if item.fact for text in (item.text, *item.fact.answers, *item.fact.questions)
+    ]
+    return any(joined.lower() in text.lower() for text in texts)
 
 
 def _id(document: Document) -> str:
@@ -164,6 +194,11 @@ class _Asked:
     def concept_share(self, names: frozenset[str]) -> float:
         weigh, asked = self.documents.concept_weight, self.concepts - GENERAL
         return sum(map(weigh, asked & names)) / (total(map(weigh, asked)) + 0.5)
+
+    def holds(self, phrase: frozenset[str]) -> float:
+        """How much of a phrase the question holds, 0 to 1."""
+        weigh = self.documents.weight
+        return sum(map(weigh, self.words & phrase)) / total(map(weigh, phrase))
 
     def covers(self, document: Document) -> float:
         """How much of the question a document answers, 0 to 1."""
@@ -211,6 +246,8 @@ def features(documents: Documents, question: str) -> list[dict[str, float]]:
                 "mentions": asked.concept_share(document.mentions),
                 "alone_on_topic": float(on_topic[place] > 0 and not other_topics and not stated_topics),
                 "own_questions": max((asked.likeness(own) for own in document.questions), default=0.0),
+                "phrase": max((asked.share(phrase) for phrase in document.phrases), default=0.0),
+                "whole_phrase": max((asked.holds(phrase) for phrase in document.phrases), default=0.0),
                 "literals": _named(asked, document),
                 "stated_words": stated_words,
                 "stated_topics": stated_topics,
@@ -254,60 +291,64 @@ def _of_piece(asked: _Asked, document: Document) -> dict[str, float]:
 
 
 DESCRIBED: Mapping[str, float] = {
-    "bias": -2.34,
-    "words": -0.11,
-    "topic": 6.67,
-    "mentions": 3.25,
-    "alone_on_topic": 1.63,
-    "own_questions": 1.21,
-    "literals": 2.59,
-    "stated_words": -0.55,
-    "stated_topics": -0.51,
-    "stated_literals": -0.96,
-    "other_words": 0.77,
-    "other_topics": -1.83,
-    "vague_words": 0.30,
-    "changed_words": 0.03,
-    "added_words": 0.87,
-    "only_shared_words": -0.67,
-    "left_out_words": 0.56,
+    "bias": -2.61,
+    "words": 2.49,
+    "topic": 4.78,
+    "mentions": 1.81,
+    "alone_on_topic": 1.52,
+    "own_questions": 0.96,
+    "phrase": 1.26,
+    "whole_phrase": 1.32,
+    "literals": 2.08,
+    "stated_words": -1.80,
+    "stated_topics": -0.75,
+    "stated_literals": 0.01,
+    "other_words": -1.82,
+    "other_topics": -1.24,
+    "vague_words": 0.35,
+    "changed_words": -0.42,
+    "added_words": 0.80,
+    "only_shared_words": -0.46,
+    "left_out_words": 1.58,
     "is_example": 0.00,
     "asks_example": 0.00,
     "same_call": 0.00,
     "other_call": 0.00,
     "is_signature": 0.00,
     "asks_name": 0.00,
-    "asks_purpose": -0.04,
+    "asks_purpose": 0.06,
     "doubts_example": 0.00,
-    "doubts_changed": 0.79,
-    "defines": 0.22,
+    "doubts_changed": 0.88,
+    "defines": 0.04,
 }
 PIECES: Mapping[str, float] = {
-    "bias": -1.51,
+    "bias": -1.52,
     "words": 1.80,
-    "topic": 1.49,
-    "mentions": 0.12,
-    "alone_on_topic": 1.23,
+    "topic": 1.53,
+    "mentions": 0.09,
+    "alone_on_topic": 1.24,
     "own_questions": 0.00,
-    "literals": 2.51,
-    "stated_words": 0.23,
-    "stated_topics": 0.85,
-    "stated_literals": -0.74,
+    "phrase": 0.00,
+    "whole_phrase": 0.00,
+    "literals": 2.57,
+    "stated_words": 0.26,
+    "stated_topics": 0.84,
+    "stated_literals": -0.78,
     "other_words": 0.09,
     "other_topics": -1.36,
-    "vague_words": 1.50,
-    "changed_words": 1.46,
-    "added_words": 1.16,
-    "only_shared_words": -1.33,
-    "left_out_words": -0.22,
-    "is_example": -1.00,
-    "asks_example": 3.19,
-    "same_call": 1.59,
-    "other_call": -3.17,
-    "is_signature": -1.45,
-    "asks_name": 1.59,
+    "vague_words": 1.57,
+    "changed_words": 1.44,
+    "added_words": 1.20,
+    "only_shared_words": -1.38,
+    "left_out_words": -0.31,
+    "is_example": -1.01,
+    "asks_example": 3.24,
+    "same_call": 1.63,
+    "other_call": -3.27,
+    "is_signature": -1.48,
+    "asks_name": 1.65,
     "asks_purpose": 1.88,
-    "doubts_example": 1.09,
-    "doubts_changed": 0.64,
-    "defines": 0.63,
+    "doubts_example": 1.12,
+    "doubts_changed": 0.63,
+    "defines": 0.68,
 }

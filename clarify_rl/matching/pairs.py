@@ -111,7 +111,8 @@ def _pair(line: str, where: str) -> Pair:
     if unknown:
         raise DataError(f"{where}: accept names {', '.join(sorted(unknown))}, which are no facts of the row.")
     name = str(row.get("variant_id") or where)
-    problem = Problem(name, prompt, "", Tests(()), "", str(row.get("source", "")))
+    family = name.split("/")[1] if name.startswith("bank/") else ""
+    problem = Problem(name, prompt, "", Tests(()), "", str(row.get("source", "")), family)
     kind = "unclear" if facts else "clear"
     variant = Variant(name, problem, prompt, kind, facts)
     return Pair(

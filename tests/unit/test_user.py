@@ -200,7 +200,7 @@ def test_one_question_glued_from_two_brings_both_or_none(bare: dict[str, Variant
 
 
 def test_no_fixed_question_works_in_many_families(bare: dict[str, Variant]) -> None:
-    """Of all frequent words, alone or glued together, none hits more often than the best word alone does."""
+    """No frequent word works in many more families than share a fact, and none glued together in more than one."""
     counts = Counter(word for variant in bare.values() for fact in variant.facts for word in fact.about)
     frequent = [word for word, _ in counts.most_common(16)]
 
@@ -210,7 +210,8 @@ def test_no_fixed_question_works_in_many_families(bare: dict[str, Variant]) -> N
 
     best_alone = max(families(word) for word in frequent)
     best_glued = max(families(*glued) for size in (2, 3) for glued in combinations(frequent, size))
-    assert best_alone < 0.4 * len(bare)
+    most_shared = max(Counter(fact.id for variant in bare.values() for fact in variant.facts).values())
+    assert best_alone <= 1.2 * most_shared  # "equal" is also about ends of spans, whose facts have other names
     assert best_glued <= 1.1 * best_alone
 
 
