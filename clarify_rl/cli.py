@@ -254,10 +254,10 @@ def _check_source(arguments: Arguments) -> int:
 def _check_user(arguments: Arguments) -> int:
     from rich.console import Console
 
-    from clarify_rl.pipeline.check_user import Bounds, check_named, print_user, write_report
+    from clarify_rl.pipeline.check_user import Required, check_named, print_user, write_report
 
     report = check_named(arguments.user, arguments.pairs, limit=arguments.limit)
-    missed = Bounds(arguments.min_recall, arguments.max_wrong, arguments.max_false).missed(report)
+    missed = Required(arguments.min_recall, arguments.max_wrong, arguments.max_false).missed(report)
     print_user(report, missed, Console())
     if arguments.out:
         write_report(report, Path(arguments.out))

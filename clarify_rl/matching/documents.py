@@ -124,7 +124,7 @@ def _of_fact(fact: Fact, family: str, *, first: bool) -> Document:
     about = topics(fact.id) or concepts(" ".join(fact.questions) or fact.statement) - GENERAL
     return Document(
         text=fact.statement,
-        words=frozenset().union(*map(content, texts), *phrases, fact.about if fact.questions else ()),
+        words=frozenset().union(*map(content, texts), *phrases, fact.about),
         topics=about | {"EXAMPLE"} if is_example else about,
         mentions=frozenset[str]().union(*map(concepts, texts)),
         literals=frozenset(literals(f"{fact.statement} {fact.replaced_by}")),

@@ -85,7 +85,7 @@ class UserReport:
 
 
 @dataclass(frozen=True)
-class Bounds:
+class Required:
     """What a user must reach: at least this recall, at most these shares of wrong facts and of false reveals."""
 
     min_recall: float | None = None

@@ -58,7 +58,7 @@ MAY_IMPORT = {
         "launch": "clarify_rl types errors config store pool training evaluation",
         "pipeline": "types errors seeds wording registry records config config_files store parallel executor policies "
         "problems "
-        "synthesis dialogue dialogue.replies players pool demonstrations training evaluation report launch",
+        "matching synthesis dialogue dialogue.replies players pool demonstrations training evaluation report launch",
         "play": "types errors config store policies players dialogue pipeline",
         "doctor": "clarify_rl errors executor",
         "data_commands": "config_files pipeline arguments",
