@@ -137,7 +137,7 @@ def _of_fact(fact: Fact, family: str, *, first: bool) -> Document:
         subject=content(" ".join(words(subject)[:6])) if is_said else frozenset(),
         calls=frozenset(calls(fact.statement)),
         is_example=is_example,
-        is_signature=fact.id == "signature",
+        is_signature=fact.id in ("signature", "name"),
         is_first=first,
     )
 

@@ -126,7 +126,7 @@ def test_facts_are_the_sentences_and_examples_that_the_variant_lost_or_changed()
     assert facts["example-3"].statement == "For example, keep_small([3, 9, 1], 5) -> [3, 1]"
     assert facts["example-3"].replaced_by == "keep_small([3, 9, 1], 5) -> [9]"
     lost = hidden_facts(ORIGINAL, INCOMPLETE, "keep_small", Defect.INCOMPLETE)
-    assert [fact.id for fact in lost] == ["sentence-2", "example-3", "example-4"]
+    assert [fact.id for fact in lost] == ["sentence-2", "examples"]
     assert lost[0].statement == "The result is in descending order."
     assert lost[0].replaced_by == ""
 
@@ -148,7 +148,7 @@ def test_a_question_reveals_the_sentence_that_it_is_about_and_no_other(tmp_path:
     assert answer.revealed == ("sentence-2",)
     assert answer.text == "The result is in descending order."
     empty = user.answer(variant, ["What should an empty list give?"], (), 0)
-    assert empty.revealed == ("example-4",)
+    assert empty.revealed == ("examples",)
 
 
 def test_a_long_sentence_is_told_in_parts() -> None:
