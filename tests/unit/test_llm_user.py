@@ -187,3 +187,10 @@ def test_an_asking_dialogue_goes_on_as_with_any_user() -> None:
     with serving(lambda _, __: heard(("revealed", ["order"]))) as model:
         (episode,) = played(model, ASK)
     assert episode.solved and episode.revealed == ("order",)
+
+
+def test_a_model_that_is_loaded_here_listens_too_and_one_that_writes_no_json_is_no_silent_none() -> None:
+    """The embedded model writes code whatever it is asked, so the episode is unmeasured and says why."""
+    (episode,) = played("embedded")
+    assert episode.masked
+    assert "the user's model gave no answer in JSON" in episode.failure
