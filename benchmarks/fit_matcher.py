@@ -53,7 +53,7 @@ def fit(pairs: Sequence[Pair]) -> Weights:
     names: list[str] = []
     for pair in pairs:
         documents = documents_of(pair.variant)
-        for document, row in zip(documents.hidden, matcher.features(documents, pair.question), strict=True):
+        for document, row in zip(documents.hidden, matcher.features(documents, pair.question), strict=False):
             assert document.fact is not None
             names = list(row)
             rows.append(list(row.values()))

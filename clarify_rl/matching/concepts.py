@@ -69,7 +69,7 @@ _CONCEPTS = {
     ),
     "TIE": (
         r"ties?|tied|equally (?:good|large|often|long|close|high)|"
-        r"same (?:score|count|frequency|length|value|number)|draw|"
+        r"same (?:\w+ )?(?:score|count|frequency|length|value|number)|draw|"
         r"several (?:words|elements|names|people|keys|candidates)|"
         r"more than one (?:word|element|name|candidate|winner)|"
         r"multiple (?:words|elements|candidates|winners|strings|keys)|"
@@ -353,6 +353,8 @@ _CONCEPTS = {
         r"8-connected"
     ),
     "MODULUS": r"modul~|mod|remainder of|10\^9|huge|overflow|1e9",
+    "IN_PLACE": r"in place|modif~ the (?:input|original|list)|original list|mutat~|copy of the (?:list|input)",
+    "NESTED": r"nested|recursiv~|deep",
     "KEEP": r"keep~|kept|retain~|stay~|remain~",
 }
 
@@ -388,13 +390,14 @@ _TOPICS = {
 
 # A concept in a question hides those that it contains: "at the limit" is about equality, not about the limit.
 _HIDES = {
-    "BAD": "ERROR", "BEST": "TIE", "BLANK": "EMPTY", "BONUS": "COUNT LIMIT", "BREAK": "UNIT COUNT",
+    "BAD": "ERROR", "BLANK": "EMPTY", "BONUS": "COUNT LIMIT", "BREAK": "UNIT COUNT",
     "CLASH": "DUPLICATES TIE", "CONJUNCTION": "SEPARATOR", "DELAY": "UNIT COUNT", "DUPLICATES": "COUNT",
-    "EMPTY": "SEPARATOR RETURN_IF_NONE RESULT", "EQUAL": "LIMIT BOUND MAXIMUM MINIMUM COUNT FEE", "FEE": "LIMIT BONUS",
+    "EMPTY": "SEPARATOR RETURN_IF_NONE RESULT",
+    "EQUAL": "LIMIT BOUND MAXIMUM MINIMUM COUNT FEE RATE BONUS TARGET", "FEE": "LIMIT BONUS",
     "FREE": "FEE RATE", "LIMIT": "UNIT", "MASK": "LONG", "MIDNIGHT": "UNIT", "NEGATIVE": "COUNT", "PAD": "WIDTH FILL",
     "RATE": "FEE BONUS UNIT", "REPEATED": "DUPLICATES TIE", "RETURN_IF_NONE": "LIMIT BOUND SEPARATOR RESULT COUNT",
     "SHORT": "VISIBLE MASK LENGTH COUNT LONG", "SIDE": "LIMIT", "SKIP": "COUNT LENGTH", "SPACES": "SEPARATOR",
-    "SPEED": "UNIT", "TARGET": "COUNT FILL MAXIMUM PAD WIDTH", "TIE": "ORDER DUPLICATES BOUND MAXIMUM MINIMUM",
+    "SPEED": "UNIT", "TARGET": "COUNT FILL MAXIMUM PAD WIDTH", "TIE": "ORDER DUPLICATES BOUND MAXIMUM MINIMUM BEST",
 }  # fmt: skip
 _HIDDEN = {name: frozenset(hidden.split()) for name, hidden in _HIDES.items()}
 

@@ -68,6 +68,16 @@ class Documents:
     concept_counts: Counter[str] = field(repr=False, hash=False)
 
     @property
+    def rivals(self) -> tuple[Document, ...]:
+        """What a question may be about: the hidden facts, then those that the source knows to be stated."""
+        return (*self.hidden, *(document for document in self.stated if document.fact is not None))
+
+    @property
+    def sentences(self) -> tuple[Document, ...]:
+        """What else the prompt says."""
+        return tuple(document for document in self.stated if document.fact is None)
+
+    @property
     def described(self) -> bool:
         """Whether the facts come with questions of their own; else they are pieces of a statement."""
         return any(document.questions for document in (*self.hidden, *self.stated))

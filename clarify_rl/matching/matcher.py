@@ -39,26 +39,29 @@ class Match:
 
 @dataclass(frozen=True)
 class Likelihood:
-    """How likely a question is about one hidden fact, from 0 to 1."""
+    """How likely a question is about one fact, hidden or stated, from 0 to 1."""
 
     fact: str
     probability: float
+    text: str = ""
     is_example: bool = False
+    is_stated: bool = False
 
 
 @dataclass(frozen=True)
 class Matcher:
-    """`reveal` is the likelihood from which a fact is told, and `reveal_piece` where facts are pieces of a statement.
+    """`reveal` is the likelihood from which a fact is told, and by `margin` it must exceed the next one's.
 
-    From `doubt` on a question was not understood, below it is about nothing hidden. A fact must be likelier than the
-    next one by `margin`, examples among themselves excepted; `stated` is how much of a question a sentence of the
-    prompt must answer.
+    `reveal_piece` and `margin_piece` are the same where facts are pieces of a statement; examples among themselves need
+    no margin. From `doubt` on a question was not understood, below it is about nothing hidden. `stated` is how much of
+    a question a sentence of the prompt must answer.
     """
 
-    reveal: float = 0.4
+    reveal: float = 0.35
     reveal_piece: float = 0.5
-    margin: float = 0.3
-    doubt: float = 0.2
+    margin: float = 0.2
+    margin_piece: float = 0.3
+    doubt: float = 0.15
     stated: float = 0.4
 
     def match(self, variant: Variant, question: str) -> Match:
@@ -101,8 +104,10 @@ class Matcher:
     def _match(self, documents: Documents, question: str) -> Match:
         likely = sorted(likelihoods(documents, question), key=lambda item: -item.probability)
         best = likely[0] if likely else None
-        least = self.reveal if documents.described else self.reveal_piece
-        if best and best.probability >= least and self._is_alone(likely) and not _is_bare(documents, question):
+        least, margin = (self.reveal, self.margin) if documents.described else (self.reveal_piece, self.margin_piece)
+        if best and best.probability >= least and _is_alone(likely, margin) and not _is_bare(documents, question):
+            if best.is_stated:
+                return Match(Outcome.STATED, sentence=best.text)
             return Match(Outcome.REVEALED, (best.fact,))
         stated = self._stated(documents, question)
         if stated.sentence:
@@ -116,19 +121,21 @@ class Matcher:
         sentence = stating_sentence(documents, question, self.stated)
         return Match(Outcome.STATED if sentence else Outcome.NONE, sentence=sentence)
 
-    def _is_alone(self, likely: Sequence[Likelihood]) -> bool:
-        """Whether no other fact is nearly as likely."""
-        if len(likely) < 2 or (likely[0].is_example and likely[1].is_example):
-            return True
-        return likely[0].probability - likely[1].probability >= self.margin
+
+def _is_alone(likely: Sequence[Likelihood], margin: float) -> bool:
+    """Whether no other fact is nearly as likely."""
+    if len(likely) < 2 or (likely[0].is_example and likely[1].is_example):
+        return True
+    return likely[0].probability - likely[1].probability >= margin
 
 
 def likelihoods(documents: Documents, question: str) -> list[Likelihood]:
-    """How likely the question is about each hidden fact, in the facts' order."""
+    """How likely the question is about each of the documents' rivals, in their order."""
     weights = DESCRIBED if documents.described else PIECES
+    hidden = len(documents.hidden)
     return [
-        Likelihood(_id(document), _sigmoid(weights, row), document.is_example)
-        for document, row in zip(documents.hidden, features(documents, question), strict=True)
+        Likelihood(_id(document), _sigmoid(weights, row), document.text, document.is_example, place >= hidden)
+        for place, (document, row) in enumerate(zip(documents.rivals, features(documents, question), strict=True))
     ]
 
 
@@ -228,15 +235,16 @@ def stating_sentence(documents: Documents, question: str, least: float) -> str:
 
 
 def features(documents: Documents, question: str) -> list[dict[str, float]]:
-    """What the likelihood of each hidden fact is computed from, by name: mostly shares of the question, 0 to 1."""
+    """What the likelihood of each rival is computed from, by name: mostly shares of the question, 0 to 1."""
     asked = _read(documents, question)
-    stated_words = max((asked.share(document.words) for document in documents.stated), default=0.0)
-    stated_topics = max((asked.concept_share(document.mentions) for document in documents.stated), default=0.0)
-    stated_literals = max((_named(asked, document) for document in documents.stated), default=0.0)
-    shares = [asked.share(document.words) for document in documents.hidden]
-    on_topic = [asked.concept_share(document.topics) for document in documents.hidden]
+    stated_words = max((asked.share(document.words) for document in documents.sentences), default=0.0)
+    stated_topics = max((asked.concept_share(document.mentions) for document in documents.sentences), default=0.0)
+    stated_literals = max((_named(asked, document) for document in documents.sentences), default=0.0)
+    rivals = documents.rivals
+    shares = [asked.share(document.words) for document in rivals]
+    on_topic = [asked.concept_share(document.topics) for document in rivals]
     rows: list[dict[str, float]] = []
-    for place, document in enumerate(documents.hidden):
+    for place, document in enumerate(rivals):
         other_topics = max(on_topic[:place] + on_topic[place + 1 :], default=0.0)
         rows.append(
             {
@@ -291,51 +299,51 @@ def _of_piece(asked: _Asked, document: Document) -> dict[str, float]:
 
 
 DESCRIBED: Mapping[str, float] = {
-    "bias": -2.61,
-    "words": 2.49,
-    "topic": 4.78,
-    "mentions": 1.81,
-    "alone_on_topic": 1.52,
-    "own_questions": 0.96,
-    "phrase": 1.26,
-    "whole_phrase": 1.32,
-    "literals": 2.08,
-    "stated_words": -1.80,
-    "stated_topics": -0.75,
-    "stated_literals": 0.01,
-    "other_words": -1.82,
-    "other_topics": -1.24,
-    "vague_words": 0.35,
-    "changed_words": -0.42,
-    "added_words": 0.80,
-    "only_shared_words": -0.46,
-    "left_out_words": 1.58,
+    "bias": -2.29,
+    "words": 2.51,
+    "topic": 3.85,
+    "mentions": 1.67,
+    "alone_on_topic": 1.76,
+    "own_questions": 0.98,
+    "phrase": 1.23,
+    "whole_phrase": 1.43,
+    "literals": 1.81,
+    "stated_words": 0.14,
+    "stated_topics": 0.50,
+    "stated_literals": -0.62,
+    "other_words": -3.18,
+    "other_topics": -2.23,
+    "vague_words": 0.11,
+    "changed_words": -0.58,
+    "added_words": 0.55,
+    "only_shared_words": -0.44,
+    "left_out_words": 1.51,
     "is_example": 0.00,
     "asks_example": 0.00,
     "same_call": 0.00,
     "other_call": 0.00,
     "is_signature": 0.00,
     "asks_name": 0.00,
-    "asks_purpose": 0.06,
+    "asks_purpose": 0.07,
     "doubts_example": 0.00,
-    "doubts_changed": 0.88,
-    "defines": 0.04,
+    "doubts_changed": 0.87,
+    "defines": 0.01,
 }
 PIECES: Mapping[str, float] = {
     "bias": -1.52,
     "words": 2.29,
-    "topic": 1.35,
-    "mentions": 0.19,
-    "alone_on_topic": 1.13,
+    "topic": 1.36,
+    "mentions": 0.20,
+    "alone_on_topic": 1.12,
     "own_questions": 0.00,
     "phrase": 0.00,
     "whole_phrase": 0.00,
     "literals": 2.65,
-    "stated_words": 0.40,
-    "stated_topics": 0.85,
+    "stated_words": 0.39,
+    "stated_topics": 0.84,
     "stated_literals": -0.81,
-    "other_words": -0.17,
-    "other_topics": -1.25,
+    "other_words": -0.16,
+    "other_topics": -1.26,
     "vague_words": 1.43,
     "changed_words": 0.95,
     "added_words": 1.16,
@@ -343,7 +351,7 @@ PIECES: Mapping[str, float] = {
     "left_out_words": 0.02,
     "is_example": -1.08,
     "asks_example": 2.86,
-    "same_call": 1.58,
+    "same_call": 1.57,
     "other_call": -3.05,
     "is_signature": -1.53,
     "asks_name": 1.16,

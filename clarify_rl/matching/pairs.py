@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from clarify_rl.errors import DataError
+from clarify_rl.problems.bank.families import FAMILIES
 from clarify_rl.records import from_record
 from clarify_rl.types import Fact, Problem, Tests, Variant
 
@@ -96,6 +97,17 @@ def read_pairs(path: Path) -> list[Pair]:
     return pairs
 
 
+def _stated(family: str, prompt: str, hidden: set[str]) -> tuple[Fact, ...]:
+    """What a variant of the bank states, as the bank's own variants say it; a row holds the hidden facts only."""
+    specs = next((known.facts for known in FAMILIES if known.name == family), ())
+    return tuple(
+        Fact(spec.id, None, sentence, questions=spec.asks)
+        for spec in specs
+        if spec.id not in hidden
+        for sentence in [said for option in spec.options for said in option.says if said in prompt][:1]
+    )
+
+
 _FORM = 'A row looks like {"prompt": ..., "facts": [{"id": ..., "statement": ...}], "question": ..., "accept": [ids]}.'
 
 
@@ -114,7 +126,7 @@ def _pair(line: str, where: str) -> Pair:
     family = name.split("/")[1] if name.startswith("bank/") else ""
     problem = Problem(name, prompt, "", Tests(()), "", str(row.get("source", "")), family)
     kind = "unclear" if facts else "clear"
-    variant = Variant(name, problem, prompt, kind, facts)
+    variant = Variant(name, problem, prompt, kind, facts, _stated(family, prompt, {fact.id for fact in facts}))
     return Pair(
         str(row.get("id") or where), variant, question, accept, str(row.get("source", "")), str(row.get("style", ""))
     )
