@@ -10,7 +10,12 @@ from ray.cluster_utils import Cluster
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """A Ray of one node, to which a test may add more; those it added are gone after it."""
-    quick = {"metrics_report_interval_ms": 1000, "health_check_period_ms": 500, "health_check_initial_delay_ms": 500}
+    quick = {
+        "metrics_report_interval_ms": 1000,
+        "health_check_period_ms": 500,
+        "health_check_initial_delay_ms": 500,
+        "worker_niceness": 0,  # tests hold beside busy processes, which are not nice
+    }
     head = {"num_cpus": 2, "include_dashboard": False, "_system_config": quick}
     started = Cluster(initialize_head=True, head_node_args=head)
     try:

@@ -264,6 +264,20 @@ def test_a_sigterm_ends_the_driver_in_order() -> None:
         assert process.returncode == 0
 
 
+def test_workers_of_a_local_ray_get_as_much_of_a_busy_machine_as_their_driver() -> None:
+    program = (
+        "import os\n"
+        "import ray\n"
+        "from clarify_rl.pool.connection import join_ray, leave_ray\n"
+        "join_ray({'CPU': 1})\n"
+        "print(ray.get(ray.remote(os.nice).remote(0)) - os.nice(0))\n"
+        "leave_ray()\n"
+    )
+    env = {name: value for name, value in os.environ.items() if name not in ("RAY_ADDRESS", "RAY_worker_niceness")}
+    ran = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, timeout=300)
+    assert ran.stdout == "0\n", ran.stderr
+
+
 def test_two_pools_of_one_process_share_a_local_ray_until_the_last_is_closed() -> None:
     program = (
         "import ray\n"
