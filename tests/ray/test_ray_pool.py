@@ -270,7 +270,7 @@ def test_workers_of_a_local_ray_get_as_much_of_a_busy_machine_as_their_driver() 
         "import ray\n"
         "from clarify_rl.pool.connection import join_ray, leave_ray\n"
         "join_ray({'CPU': 1})\n"
-        "print(ray.get(ray.remote(os.nice).remote(0)) - os.nice(0))\n"
+        "print(ray.get(ray.remote(lambda: os.nice(0)).remote()) - os.nice(0))\n"
         "leave_ray()\n"
     )
     env = {name: value for name, value in os.environ.items() if name not in ("RAY_ADDRESS", "RAY_worker_niceness")}
