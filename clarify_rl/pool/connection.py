@@ -38,7 +38,7 @@ def join_ray(needs: Mapping[str, float]) -> bool:
         amounts = {name: math.ceil(amount) for name, amount in needs.items()}
         custom = {name: amount for name, amount in amounts.items() if name not in ("CPU", "GPU", "memory")}
         cpus = max(1, amounts.get("CPU", 0))
-        # Ray makes its workers nice by 15. Beside four busy processes that left learners 1/28 of a core each, while this
+        # Ray makes its workers nice by 15. Beside busy processes that left each learner 1/28 of a core, while this
         # process, which is not nice, waited for them.
         niceness = {} if "RAY_worker_niceness" in os.environ else {"worker_niceness": 0}
         _init(address="local", num_cpus=cpus, resources=custom, include_dashboard=False, _system_config=niceness)
