@@ -54,6 +54,7 @@ def test_every_command_is_there() -> None:
         "config list",
         "check executor",
         "check source",
+        "check user",
         "data-make",
         "data-propose",
         "data-rewrite",

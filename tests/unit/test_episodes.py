@@ -68,7 +68,7 @@ def test_guessing_the_wrong_way_is_measured_and_bad(pool: LocalPool) -> None:
 
 
 def test_a_question_that_reveals_nothing_costs_and_the_dialogue_goes_on(pool: LocalPool) -> None:
-    episode = one(pool, CLEAR, "Who are you?", DESC)
+    episode = one(pool, CLEAR, "Where is the dog?", DESC)
     assert (episode.solved, episode.revealed, len(episode.outcomes)) == (True, (), 1)
     assert episode.reward == pytest.approx(0.9)
 
