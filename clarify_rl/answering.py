@@ -68,7 +68,7 @@ def persona_of(personas: Mapping[str, float], seed: int) -> Persona:
 
 
 @dataclass
-class _Saying:
+class _Speech:
     """One answer as it is put together."""
 
     variant: Variant
@@ -130,18 +130,18 @@ def say(
 ) -> Answer:
     """The answer to questions that were understood as `matches` say. The same seed and dialogue, the same words."""
     answered = sum(len(turn.reply.questions) for turn in turns if turn.answer)
-    saying = _Saying(
+    speech = _Speech(
         variant,
         {fact for turn in turns if turn.answer for fact in turn.answer.told},
         persona,
         Random(f"{seed}/{len(turns)}"),
         left=_PATIENCE - answered if persona is Persona.IMPATIENT else len(matches),
     )
-    said = [saying.to(match) for match in matches]
+    said = [speech.to(match) for match in matches]
     texts = [text for text, _ in said]
     if persona is Persona.VOLUNTEERS and not turns and any(heard.facts for _, heard in said):
-        texts.append(saying.one_more())
-    return Answer(" ".join(filter(None, dict.fromkeys(texts))), tuple(heard for _, heard in said), saying.volunteered)
+        texts.append(speech.one_more())
+    return Answer(" ".join(filter(None, dict.fromkeys(texts))), tuple(heard for _, heard in said), speech.volunteered)
 
 
 def wording(fact: Fact, rng: Random, persona: Persona = Persona.PLAIN) -> str:

@@ -122,6 +122,10 @@ class LLMUser:
         """How many replies were heard before, so that nobody had to be asked."""
         return self._heard.hits
 
+    def describe(self) -> str:
+        """What it took so far: requests to the model, and replies that were heard before."""
+        return f"{self.calls} requests to {self.model}, {self.hits} replies heard before"
+
     def answer(self, variant: Variant, questions: Sequence[str], turns: Sequence[Turn], seed: int) -> Answer:
         matches = self._matches(variant, questions[: self.most_questions])
         matches += [Match(Outcome.BROAD)] * (len(questions) - len(matches))

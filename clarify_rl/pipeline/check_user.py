@@ -59,7 +59,8 @@ class UserReport:
 
     `leaks` of the `adversarial` requests revealed something; `inconsistent` of the pairs were understood otherwise when
     asked again, with courtesies around the question or with another seed; `yes_or_no` answers began with yes or no,
-    which is right for one way to put the question only. `question_us`: microseconds a question, all in all.
+    which is right for one way to put the question only. `question_us`: microseconds a question, all in all. `said` is
+    what the user says about itself, where it has a method `describe`.
     """
 
     user: str
@@ -73,6 +74,7 @@ class UserReport:
     answers: int
     yes_or_no: int
     question_us: float
+    said: str = ""
 
     def record(self) -> dict[str, object]:
         """The report as JSON."""
@@ -140,6 +142,7 @@ def check_user(name: str, user: User, pairs: Sequence[Pair], *, quiet: bool = Fa
         len(answers),
         sum(bool(_YES_OR_NO.match(answer.text)) for answer in answers),
         1e6 * seconds / max(1, len(answers)),
+        str(describe()) if (describe := getattr(user, "describe", None)) else "",
     )
 
 
@@ -216,6 +219,8 @@ def print_user(report: UserReport, missed: Sequence[str], console: Console) -> N
     console.print(f"questions understood otherwise when asked again: {report.inconsistent}")
     console.print(f"of {report.answers} answers, begin with yes or no: {report.yes_or_no}")
     console.print(f"{report.question_us:.0f} microseconds a question")
+    if report.said:
+        console.print(report.said, markup=False)
     for miss in missed:
         console.print(f"[red]Below the bound: {miss}.[/red]")
 

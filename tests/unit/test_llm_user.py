@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from clarify_rl.cli import main
 from clarify_rl.errors import ConfigError
 from clarify_rl.pool import LocalPool
 from clarify_rl.registry import load_user
@@ -157,6 +158,14 @@ def test_what_was_heard_is_kept_and_counted_and_a_cut_line_costs_one_request(tmp
         third: Any = load_user("llm", {"model": model, "cache": str(cache)})
         ask(third, f"{ODD} Or smaller?")
         assert (third.calls, third.hits) == (0, 1)
+
+
+def test_check_user_says_what_a_model_took(capsys: pytest.CaptureFixture[str]) -> None:
+    with serving(lambda _, __: heard(("unclear", []))) as model:
+        assert main(["check", "user", f"llm,model={model},cascade=false", "--limit", "2"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    asked = re.search(r"(\d+) requests to openai:\S+, (\d+) replies heard before", said)
+    assert asked and int(asked[1]) > 0 and int(asked[2]) > 0, said
 
 
 def test_a_spent_budget_is_an_unmeasured_episode_that_names_the_option() -> None:
