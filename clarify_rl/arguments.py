@@ -65,6 +65,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_submit(commands)
     _add_eval(commands)
     _add_compare(commands)
+    _add_rescore(commands)
     _add_play(commands)
     _add_export(commands)
     _add_pretrain(commands)
@@ -170,6 +171,18 @@ def _add_compare(commands: Parsers) -> None:
     parser.add_argument("folders", nargs="+", metavar="RUN_FOLDER")
     parser.add_argument("--out", metavar="FOLDER", help="where the comparison of several runs is written")
     parser.add_argument("--full", action="store_true", help="every table and difference, not the summary alone")
+
+
+def _add_rescore(commands: Parsers) -> None:
+    parser = _command(
+        commands,
+        "rescore",
+        "say what other rewards or weights would have paid for the episodes of a run",
+        "clarify-rl rescore runs/demo 'rewards=[{use: solved}, {use: ask_f1, weight: 0.5}]'",
+    )
+    parser.add_argument("folder", metavar="RUN_FOLDER")
+    parser.add_argument("--out", metavar="FILE.json", help="write the numbers as JSON too")
+    parser.add_argument("overrides", nargs="*", metavar="rewards=[...]", help="the rewards (default: the run's own)")
 
 
 def _add_play(commands: Parsers) -> None:

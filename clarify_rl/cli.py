@@ -264,6 +264,25 @@ def _check_user(arguments: Arguments) -> int:
     return 1 if missed else 0
 
 
+def _rescore(arguments: Arguments) -> None:
+    from rich.console import Console
+
+    from clarify_rl.config_files import saved_config
+    from clarify_rl.pipeline.rescore import print_rescored, rescore, write_rescored
+    from clarify_rl.store import Run
+
+    folder = Path(arguments.folder)
+    other = [item for item in arguments.overrides if not item.startswith("rewards")]
+    if other:
+        raise ConfigError(f"Only rewards can be changed here, and {other[0]!r} is none: the episodes are as they were.")
+    config = saved_config(folder, arguments.overrides)
+    with Run(folder) as run:
+        paid = rescore(config, run)
+    print_rescored(paid, Console())
+    if arguments.out:
+        write_rescored(paid, Path(arguments.out))
+
+
 _COMMANDS: Mapping[str, Callable[[Arguments], int | None]] = {
     "run": _run,
     "data": _stage,
@@ -272,6 +291,7 @@ _COMMANDS: Mapping[str, Callable[[Arguments], int | None]] = {
     "submit": _submit,
     "eval": _eval,
     "compare": _compare,
+    "rescore": _rescore,
     "play": _play,
     "export": _export,
     "pretrain": _pretrain,

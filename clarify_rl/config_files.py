@@ -36,11 +36,14 @@ def load_config(
         raise ConfigError(f"Cannot put the configuration together: {str(error).splitlines()[0]}.") from None
 
 
-def saved_config(folder: Path) -> Config:
-    """The resolved configuration of a run folder. Raises RunFolderError when it holds no run."""
+def saved_config(folder: Path, overrides: Sequence[str] = ()) -> Config:
+    """The resolved configuration of a run folder, with key=value overrides. RunFolderError when it holds no run."""
     if not holds_run(folder):
         raise RunFolderError(f"{folder} holds no run (no {CONFIG_FILE}). Give the folder that `clarify-rl run` wrote.")
-    return _validated(yaml.safe_load((folder / CONFIG_FILE).read_text()))
+    saved = OmegaConf.create(yaml.safe_load((folder / CONFIG_FILE).read_text()))
+    for item in overrides:
+        saved = _changed(saved, item)
+    return _validated(OmegaConf.to_container(saved))
 
 
 def holds_run(folder: Path) -> bool:

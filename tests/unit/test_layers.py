@@ -44,7 +44,7 @@ MAY_IMPORT = {
         "dialogue.replies": "types errors syntax dialogue.requests",
         "training.templates": "",
         "dialogue": "types errors seeds registry policies dialogue.replies",
-        "rewards": "clarify_rl types registry",
+        "rewards": "clarify_rl types registry syntax",
         # training: TRL's templates, for a model whose own cannot be trained on.
         "players": "types errors config policies dialogue training.templates",
         # config, policies, players: a user that is a language model.

@@ -36,7 +36,7 @@ def _write(path: Path, text: str) -> Path:
 
 
 def test_a_shipped_reward_loads_by_its_name() -> None:
-    assert type(load_reward("pass_rate", {})).__module__ == "clarify_rl.rewards.pass_rate"
+    assert load_reward("pass_rate", {}).__module__ == "clarify_rl.rewards.pass_rate"
 
 
 def test_a_shipped_user_loads_by_its_name() -> None:

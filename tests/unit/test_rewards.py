@@ -4,9 +4,15 @@ import pickle
 from collections.abc import Iterator
 
 import pytest
+from clarify_rl.rewards.ask_f1 import ask_f1
+from clarify_rl.rewards.brevity import Brevity
+from clarify_rl.rewards.compiles import compiles
 from clarify_rl.rewards.needless_question import needless_question
-from clarify_rl.rewards.pass_rate import PassRate
+from clarify_rl.rewards.pass_rate import pass_rate
+from clarify_rl.rewards.question_cost import QuestionCost
+from clarify_rl.rewards.solved import solved
 from clarify_rl.rewards.useful_question import useful_question
+from clarify_rl.rewards.well_formed import well_formed
 
 from clarify_rl.pool import LocalPool
 from clarify_rl.registry import load_reward
@@ -33,22 +39,23 @@ FAILED = Episode("e", CLEAR, 0, (), Stop.FAILED, failure="worker 2 died")
 
 
 def test_pass_rate_of_the_reference_an_empty_answer_and_a_crash(pool: LocalPool) -> None:
-    assert PassRate()(one(pool, CLEAR, DESC)).value == 1.0
-    assert PassRate()(one(pool, CLEAR, "")).value == 0.0
-    assert PassRate()(one(pool, CLEAR, CRASH)).value == 0.0
-    assert PassRate()(one(pool, CLEAR, ASC)).value == pytest.approx(2 / 3)
+    assert pass_rate(one(pool, CLEAR, DESC)).value == 1.0
+    assert pass_rate(one(pool, CLEAR, "")).value == 0.0
+    assert pass_rate(one(pool, CLEAR, CRASH)).value == 0.0
+    assert pass_rate(one(pool, CLEAR, ASC)).value == pytest.approx(2 / 3)
 
 
 def test_pass_rate_says_why(pool: LocalPool) -> None:
-    assert PassRate()(one(pool, CLEAR, CRASH)).why == "error"
-    assert PassRate()(one(pool, CLEAR, "")).why == "no code: malformed"
-    assert PassRate()(FAILED).why == "worker 2 died"
+    assert pass_rate(one(pool, CLEAR, CRASH)).why == "error"
+    assert pass_rate(one(pool, CLEAR, "")).why == "no code: malformed"
+    assert pass_rate(FAILED).why == "worker 2 died"
 
 
-def test_pass_rate_with_all_tests_gives_nothing_for_a_part(pool: LocalPool) -> None:
-    assert PassRate(all_tests=True)(one(pool, CLEAR, DESC)).value == 1.0
-    assert PassRate(all_tests=True)(one(pool, CLEAR, ASC)).value == 0.0
-    assert PassRate(all_tests=True)(one(pool, CLEAR, "")).value == 0.0
+def test_solved_gives_nothing_for_a_part(pool: LocalPool) -> None:
+    assert solved(one(pool, CLEAR, DESC)).value == 1.0
+    assert solved(one(pool, CLEAR, ASC)).value == 0.0
+    assert solved(one(pool, CLEAR, "")).value == 0.0
+    assert solved(one(pool, CLEAR, CRASH)).value == 0.0
 
 
 @pytest.mark.parametrize(
@@ -66,19 +73,19 @@ def test_pass_rate_with_all_tests_gives_nothing_for_a_part(pool: LocalPool) -> N
     ids=["exit", "os exit", "exit in call", "claims", "equal to all", "equal list", "patched builtins"],
 )
 def test_pass_rate_pays_nothing_for_a_cheat(pool: LocalPool, cheat: str) -> None:
-    assert PassRate()(one(pool, CLEAR, f"```python\n{cheat}\n```")).value == 0.0
+    assert pass_rate(one(pool, CLEAR, f"```python\n{cheat}\n```")).value == 0.0
 
 
 @pytest.mark.parametrize("verdict", [Verdict.WALL_TIMEOUT, Verdict.INFRASTRUCTURE])
 def test_pass_rate_of_what_could_not_be_measured_is_none(verdict: Verdict) -> None:
-    for rule in (PassRate(), PassRate(all_tests=True)):
+    for rule in (pass_rate, solved):
         assert rule(unmeasured(verdict)).value is None
         assert rule(FAILED).value is None
 
 
-def test_pass_rate_survives_pickling() -> None:
-    rule = load_reward("pass_rate", {"all_tests": True})
-    assert pickle.loads(pickle.dumps(rule)) == rule == PassRate(all_tests=True)
+def test_a_reward_with_options_survives_pickling() -> None:
+    rule = load_reward("question_cost", {"free": 1})
+    assert pickle.loads(pickle.dumps(rule)) == rule == QuestionCost(free=1)
 
 
 def test_useful_question_pays_for_each_fact_once_whether_or_not_the_code_passes(pool: LocalPool) -> None:
@@ -146,3 +153,51 @@ def test_a_flood_of_questions_costs_more_than_it_can_bring(pool: LocalPool) -> N
 def test_a_question_reward_does_not_hide_that_an_episode_was_not_measured() -> None:
     (episode,) = LocalPool(SPEC).score([FAILED])
     assert [score.value for score in episode if score.name == "pass_rate"] == [None]
+
+
+def test_compiles_looks_at_the_code_and_not_at_the_tests(pool: LocalPool) -> None:
+    assert compiles(one(pool, CLEAR, DESC)).value == 1.0
+    assert compiles(one(pool, CLEAR, CRASH)).value == 1.0
+    assert compiles(one(pool, CLEAR, "")).value == 0.0
+    assert compiles(one(pool, CLEAR, "```python\ndef f(xs:\n```")).value == 0.0
+    other = compiles(one(pool, CLEAR, "```python\ndef another(xs):\n    return xs\n```"))
+    assert (other.value, other.why) == (0.0, f"no {CLEAR.problem.entry_point}")
+    assert compiles(one(pool, UNCLEAR, ASK, f"{DESC}\nIs it?")).value == 1.0
+
+
+def test_question_cost_is_the_same_whatever_a_question_brings(pool: LocalPool) -> None:
+    useful, useless = one(pool, UNCLEAR, ASK, DESC), one(pool, CLEAR, ASK, DESC)
+    assert QuestionCost()(useful).value == QuestionCost()(useless).value == -1.0
+    assert QuestionCost(free=1)(useful).value == 0.0
+    assert QuestionCost(per_question=0.5)(one(pool, UNCLEAR, ASK, ASK, DESC)).value == -1.0
+    assert QuestionCost()(one(pool, UNCLEAR, DESC)).value == QuestionCost()(one(pool, UNCLEAR, "")).value == 0.0
+    tokens = len(useful.turns[0].reply.token_ids)
+    assert tokens and QuestionCost(per_question=0.0, per_token=0.1)(useful).value == pytest.approx(-0.1 * tokens)
+
+
+def test_ask_f1_is_one_where_all_that_is_missing_was_asked_for_and_nothing_else(pool: LocalPool) -> None:
+    assert ask_f1(one(pool, UNCLEAR, ASK, DESC)).value == 1.0
+    assert ask_f1(one(pool, UNCLEAR, ASK, CRASH)).value == 1.0
+    assert ask_f1(one(pool, UNCLEAR, "Where is the dog?", ASK, DESC)).value == pytest.approx(2 / 3)
+    assert ask_f1(one(pool, UNCLEAR, DESC)).value == ask_f1(one(pool, UNCLEAR, "")).value == 0.0
+    assert ask_f1(one(pool, CLEAR, DESC)).value == 1.0
+    assert ask_f1(one(pool, CLEAR, ASK, DESC)).value == 0.0
+    flood = " ".join(f"Is it {word}?" for word in ("a limit", "a tie", "sorted", "empty", "a default", "rounded"))
+    assert (ask_f1(one(pool, UNCLEAR, flood, DESC)).value or 0.0) < 0.5
+
+
+def test_well_formed_wants_a_question_or_fenced_code(pool: LocalPool) -> None:
+    assert well_formed(one(pool, UNCLEAR, ASK, DESC)).value == 1.0
+    assert well_formed(one(pool, CLEAR, CRASH)).value == 1.0
+    assert well_formed(one(pool, CLEAR, "")).value == 0.0
+    assert well_formed(one(pool, UNCLEAR, ASK, f"{ASK}\n{DESC}")).value == 0.0
+    assert well_formed(one(pool, CLEAR, "Hm.")).value == 0.0
+
+
+def test_brevity_falls_to_zero_and_no_further(pool: LocalPool) -> None:
+    short, long = one(pool, CLEAR, DESC), one(pool, UNCLEAR, ASK, DESC)
+    tokens = len(short.turns[0].reply.token_ids)
+    assert Brevity(4 * tokens)(short).value == pytest.approx(0.75)
+    assert (Brevity(4 * tokens)(long).value or 0.0) < 0.75
+    assert Brevity(tokens // 2)(short).value == 0.0
+    assert Brevity()(one(pool, CLEAR, "")).value == pytest.approx(1.0, abs=0.01)
