@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field, replace
 
 from clarify_rl import syntax
-from clarify_rl.dialogue.requests import find_requests, is_courtesy
+from clarify_rl.dialogue.requests import find_requests, is_courtesy, without_announcements
 from clarify_rl.types import Reply, ReplyKind
 
 _FENCE_OPENS = re.compile(r"((?<!`)`{3,}+|(?<!~)~{3,}+)[^`~]*$")
@@ -123,11 +123,15 @@ def _take_apart(text: str) -> _Parts:
 
 
 def find_questions(text: str) -> tuple[str, ...]:
-    """Every sentence that ends with a question mark and holds a word; question marks in literals end nothing."""
+    """Every sentence that ends with a question mark and holds a word; question marks in literals end nothing.
+
+    What only announces other questions is none: "Could you please provide more details?" before a list of them.
+    """
     masked = _LITERAL.sub(lambda match: match.group().replace("?", _HIDDEN), text)
     sentences = (sentence for line in masked.split("\n") for sentence in _SENTENCE_ENDS.split(line))
     stripped = (sentence.strip(" \t-*_\"'()[]").replace(_HIDDEN, "?") for sentence in sentences)
-    return tuple(question for question in stripped if question.endswith(("?", "?!")) and re.search(r"\w", question))
+    asked = [question for question in stripped if question.endswith(("?", "?!")) and re.search(r"\w", question)]
+    return without_announcements(asked)
 
 
 def is_bare_code(text: str) -> bool:

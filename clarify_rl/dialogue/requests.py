@@ -45,6 +45,7 @@ _COURTESY = re.compile(
     r"|(?:\b(?:no|not|nothing)|n't)\b[^.]{0,20}\b(?:ambiguous|ambiguity|unclear|require|need (?:any|more|further))",
     re.IGNORECASE,
 )
+_INFORMATION_STEMS = stems("information details clarification context specification specifics explanation guidance")
 # What announces a question without asking one: "I need more information to complete the function."
 _EMPTY_STEMS = stems(
     "information details clarification clarity context specification specifics explanation guidance question specify"
@@ -91,6 +92,17 @@ def _add_entry(asked: list[str], entry: str) -> None:
         asked[-1] = f"{asked[-1]} {entry}"
     else:
         asked.append(entry)
+
+
+def without_announcements(questions: Sequence[str]) -> tuple[str, ...]:
+    """Without what only announces the others ("Could you give more details?"), unless that is all there is."""
+    asked = [question for question in questions if not _announces(question)]
+    return tuple(asked or questions)
+
+
+def _announces(question: str) -> bool:
+    named = stems(question)
+    return bool(named & _INFORMATION_STEMS) and named <= _EMPTY_STEMS
 
 
 def _has_content(sentence: str) -> bool:

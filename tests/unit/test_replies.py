@@ -218,3 +218,9 @@ def test_recorded_replies_of_real_models_are_read_as_a_person_reads_them() -> No
     assert read["code"]["code"] >= 0.99 * read["code"].total()
     assert read["neither"]["other"] >= 0.97 * read["neither"].total()
     assert read["mixed"]["mixed"] == read["mixed"].total() and read["bare"]["bare_code"] == read["bare"].total()
+
+
+def test_what_only_announces_questions_is_none_unless_it_is_all_there_is() -> None:
+    assert find_questions("Could you please provide more details?\n1. Which order?\n2. Why?") == ("Which order?", "Why?")
+    assert find_questions("Could you please provide more details?") == ("Could you please provide more details?",)
+    assert find_questions("Can you give more details on the order?") == ("Can you give more details on the order?",)
