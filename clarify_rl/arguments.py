@@ -372,3 +372,15 @@ def _add_check(commands: Parsers) -> None:
     user.add_argument("--max-false", type=float, metavar="SHARE", help="of the others, answered with a fact")
     user.add_argument("--limit", type=int, metavar="N", help="ask the first N questions only")
     user.add_argument("--out", metavar="FILE.json", help="write the report as JSON too")
+    reward = _command(
+        inner,
+        "reward",
+        "say whether rewards prefer asking what is missing to policies that game them; exits with 1 if not",
+        "clarify-rl check reward 'rewards=[{use: pass_rate}, {use: ask_f1, weight: 0.3}]'",
+    )
+    reward.add_argument(
+        "rewards", nargs="*", metavar="REWARD", help="its name or file.py:name, or a mix (default: the demo's mix)"
+    )
+    reward.add_argument("--suite", default="bank", help="bank (the default), or a HumanEvalComm.jsonl")
+    reward.add_argument("--made", metavar="FILE.jsonl", help="variants that `data make` wrote, in place of a suite")
+    reward.add_argument("--count", type=int, default=200, metavar="N", help="variants (default: 200)")

@@ -264,6 +264,22 @@ def _check_user(arguments: Arguments) -> int:
     return 1 if missed else 0
 
 
+def _check_reward(arguments: Arguments) -> int:
+    from rich.console import Console
+
+    from clarify_rl.config_files import load_config
+    from clarify_rl.pipeline.check_reward import check_reward, chosen_variants, print_rewards
+
+    mix = [item for item in arguments.rewards if item.startswith("rewards")]
+    names = [item for item in arguments.rewards if item not in mix]
+    options = {"rewards": [{"use": name} for name in names]} if names else {}
+    config = load_config("demo", mix, options=options)
+    variants = chosen_variants(config, arguments.suite, arguments.made, arguments.count)
+    report = check_reward(config, variants)
+    print_rewards(report, Console())
+    return 1 if report.above_the_oracle or report.troubles else 0
+
+
 def _rescore(arguments: Arguments) -> None:
     from rich.console import Console
 
@@ -301,6 +317,7 @@ _COMMANDS: Mapping[str, Callable[[Arguments], int | None]] = {
     "check executor": _check_executor,
     "check source": _check_source,
     "check user": _check_user,
+    "check reward": _check_reward,
     **DATA_COMMANDS,
 }
 

@@ -22,11 +22,12 @@ from clarify_rl.dialogue.episodes import DialogueLimits, run_episodes
 from clarify_rl.errors import ClarifyError, DataError
 from clarify_rl.pipeline.environments import open_pool
 from clarify_rl.pipeline.sources import take_turns
+from clarify_rl.policies.scripted import TextScripts
 from clarify_rl.problems.made import Made
 from clarify_rl.problems.overlap import splits
 from clarify_rl.seeds import derive_seed
 from clarify_rl.synthesis.mix import exemplary_replies, interleaved
-from clarify_rl.types import Episode, Pool, Request, Sample, Start, Variant
+from clarify_rl.types import Episode, Pool, Start, Variant
 
 SPLITS = ("train", "dev", "test")
 EVALUATION = ("HumanEval", "HumanEvalComm")  # never trained on
@@ -85,16 +86,6 @@ class Dialogues:
     asking: int
     kept_here: int
     untold: int
-
-
-@dataclass(frozen=True)
-class _Saying:
-    """A policy that says what it was told to say, as text."""
-
-    scripts: Mapping[str, Sequence[str]]
-
-    def generate(self, requests: Sequence[Request]) -> list[Sample]:
-        return [Sample((), None, True, text=self.scripts[item.episode_id][item.turn], tokens=0) for item in requests]
 
 
 def write_dialogues(
@@ -172,7 +163,7 @@ def _played(variants: Sequence[Variant], config: Config, pool: Pool, seed: int) 
     longest = max((len(script) for script in scripts.values()), default=1)
     episodes = run_episodes(
         [Start(variant, variant.id, derive_seed(seed, "demo", variant.id)) for variant in variants],
-        policy=_Saying(scripts),
+        policy=TextScripts(scripts),
         pool=pool,
         chat=TextChat(config.dialogue.instruction, config.dialogue.last_call),
         limits=DialogueLimits(longest, _NO_LIMIT, _NO_LIMIT, _NO_LIMIT),

@@ -1,4 +1,4 @@
-"""A policy that says what it was told to say: for demonstrations, data checks and tests."""
+"""Policies that say what they were told to say: for demonstrations, data checks, canaries and tests."""
 
 from __future__ import annotations
 
@@ -25,3 +25,17 @@ class ScriptedPolicy:
         token_ids = (*self.encode(text), self.end_id)
         finished = len(token_ids) <= request.max_new_tokens
         return Sample(token_ids[: request.max_new_tokens], None, finished)
+
+
+@dataclass(frozen=True)
+class TextScripts:
+    """The same as text, for dialogues without a tokenizer. Behind its script a policy says nothing."""
+
+    scripts: Mapping[str, Sequence[str]]
+
+    def generate(self, requests: Sequence[Request]) -> list[Sample]:
+        return [Sample((), None, True, text=self._reply(request), tokens=0) for request in requests]
+
+    def _reply(self, request: Request) -> str:
+        script = self.scripts[request.episode_id]
+        return script[request.turn] if request.turn < len(script) else ""

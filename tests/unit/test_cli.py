@@ -55,6 +55,7 @@ def test_every_command_is_there() -> None:
         "check executor",
         "check source",
         "check user",
+        "check reward",
         "data-make",
         "data-propose",
         "data-rewrite",

@@ -221,6 +221,9 @@ def test_recorded_replies_of_real_models_are_read_as_a_person_reads_them() -> No
 
 
 def test_what_only_announces_questions_is_none_unless_it_is_all_there_is() -> None:
-    assert find_questions("Could you please provide more details?\n1. Which order?\n2. Why?") == ("Which order?", "Why?")
+    assert find_questions("Could you please provide more details?\n1. Which order?\n2. Why?") == (
+        "Which order?",
+        "Why?",
+    )
     assert find_questions("Could you please provide more details?") == ("Could you please provide more details?",)
     assert find_questions("Can you give more details on the order?") == ("Can you give more details on the order?",)
