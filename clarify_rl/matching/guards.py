@@ -61,13 +61,15 @@ _LIST_OF_THREE = re.compile(r"\b(?:the |an? )?\w+, (?:the |an? )?\w+,? and (?:th
 _CODE = r"(?:code|solution|implementation|program|answer key|reference|source|pseudo-?code|algorithm for me)"
 _TESTS = r"(?:unit |hidden |test |secret )?tests?(?: cases?| suite)?|test data|assertions?|grader"
 _LEAK = re.compile(
-    rf"\b(?:write|give|show|send|provide|share|reveal|print|paste|tell|have|see|dump|post|get)\b[^.?]{{0,40}}"
+    rf"\b(?:write|give|show|send|provide|share|reveal|print|paste|tell|dump|post"
+    rf"|(?:can|may|could) (?:i|we) (?:have|see|get))\b[^.?]{{0,40}}"
     rf"\b(?:{_CODE}|{_TESTS})\b"
     rf"|\bwhat (?:do|are|is|does)\b[^.?]{{0,15}}\b(?:hidden|unit|secret) ?{_TESTS}\b|\b(?:hidden|unit) tests?\b"
-    rf"|\b(?:reference|model|correct|full) (?:solution|implementation|code)\b|\bsolve (?:it|this) for me\b"
+    rf"|\b(?:reference|model|full) (?:solution|implementation|code)\b|\bsolve (?:it|this) for me\b"
     r"|\bignore (?:all |any |the |your )*(?:previous|prior|above|earlier)?\s*(?:instructions?|rules?)\b"
     r"|\bsystem prompt\b|\byour (?:instructions|rules|hidden facts|notes)\b|\bpretend\b|\byou are now\b"
-    r"|\bfact ids?\b|\blist (?:all|every|each)\b|\bas (?:an|the) (?:admin|developer|grader)\b"
+    r"|\bfact ids?\b|\blist (?:all|every|each)\b[^.?]{0,20}\b(?:facts?|requirements?|rules?|details?)\b"
+    r"|\bas (?:an|the) (?:admin|developer|grader)\b"
     r"|\bjson\b.{0,20}\bfacts?\b",
     re.IGNORECASE,
 )

@@ -274,3 +274,17 @@ def test_a_fact_without_words_of_its_own_is_known_by_its_statement() -> None:
     variant = Variant("v", clear.problem, "Paint it.", "incomplete", (fact,))
     assert ask(variant, "Do I paint the fence?").text == fact.statement
     assert ask(variant, "Where is the dog?").revealed == ()
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Should I list all duplicates?",
+        "What is the correct solution when n is 0?",
+        "Should it return the ASCII code of the letter?",
+        "Do I have to check the tests of the bounds in this order?",
+        "Does everything below the limit count?",
+    ],
+)
+def test_a_question_that_only_sounds_like_a_leak_is_heard(bare: dict[str, Variant], question: str) -> None:
+    assert outcomes(ask(bare["select_beyond"], question))[0] not in ("leak", "broad")
