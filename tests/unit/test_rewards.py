@@ -201,3 +201,12 @@ def test_brevity_falls_to_zero_and_no_further(pool: LocalPool) -> None:
     assert (Brevity(4 * tokens)(long).value or 0.0) < 0.75
     assert Brevity(tokens // 2)(short).value == 0.0
     assert Brevity()(one(pool, CLEAR, "")).value == pytest.approx(1.0, abs=0.01)
+
+
+def test_of_one_reply_what_asks_too_much_costs_as_much_as_one(pool: LocalPool) -> None:
+    """Real models ask four things at once, of which the user answers three; a flood still costs more than silence."""
+    broad = "Can you tell me everything? What are all the requirements? Is anything unclear?"
+    assert needless_question(one(pool, UNCLEAR, broad, DESC)).value == -1.0
+    assert needless_question(one(pool, UNCLEAR, broad, broad, DESC)).value == -2.0
+    five = f"{ASK} Where is the dog? Where is the cat? Where is the cow? Where is the hen?"
+    assert needless_question(one(pool, UNCLEAR, five, DESC)).value == -3.0
