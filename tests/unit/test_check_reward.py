@@ -12,9 +12,13 @@ from clarify_rl.cli import main
 from clarify_rl.config import Config, SuiteConfig
 from clarify_rl.config_files import load_config
 from clarify_rl.errors import DataError
+from clarify_rl.executor import Executor
 from clarify_rl.pipeline.check_reward import CANARIES, ORACLE, RewardReport, check_reward
 from clarify_rl.pipeline.data import suite_variants
+from clarify_rl.pipeline.make import make
+from clarify_rl.registry import load_source
 from clarify_rl.types import Variant
+from tests import own_problems
 
 PLUGINS = """
 from random import random
@@ -106,3 +110,12 @@ def test_the_command_exits_with_1_where_a_canary_wins(plugins: Path, capsys: pyt
     said = " ".join(capsys.readouterr().out.split())
     assert "'asks a flood' earns at least as much as the oracle." in said
     assert "talk: 0 to 6" in said
+
+
+def test_made_problems_are_played_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = own_problems.write(tmp_path / "mine.jsonl")
+    options = dict(item.split("=") for item in own_problems.FIELDS.split(","))
+    with Executor() as executor:
+        make([load_source("rows", {"path": str(path), **options})], [], executor, tmp_path / "made.jsonl", limit=3)
+    assert main(["check", "reward", "--made", str(tmp_path / "made.jsonl"), "--count", "4"]) == 0
+    assert "means over 4 variants" in capsys.readouterr().out
