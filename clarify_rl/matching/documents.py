@@ -12,7 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from importlib.resources import files
 
 from clarify_rl.matching.concepts import GENERAL, concepts, topics
@@ -35,9 +35,9 @@ class Document:
     """A hidden fact, or a sentence of the prompt.
 
     `words` are stems, `topics` the concepts it is about, `mentions` all that occur in it; `questions` the stems of each
-    question that comes with a fact, `phrases` those of other ways to ask about it. Of a fact, `changed` are the stems
-    that its vague sentence lost or added, `vague` those of that sentence, `shared` those of both; `subject` the stems
-    before "is", where it defines something.
+    question that comes with a fact, `own` its words in order, `phrases` the stems of other ways to ask about it. Of a
+    fact, `changed` are the stems that its vague sentence lost or added, `vague` those of that sentence, `shared` those
+    of both; `subject` the stems before "is", where it defines something.
     """
 
     text: str
@@ -47,6 +47,7 @@ class Document:
     literals: frozenset[str] = frozenset()
     fact: Fact | None = None
     questions: tuple[frozenset[str], ...] = ()
+    own: frozenset[tuple[str, ...]] = frozenset()
     phrases: tuple[frozenset[str], ...] = ()
     changed: frozenset[str] = frozenset()
     vague: frozenset[str] = frozenset()
@@ -67,17 +68,17 @@ class Documents:
     word_counts: Counter[str] = field(repr=False, hash=False)
     concept_counts: Counter[str] = field(repr=False, hash=False)
 
-    @property
+    @cached_property
     def rivals(self) -> tuple[Document, ...]:
         """What a question may be about: the hidden facts, then those that the source knows to be stated."""
         return (*self.hidden, *(document for document in self.stated if document.fact is not None))
 
-    @property
+    @cached_property
     def sentences(self) -> tuple[Document, ...]:
         """What else the prompt says."""
         return tuple(document for document in self.stated if document.fact is None)
 
-    @property
+    @cached_property
     def described(self) -> bool:
         """Whether the facts come with questions of their own; else they are pieces of a statement."""
         return any(document.questions for document in (*self.hidden, *self.stated))
@@ -140,6 +141,7 @@ def _of_fact(fact: Fact, family: str, *, first: bool) -> Document:
         literals=frozenset(literals(f"{fact.statement} {fact.replaced_by}")),
         fact=fact,
         questions=tuple(content(question) for question in fact.questions),
+        own=frozenset(tuple(words(question)) for question in fact.questions),
         phrases=tuple(filter(None, phrases)),
         changed=statement ^ vague if vague else statement,
         vague=vague,

@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 
 from clarify_rl.matching.concepts import GENERAL, asked_concepts
@@ -175,8 +176,7 @@ def _id(document: Document) -> str:
 
 def _is_own(question: str, document: Document) -> bool:
     """Whether a question comes with the fact, word for word."""
-    asked = words(question)
-    return document.fact is not None and any(words(own) == asked for own in document.fact.questions)
+    return bool(document.own) and tuple(words(question)) in document.own
 
 
 def _sigmoid(weights: Mapping[str, float], row: Mapping[str, float]) -> float:
@@ -194,13 +194,26 @@ class _Asked:
     calls: set[str]
     text: str
 
+    @cached_property
+    def weight(self) -> float:
+        """Of all its words."""
+        return total(map(self.documents.weight, self.words))
+
+    @cached_property
+    def topics(self) -> frozenset[str]:
+        """The concepts that tell what it is about."""
+        return self.concepts - GENERAL
+
+    @cached_property
+    def concept_weight(self) -> float:
+        """Of all its topics."""
+        return total(map(self.documents.concept_weight, self.topics))
+
     def share(self, stems: frozenset[str]) -> float:
-        weigh = self.documents.weight
-        return sum(map(weigh, self.words & stems)) / (total(map(weigh, self.words)) + 1)
+        return sum(map(self.documents.weight, self.words & stems)) / (self.weight + 1)
 
     def concept_share(self, names: frozenset[str]) -> float:
-        weigh, asked = self.documents.concept_weight, self.concepts - GENERAL
-        return sum(map(weigh, asked & names)) / (total(map(weigh, asked)) + 0.5)
+        return sum(map(self.documents.concept_weight, self.topics & names)) / (self.concept_weight + 0.5)
 
     def holds(self, phrase: frozenset[str]) -> float:
         """How much of a phrase the question holds, 0 to 1."""

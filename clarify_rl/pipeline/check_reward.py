@@ -22,6 +22,7 @@ from clarify_rl.dialogue.chat import TextChat
 from clarify_rl.dialogue.episodes import DialogueLimits, run_episodes
 from clarify_rl.errors import DataError
 from clarify_rl.pipeline.data import suite_variants
+from clarify_rl.pipeline.earned import mean_of, values_of
 from clarify_rl.pipeline.environments import open_pool
 from clarify_rl.policies.scripted import TextScripts
 from clarify_rl.problems.made import Made
@@ -128,7 +129,7 @@ def check_reward(config: Config, variants: Sequence[Variant]) -> RewardReport:
         episodes = {name: _play(name, script, scenes, pool) for name, script in CANARIES.items()}
     whole = [episode for played in episodes.values() for episode in played]
     names = list(dict.fromkeys(score.name for episode in whole for score in episode.scores))
-    values = {name: [value for value in _values(whole, name) if value is not None] for name in names}
+    values = {name: [value for value in values_of(whole, name) if value is not None] for name in names}
     return RewardReport(
         len(variants),
         tuple(_played(name, played, names) for name, played in episodes.items()),
@@ -171,20 +172,11 @@ def _play(name: str, script: Callable[[Scene], Replies], scenes: Sequence[Scene]
 def _played(name: str, episodes: Sequence[Episode], rewards: Sequence[str]) -> Played:
     return Played(
         name,
-        _mean([episode.reward for episode in episodes]),
-        _mean([episode.reward for episode in episodes if episode.variant.is_clear]),
-        _mean([episode.reward for episode in episodes if not episode.variant.is_clear]),
-        {reward: _mean(_values(episodes, reward)) for reward in rewards},
+        mean_of([episode.reward for episode in episodes]),
+        mean_of([episode.reward for episode in episodes if episode.variant.is_clear]),
+        mean_of([episode.reward for episode in episodes if not episode.variant.is_clear]),
+        {reward: mean_of(values_of(episodes, reward)) for reward in rewards},
     )
-
-
-def _values(episodes: Sequence[Episode], name: str) -> list[float | None]:
-    return [score.value for episode in episodes for score in episode.scores if score.name == name]
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
 
 
 def _troubles(use: str, options: Mapping[str, object], episodes: Sequence[Episode]) -> list[str]:

@@ -6,7 +6,7 @@ No model is called and nothing is run again: rewards are functions of the record
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -15,10 +15,11 @@ from rich.table import Table
 
 from clarify_rl.config import Config
 from clarify_rl.errors import RunFolderError
+from clarify_rl.pipeline.earned import mean_of, values_of
 from clarify_rl.pipeline.environments import open_pool
 from clarify_rl.pipeline.evaluate import read_results
 from clarify_rl.store import Run
-from clarify_rl.types import Episode, Results, Score
+from clarify_rl.types import Results, Score
 
 
 @dataclass(frozen=True)
@@ -64,21 +65,12 @@ def _paid(result: Results, scores: Sequence[tuple[Score, ...]]) -> Paid:
         result.suite,
         len(after),
         sum(episode.masked for episode in after),
-        {name: _mean(_values(after, name)) for name in names},
-        _mean(episode.reward for episode in after),
-        _mean(episode.reward for episode in before),
-        _mean(episode.reward for episode in after if episode.solved),
-        _mean(episode.reward for episode in after if episode.solved is False),
+        {name: mean_of(values_of(after, name)) for name in names},
+        mean_of(episode.reward for episode in after),
+        mean_of(episode.reward for episode in before),
+        mean_of(episode.reward for episode in after if episode.solved),
+        mean_of(episode.reward for episode in after if episode.solved is False),
     )
-
-
-def _values(episodes: Iterable[Episode], name: str) -> list[float | None]:
-    return [score.value for episode in episodes for score in episode.scores if score.name == name]
-
-
-def _mean(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
 
 
 def print_rescored(paid: Sequence[Paid], console: Console) -> None:
