@@ -240,6 +240,25 @@ class GroupsSection(_Section):
     code_share: Share = 0.0
 
 
+class CreditSection(_Section):
+    """Which turns the scores of an episode are laid to; clarify_rl/training/credit.py tells the ways apart.
+
+    `by`: `episode` (all of it to all turns), `to_go` (to a turn what came of it and after it), `turn` (to a turn its
+    own scores, and of the outcome a share of `outcome` where it asks), or path/to/file.py:name, a function from the
+    episodes of a group to an advantage for each of their turns. `rl.credit=turn` is short for `rl.credit.by=turn`.
+    """
+
+    by: str = "episode"
+    outcome: Share = 0.5
+
+    @field_validator("by")
+    @classmethod
+    def _known(cls, by: str) -> str:
+        if by not in ("episode", "to_go", "turn") and ":" not in by:
+            raise ValueError(f"no credit named {by!r}. Known: episode, to_go, turn, or path/to/file.py:name")
+        return by
+
+
 class EvaluationSection(_Section):
     """Plays `data.rl_dev` greedily before the first step, after each `every` steps (0: never) and after the last.
 
@@ -287,11 +306,17 @@ class RLSection(_Section):
 
     algorithm: Literal["grpo", "ppo"] = "grpo"
     groups: GroupsSection = GroupsSection()
+    credit: CreditSection = CreditSection()
     ppo: PPOSection = PPOSection()
     evaluation: EvaluationSection = EvaluationSection()
     health: HealthSection = HealthSection()
     trainer: Options = {}
     lora: Lora = None
+
+    @field_validator("credit", mode="before")
+    @classmethod
+    def _short(cls, credit: object) -> object:
+        return {"by": credit} if isinstance(credit, str) else credit
 
 
 class LearnersConfig(_Section):

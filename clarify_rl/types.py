@@ -5,7 +5,7 @@ Data moves one way: Problem -> Variant -> Episode -> Scores -> batch -> update -
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar, Literal, Protocol, TypeAlias
@@ -408,25 +408,34 @@ class Exchange:
 
 @dataclass(frozen=True)
 class Rating:
-    """What a reward returns when its number needs a reason, or is about one turn. None: it could not be measured."""
+    """What a reward returns when its number needs a reason, or is a sum over turns. None: it could not be measured.
+
+    `by_turn` is what each turn brought, in order, with `value` as their sum; empty: the number is about the whole.
+    """
 
     value: float | None
     why: str = ""
-    turn: int | None = None
+    by_turn: tuple[float, ...] = ()
+
+    @classmethod
+    def of_turns(cls, by_turn: Iterable[float], why: str = "") -> Rating:
+        """A rating that is the sum of what each turn brought, so that credit can go to the turn."""
+        values = tuple(map(float, by_turn))
+        return cls(sum(values), why, values)
 
 
 @dataclass(frozen=True)
 class Score:
     """The record of one reward's rating of an episode, under its name and with its weight, both of the configuration.
 
-    `value` None: it could not be measured, so the episode is masked, never 0.
+    `value` None: it could not be measured, so the episode is masked, never 0. `by_turn`: see Rating.
     """
 
     name: str
     value: float | None
     weight: float = 1.0
-    turn: int | None = None
     why: str = ""
+    by_turn: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

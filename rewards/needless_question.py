@@ -13,10 +13,17 @@ def needless_question(episode: Episode) -> Rating:
     The first question that the user did not understand costs nothing: that is how one learns to ask it differently. Of
     one reply, those that ask too much (broad, or more than the user answers at once) cost as much as one.
     """
-    needless = sum(map(_needless, episode.turns))
-    excused = Outcome.UNCLEAR in episode.outcomes
-    unclear = ", the first unclear one excused" if excused else ""
-    return Rating(float(excused - needless), why=f"{needless - excused} of {len(episode.questions)}{unclear}")
+    needless = [_needless(turn) for turn in episode.turns]
+    first = next((place for place, turn in enumerate(episode.turns) if _is_unclear(turn)), None)
+    if first is not None:
+        needless[first] -= 1
+    excused = "" if first is None else ", the first unclear one excused"
+    why = f"{sum(needless)} of {len(episode.questions)}{excused}"
+    return Rating.of_turns((-count for count in needless), why=why)
+
+
+def _is_unclear(turn: Turn) -> bool:
+    return turn.answer is not None and Outcome.UNCLEAR in outcomes(turn.reply, turn.answer)
 
 
 def _needless(turn: Turn) -> int:

@@ -18,7 +18,10 @@ class QuestionCost:
     free: int = 0
 
     def __call__(self, episode: Episode) -> Rating:
-        replies = [turn.reply for turn in episode.turns if turn.reply.questions]
-        tokens = sum(len(reply.token_ids) or reply.tokens or 0 for reply in replies)
-        paid = max(0, len(episode.questions) - self.free)
-        return Rating(-self.per_question * paid - self.per_token * tokens, why=f"{paid} questions, {tokens} tokens")
+        free, costs = self.free, []
+        for turn in episode.turns:
+            questions, reply = len(turn.reply.questions), turn.reply
+            tokens = (len(reply.token_ids) or reply.tokens or 0) if questions else 0
+            costs.append(-self.per_question * max(0, questions - free) - self.per_token * tokens)
+            free = max(0, free - questions)
+        return Rating.of_turns(costs, why=f"{len(episode.questions)} questions, {self.free} free")

@@ -73,20 +73,42 @@ def _check_facts(field: str, exchange: Exchange, facts: object) -> None:
             )
 
 
-def score_of(reward: str, name: str, weight: float, returned: object) -> Score:
-    """The record of what a reward returned: a number, None, or a Rating. ReturnedError for anything else."""
+def score_of(reward: str, name: str, weight: float, returned: object, turns: int) -> Score:
+    """The record of what a reward returned about an episode of `turns` turns: a number, None, or a Rating.
+
+    ReturnedError for anything else.
+    """
     whose = f"reward {reward}"
     rating = returned if isinstance(returned, Rating) else Rating(returned)  # type: ignore[arg-type]  # looked at next
     value = rating.value
     if value is not None and not _is_number(value):
         raise ReturnedError(f"{whose} returned a {_type(value)}, {_shown(value)}, not a number, None or a Rating")
     _check_field(f"{whose}: Rating.why", rating.why, str)
-    _check_field(f"{whose}: Rating.turn", rating.turn, int | None)
     if value is not None and not _is_finite(float(value)):
         # One such number would make the advantages of its whole group meaningless; training computes in float32.
         said = f"{whose} returned {float(value):g}, which is not a finite number in float32. {rating.why}"
         raise ReturnedError(said.strip())
-    return Score(name, None if value is None else float(value), weight, rating.turn, rating.why)
+    by_turn = _check_turns(f"{whose}: Rating.by_turn", rating, turns)
+    return Score(name, None if value is None else float(value), weight, rating.why, by_turn)
+
+
+_ROUNDING = 1e-6
+
+
+def _check_turns(field: str, rating: Rating, turns: int) -> tuple[float, ...]:
+    """What each turn brought, as floats: a number for each, and together the value."""
+    if not isinstance(rating.by_turn, tuple | list) or not all(map(_is_number, rating.by_turn)):
+        raise ReturnedError(f"{field} must be a tuple of numbers, found {_shown(rating.by_turn)}")
+    by_turn = tuple(map(float, rating.by_turn))
+    if by_turn and len(by_turn) != turns:
+        raise ReturnedError(f"{field} has {len(by_turn)} numbers for {turns} turns")
+    if by_turn and rating.value is not None and not _is_near(sum(by_turn), float(rating.value)):
+        raise ReturnedError(f"{field} sums up to {sum(by_turn):g}, but the value is {float(rating.value):g}")
+    return by_turn
+
+
+def _is_near(value: float, other: float) -> bool:
+    return abs(value - other) <= _ROUNDING * max(1.0, abs(other))
 
 
 def raised(whose: str, error: BaseException) -> str:

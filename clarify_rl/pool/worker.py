@@ -127,7 +127,7 @@ def no_answer(task: Task[Item, Result], spec: PoolSpec, item: Item, deadline_s: 
 
 def _score(spec: RewardSpec, rule: Reward, episode: Episode) -> Score:
     try:
-        return score_of(spec.use, spec.name, spec.weight, rule(episode))
+        return score_of(spec.use, spec.name, spec.weight, rule(episode), len(episode.turns))
     except ReturnedError as error:
         return Score(spec.name, None, spec.weight, why=str(error))
     except (Exception, SystemExit) as error:  # masks this episode and says so; it does not stop the others

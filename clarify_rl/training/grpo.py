@@ -27,8 +27,9 @@ from clarify_rl.policies.hf import HFPolicy
 from clarify_rl.seeds import derive_seed
 from clarify_rl.store import PastEpisode, Run
 from clarify_rl.training.checkpoints import check_saving
+from clarify_rl.training.credit import Credit, check_credit, token_advantages
 from clarify_rl.training.finite import FiniteSteps
-from clarify_rl.training.groups import GenerationBatch, Groups, Moment, check_groups
+from clarify_rl.training.groups import GenerationBatch, Groups, Moment, check_groups, in_groups
 from clarify_rl.training.health import check_alarms
 from clarify_rl.training.openings import compare_alike
 from clarify_rl.training.options import trainer_config
@@ -142,8 +143,10 @@ class DialogueGRPOTrainer(FiniteSteps, GRPOTrainer):
     take up again.
     """
 
-    def __init__(self, *args: Any, rollouts: Rollouts, **kwargs: Any) -> None:  # Any: TRL's own signature
-        self._rollouts = rollouts
+    def __init__(
+        self, *args: Any, rollouts: Rollouts, credit: Credit | None = None, **kwargs: Any
+    ) -> None:  # Any: TRL's own signature
+        self._rollouts, self._credit = rollouts, credit
         self._batch = GenerationBatch((), ())
         self._buffered_inputs: Any = None  # Any: TRL's own, micro-batches still to be trained on
         super().__init__(*args, rollout_func=_rollout, **kwargs)
@@ -167,8 +170,16 @@ class DialogueGRPOTrainer(FiniteSteps, GRPOTrainer):
             if row["variant_index"] != index:
                 row.update(self.train_dataset[index])
         scored: dict[str, Any] = super()._generate_and_score_completions(inputs)  # Any: TRL's own types
-        alike = compare_alike(scored["advantages"], self._batch.episodes, self.num_generations)
+        alike = self._advantages(scored)
         return {**scored, "advantages": alike, "episode_number": torch.arange(len(alike), device=alike.device)}
+
+    def _advantages(self, scored: Mapping[str, Any]) -> torch.Tensor:  # Any: TRL's own types
+        """One for each episode (B,), or for each token (B, T) where turns are credited."""
+        episodes, size = self._batch.episodes, self.num_generations
+        if self._credit is None:
+            return compare_alike(scored["advantages"], episodes, size)
+        width = scored["completion_ids"].shape[1]
+        return token_advantages(self._credit, in_groups(episodes, size), width).to(scored["advantages"])
 
     def rows(self) -> list[str]:
         """Ids of the micro-batch's episodes, which TRL has shuffled."""
@@ -293,6 +304,7 @@ def grpo_config(config: Config, section: RLSection, out: Path) -> GRPOConfig:
     _check_sampling(trainer_options)
     check_vllm(section, trainer_options)
     check_groups(section, trainer_options)
+    check_credit(section, trainer_options)
     check_alarms(section, trainer_options)
     check_saving("rl.trainer", trainer_options, trainer_options.steps_per_generation * trainer_options.num_iterations)
     return trainer_options

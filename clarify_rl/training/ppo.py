@@ -1,9 +1,11 @@
 """PPO (Schulman et al. 2017, arXiv 1707.06347) on the trainer of GRPO: same rollouts, same clipped loss, but a critic
 and its advantage for every token in place of one advantage for an episode among its group.
 
-An episode's reward comes with its last token. Staying near the reference model is TRL's `beta` term in the loss, as in
-GRPO, and not a part of the reward: its gradient is exact, the critic need not learn it, and the two algorithms compare.
-What it leaves out: rewards within an episode, and a warm-up of the critic.
+An episode's reward comes with its last token; with rl.credit=to_go, what a turn earned by itself comes with the turn's
+last one, so that the critic need not learn what is known, and code is not judged by the questions before it. Staying
+near the reference model is TRL's `beta` term in the loss, as in GRPO, and not a part of the reward: its gradient is
+exact, the critic need not learn it, and the two algorithms compare.
+What it leaves out: a warm-up of the critic.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from trl import GRPOConfig
 
 from clarify_rl.config import Config, PPOSection, RLSection
 from clarify_rl.errors import ConfigError
+from clarify_rl.training.credit import token_rewards
 from clarify_rl.training.critic import SaveCritic, attach, make_critic
 from clarify_rl.training.gae import at_last_token, clipped_squares, explained_variance, gae, mean_and_std
 from clarify_rl.training.grpo import (
@@ -38,8 +41,10 @@ class DialoguePPOTrainer(DialogueGRPOTrainer):
     of transformers, to give the critic a learning rate of its own.
     """
 
-    def __init__(self, *args: Any, options: PPOSection, **kwargs: Any) -> None:  # Any: TRL's own signature
-        self.options = options
+    def __init__(
+        self, *args: Any, options: PPOSection, by_turn: bool = False, **kwargs: Any
+    ) -> None:  # Any: TRL's own signature
+        self.options, self.by_turn = options, by_turn
         # Before TRL puts an adapter into the model, which a copy of it must not have.
         self.critic = make_critic(kwargs["model"], own=options.critic == "own")
         super().__init__(*args, **kwargs)
@@ -66,7 +71,7 @@ class DialoguePPOTrainer(DialogueGRPOTrainer):
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> Tensors:  # Any: TRL's own types
         scored = super()._generate_and_score_completions(inputs)
         mask = _policy_mask(scored)
-        rewards = at_last_token(self._rewards([row["episode"] for row in inputs]), mask)
+        rewards = self._rewards([row["episode"] for row in inputs], mask)
         came = gae(rewards, torch.zeros_like(rewards), mask, self.options.gamma, 1.0).returns
         if self.critic.untrained:
             self.critic.start_from(mean_and_std(came, mask, self._total)[0])
@@ -77,10 +82,12 @@ class DialoguePPOTrainer(DialogueGRPOTrainer):
         whitened = (estimate.advantages - mean) / (std + 1e-8) * mask
         return {**scored, "advantages": whitened, "old_values": values, "returns": estimate.returns}
 
-    def _rewards(self, episodes: Sequence[Episode]) -> torch.Tensor:
-        """The reward of each episode; a masked one has no token to be given any."""
+    def _rewards(self, episodes: Sequence[Episode], mask: torch.Tensor) -> torch.Tensor:
+        """The reward of each episode at the tokens that it comes with, (B, T); a masked one has none."""
+        if self.by_turn:
+            return token_rewards(episodes, mask.shape[1]).to(self.accelerator.device)
         rewards = [episode.reward or 0.0 for episode in episodes]
-        return torch.tensor(rewards, device=self.accelerator.device)
+        return at_last_token(torch.tensor(rewards, device=self.accelerator.device), mask)
 
     @torch.no_grad()
     def _old_values(self, scored: Tensors) -> torch.Tensor:

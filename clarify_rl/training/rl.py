@@ -16,6 +16,7 @@ from clarify_rl.policies.models import LoadedModel
 from clarify_rl.store import Run
 from clarify_rl.training.adapters import adapter_for, naming
 from clarify_rl.training.checkpoints import MarkComplete, is_first, newest_checkpoint, save_model, train_from
+from clarify_rl.training.credit import credit_of
 from clarify_rl.training.finite import FiniteCheckpoints
 from clarify_rl.training.groups import check_enough, make_groups
 from clarify_rl.training.grpo import DialogueGRPOTrainer, Rollouts, grpo_config, prompt_dataset, reward_function
@@ -92,5 +93,5 @@ def _trainer(
             "peft_config": adapter_for("rl.lora", section.lora, loaded.model),
         }
         if section.algorithm == "ppo":
-            return DialoguePPOTrainer(options=section.ppo, **options)
-        return DialogueGRPOTrainer(**options)
+            return DialoguePPOTrainer(options=section.ppo, by_turn=section.credit.by == "to_go", **options)
+        return DialogueGRPOTrainer(credit=credit_of(section.credit, scaled=args.scale_rewards != "none"), **options)

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 import torch
 
-from clarify_rl.config import Config, EnvConfig, RewardConfig, RLSection
+from clarify_rl.config import Config, CreditSection, EnvConfig, RewardConfig, RLSection
 from clarify_rl.dialogue.episodes import DialogueLimits
 from clarify_rl.errors import ClarifyError, ConfigError
 from clarify_rl.policies.models import load_model
 from clarify_rl.pool import LocalPool, PoolSpec, RewardSpec
 from clarify_rl.store import Run
+from clarify_rl.training.credit import by_turn, to_go, turn_of_token
 from clarify_rl.training.groups import check_enough, check_shared
 from clarify_rl.training.grpo import (
     DialogueGRPOTrainer,
@@ -160,6 +161,29 @@ def test_advantages_compare_an_episode_with_its_own_group(run: Run, seen: list[S
     for episode, advantage in zip(matched(seen[0], episodes), seen[0].inputs["advantages"].tolist(), strict=True):
         assert episode.reward is not None
         assert advantage == pytest.approx(episode.reward - mean[episode.variant.id], abs=1e-5)
+
+
+@pytest.mark.parametrize("by", ["to_go", "turn"])
+def test_credited_by_turn_each_token_learns_from_the_advantage_of_its_turn(run: Run, seen: list[Seen], by: str) -> None:
+    made = config((RewardSpec("pass_rate"), RewardSpec("useful_question", 0.3)), scale_rewards="none")
+    section = (made.rl or RLSection()).model_copy(update={"credit": CreditSection(by=by)})
+    episodes = train(run, [UNCLEAR, CLEAR], made.model_copy(update={"rl": section}))
+    credit = {"to_go": to_go, "turn": by_turn}[by]
+    due = {
+        episode.id: turns
+        for first in (0, 4)
+        for episode, turns in zip(
+            episodes[first : first + 4], credit(episodes[first : first + 4], scaled=False), strict=True
+        )
+    }
+    assert any(len(set(turns)) > 1 for turns in due.values())
+    for row, episode in enumerate(matched(seen[0], episodes)):
+        gradient = seen[0].logprob_gradients[row]
+        for token, turn in enumerate(turn_of_token(episode)):
+            advantage = 0.0 if turn is None else due[episode.id][turn]
+            assert seen[0].inputs["advantages"][row, token].item() == pytest.approx(advantage, abs=1e-5)
+            assert (gradient[token].item() < 0) == (advantage > 1e-6)
+            assert (gradient[token].item() > 0) == (advantage < -1e-6)
 
 
 def mean_reward(episodes: Sequence[Episode], variant: Variant) -> float:

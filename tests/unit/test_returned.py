@@ -48,7 +48,10 @@ REWARDS = """
 from clarify_rl import Rating, Score
 
 def an_error(episode): return Rating(0.0, why=ValueError("x"))
-def a_turn(episode): return Rating(0.0, turn="last")
+def some_turns(episode): return Rating(0.0, by_turn="last")
+def more_turns(episode): return Rating.of_turns((1, 1, 1))
+def other_turns(episode): return Rating(3.0, by_turn=(1, 1))
+def turns(episode): return Rating.of_turns((1, -2), "two")
 def a_text(episode): return "0.5"
 def a_score(episode): return Score("mine", 1.0)
 def too_large(episode): return Rating(1e39, why="10 ** 39")
@@ -56,7 +59,7 @@ def not_a_number(episode): return float("nan")
 def nobody_knows(episode): return None
 def yes(episode): return True
 def number(episode): return 0.25
-def rated(episode): return Rating(0.5, "half", 0)
+def rated(episode): return Rating(0.5, "half")
 
 def raises(episode):
     numbers = [1]
@@ -132,7 +135,9 @@ def score(folder: Path, episode: Episode, name: str) -> Score:
     ("name", "says"),
     [
         ("an_error", "rewards.py:an_error: Rating.why must be str, found ValueError('x')"),
-        ("a_turn", "rewards.py:a_turn: Rating.turn must be int | None, found 'last'"),
+        ("some_turns", "rewards.py:some_turns: Rating.by_turn must be a tuple of numbers, found 'last'"),
+        ("more_turns", "rewards.py:more_turns: Rating.by_turn has 3 numbers for 2 turns"),
+        ("other_turns", "rewards.py:other_turns: Rating.by_turn sums up to 2, but the value is 3"),
         ("a_text", "rewards.py:a_text returned a str, '0.5', not a number, None or a Rating"),
         ("a_score", "rewards.py:a_score returned a Score"),
         ("too_large", "rewards.py:too_large returned 1e+39, which is not a finite number in float32. 10 ** 39"),
@@ -151,10 +156,11 @@ def test_a_slip_of_a_reward_is_one_sentence_and_masks_the_episode(
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("nobody_knows", (None, "", None)),
-        ("yes", (1.0, "", None)),
-        ("number", (0.25, "", None)),
-        ("rated", (0.5, "half", 0)),
+        ("nobody_knows", (None, "", ())),
+        ("yes", (1.0, "", ())),
+        ("number", (0.25, "", ())),
+        ("rated", (0.5, "half", ())),
+        ("turns", (-1.0, "two", (1.0, -2.0))),
     ],
 )
 def test_a_reward_returns_a_number_none_or_a_rating_and_the_record_is_ours(
@@ -162,11 +168,11 @@ def test_a_reward_returns_a_number_none_or_a_rating_and_the_record_is_ours(
 ) -> None:
     odd = score(folder, episode, name)
     assert (odd.name, odd.weight) == (name, 0.5)
-    assert (odd.value, odd.why, odd.turn) == expected
+    assert (odd.value, odd.why, odd.by_turn) == expected
 
 
 def test_whatever_a_reward_returns_its_episode_can_be_written(folder: Path, episode: Episode, tmp_path: Path) -> None:
-    rated = [replace(episode, scores=(score(folder, episode, name),)) for name in ("an_error", "a_turn", "raises")]
+    rated = [replace(episode, scores=(score(folder, episode, name),)) for name in ("an_error", "turns", "raises")]
     with Run.create(tmp_path / "run", "seed: 0\n", ["pytest"]) as run:
         run.add_episodes("rl", rated)
         assert run.read_episodes("rl", [UNCLEAR]) == rated

@@ -147,7 +147,7 @@ function scoresView(episode) {
         "th",
         { scope: "row" },
         score.name,
-        score.turn === null ? "" : ` (turn ${score.turn + 1})`,
+        score.by_turn.length > 1 ? ` (by turn ${score.by_turn.map(compact).join(", ")})` : "",
         score.why ? el("small", {}, score.why) : null,
       ),
       el("td", {}, score.value === null ? "unmeasured" : compact(score.value)),
