@@ -24,13 +24,14 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from clarify_rl.config import Config, EnvConfig, PPOSection, RewardConfig, RLSection
+from clarify_rl.config import Config, CreditSection, EnvConfig, PPOSection, RewardConfig, RLSection
 from clarify_rl.config_files import load_config
 from clarify_rl.dialogue.episodes import DialogueLimits
 from clarify_rl.errors import ConfigError
 from clarify_rl.policies.models import load_model
 from clarify_rl.pool import LocalPool
 from clarify_rl.store import Run
+from clarify_rl.training.credit import rewards_to_go, turn_of_token
 from clarify_rl.training.critic import FILE, make_critic
 from clarify_rl.training.gae import at_last_token, clipped_squares, explained_variance, gae, mean_and_std
 from clarify_rl.training.grpo import Rollouts
@@ -564,3 +565,26 @@ def test_a_wrong_option_of_ppo_says_what_to_type(override: str, message: str) ->
     with pytest.raises(ConfigError) as caught:
         load_config("demo", [override])
     assert message in str(caught.value)
+
+
+def test_credited_to_go_the_critic_learns_what_comes_after_each_turn(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By returns of gamma 1 and lambda 1, which are rewards to go, whatever the critic says."""
+    seen: list[dict[str, Any]] = []
+    plain = DialoguePPOTrainer._compute_loss
+    monkeypatch.setattr(
+        DialoguePPOTrainer,
+        "_compute_loss",
+        lambda self, model, inputs: seen.append(inputs) or plain(self, model, inputs),
+    )
+    made = config(PPOSection())
+    section = (made.rl or RLSection()).model_copy(update={"credit": CreditSection(by="to_go")})
+    train(run, made.model_copy(update={"rl": section}))
+    episodes = {episode.completion_ids: episode for episode in run.read_episodes("rl", [UNCLEAR, CLEAR])}
+    apart = 0
+    for batch in seen:
+        for ids, mask, returns in zip(batch["completion_ids"], batch["completion_mask"], batch["returns"], strict=True):
+            episode = episodes[tuple(ids[mask == 1].tolist())]
+            due = [0.0 if turn is None else rewards_to_go(episode)[turn] for turn in turn_of_token(episode)]
+            assert returns[: len(due)].tolist() == pytest.approx(due, abs=1e-4)
+            apart += len({value for value in due if value}) > 1
+    assert apart
