@@ -186,12 +186,30 @@ class EnvConfig(_Section):
         return self.workers if isinstance(self.workers, int) else self.workers.max
 
 
+Kind = Literal["clear", "unclear", "ambiguous", "incomplete", "inconsistent"]
+
+
 class RewardConfig(_Section):
-    """`use` names a reward: a name, package.module:name, or path/to/file.py:name."""
+    """`use` names a reward: a name, package.module:name, or path/to/file.py:name.
+
+    `clip`: the lowest and the highest value that counts, either may be null. `only`: the kind of problems that it is
+    asked about. `schedule` maps steps of RL to factors of the weight, with straight lines between them: {0: 1, 100: 0}
+    fades it out. What is evaluated has the weight itself. A weight of 0 is logged, and not trained on.
+    """
 
     use: str
     weight: float = 1.0
     options: Options = {}
+    clip: tuple[float | None, float | None] | None = None
+    only: Kind | None = None
+    schedule: dict[Annotated[int, Field(ge=0)], float] = {}
+
+    @field_validator("clip")
+    @classmethod
+    def _in_order(cls, clip: tuple[float | None, float | None] | None) -> tuple[float | None, float | None] | None:
+        if clip and None not in clip and clip[0] > clip[1]:  # type: ignore[operator]  # neither is None
+            raise ValueError(f"the lowest value, {clip[0]}, is above the highest, {clip[1]}")
+        return clip
 
     @property
     def name(self) -> str:
@@ -259,6 +277,18 @@ class CreditSection(_Section):
         return by
 
 
+class GateSection(_Section):
+    """What the first batch of RL, sampled before any update, must show of the policy that RL starts from.
+
+    `asks`: the least share of unclear problems in which it asks. `understood`: the least share of its questions that
+    the user understands. Below, the run says what to change; with `stop` it ends there.
+    """
+
+    asks: Share = 0.02
+    understood: Share = 0.5
+    stop: bool = False
+
+
 class EvaluationSection(_Section):
     """Plays `data.rl_dev` greedily before the first step, after each `every` steps (0: never) and after the last.
 
@@ -272,7 +302,16 @@ class EvaluationSection(_Section):
 
 
 AlarmName = Literal[
-    "ask_collapse", "entropy_collapse", "malformed", "zero_variance", "kl", "gradient", "unmeasured", "unclear"
+    "ask_collapse",
+    "entropy_collapse",
+    "malformed",
+    "zero_variance",
+    "kl",
+    "gradient",
+    "unmeasured",
+    "unclear",
+    "flat_reward",
+    "reward_hacking",
 ]
 
 
@@ -282,8 +321,9 @@ class HealthSection(_Section):
     `ask_left`, `entropy_left`: what is left of asking in unclear problems, of entropy. `malformed_rise`: how many
     more dialogues have a malformed reply. `zero_variance`: groups whose episodes all earned the same. `kl`: nats a
     token from the reference. `gradient_rise`: how many times the first norm of the gradient. Unmeasured episodes: half
-    of env.max_failed_share. `unclear`: questions that the user did not understand. Alarms named in `stop_on` end
-    training, and the best evaluated policy becomes models/rl.
+    of env.max_failed_share. `unclear`: questions that the user did not understand. `solved_fall`: how much less is
+    solved while the reward rises (reward_hacking). A reward that is the same for all episodes is a flat_reward. Alarms
+    named in `stop_on` end training, and the best evaluated policy becomes models/rl.
     """
 
     window: int = Field(5, ge=1)
@@ -294,6 +334,7 @@ class HealthSection(_Section):
     kl: float = Field(0.5, gt=0.0)
     gradient_rise: float = Field(10.0, gt=1.0)
     unclear: Share = 0.1
+    solved_fall: Share = 0.1
     stop_on: tuple[AlarmName, ...] = ()
 
 
@@ -309,6 +350,7 @@ class RLSection(_Section):
     credit: CreditSection = CreditSection()
     ppo: PPOSection = PPOSection()
     evaluation: EvaluationSection = EvaluationSection()
+    gate: GateSection = GateSection()
     health: HealthSection = HealthSection()
     trainer: Options = {}
     lora: Lora = None

@@ -428,7 +428,8 @@ class Rating:
 class Score:
     """The record of one reward's rating of an episode, under its name and with its weight, both of the configuration.
 
-    `value` None: it could not be measured, so the episode is masked, never 0. `by_turn`: see Rating.
+    `value` None: it could not be measured, so the episode is masked, never 0. `by_turn`: see Rating. Where it does not
+    apply (`rewards[].only`), nothing was asked of the reward: value and weight are 0, and no mean counts it.
     """
 
     name: str
@@ -436,6 +437,7 @@ class Score:
     weight: float = 1.0
     why: str = ""
     by_turn: tuple[float, ...] = ()
+    applies: bool = True
 
 
 @dataclass(frozen=True)

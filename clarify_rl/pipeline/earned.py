@@ -8,8 +8,8 @@ from clarify_rl.types import Episode
 
 
 def values_of(episodes: Iterable[Episode], reward: str) -> list[float | None]:
-    """The values that a reward gave, in the episodes' order; None where it could not be measured."""
-    return [score.value for episode in episodes for score in episode.scores if score.name == reward]
+    """The values that a reward gave where it applies, in the episodes' order; None: it could not be measured."""
+    return [score.value for episode in episodes for score in episode.scores if score.name == reward and score.applies]
 
 
 def mean_of(values: Iterable[float | None]) -> float | None:

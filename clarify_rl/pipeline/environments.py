@@ -22,7 +22,7 @@ def open_pool(config: Config, run: Run | None = None) -> Iterator[Pool]:
     """The configured environments, closed at the end whatever happens. The run is told where they run."""
     env = config.env
     options = {**env.options, "user": env.user, "user_options": env.user_options, "executor": executor(config)}
-    rewards = tuple(RewardSpec(item.use, item.weight, item.options) for item in config.rewards)
+    rewards = tuple(RewardSpec(item.use, item.weight, item.options, item.clip, item.only) for item in config.rewards)
     pool = make_pool(PoolSpec(env.use, options, rewards), workers=_workers(env), deadline_s=env.deadline_s)
     try:
         if run is not None:

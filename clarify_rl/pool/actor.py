@@ -65,7 +65,7 @@ class EnvActor:
         def late(item: Any) -> object:  # Any: the items of that task
             return task.unmeasured(no_answer(task, self._spec, item, self._deadline_s, f" on {self._place}"))
 
-        threads = worker.threads if name == "respond" else 1  # rewards compute: threads would not make them faster
+        threads = worker.threads if name == "respond" else worker.scoring_threads
         items = pickle.loads(pickled)
         return work_on(items, lambda item: task.do(worker, item), late, threads=threads, deadline_s=self._deadline_s)
 

@@ -28,7 +28,8 @@ class LocalPool:
         scores: list[tuple[Score, ...]] = []
         while len(scores) < len(episodes):  # no item is begun after a whole deadline, so it may take several calls
             rest = episodes[len(scores) :]
-            worked = work_on(rest, self._worker.score, self._late, threads=1, deadline_s=self._deadline_s)
+            threads = self._worker.scoring_threads
+            worked = work_on(rest, self._worker.score, self._late, threads=threads, deadline_s=self._deadline_s)
             scores += worked.results
         return scores
 

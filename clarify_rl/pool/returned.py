@@ -97,9 +97,10 @@ _ROUNDING = 1e-6
 
 def _check_turns(field: str, rating: Rating, turns: int) -> tuple[float, ...]:
     """What each turn brought, as floats: a number for each, and together the value."""
-    if not isinstance(rating.by_turn, tuple | list) or not all(map(_is_number, rating.by_turn)):
-        raise ReturnedError(f"{field} must be a tuple of numbers, found {_shown(rating.by_turn)}")
-    by_turn = tuple(map(float, rating.by_turn))
+    given: object = rating.by_turn
+    if not isinstance(given, tuple | list) or not all(map(_is_number, given)):
+        raise ReturnedError(f"{field} must be a tuple of numbers, found {_shown(given)}")
+    by_turn = tuple(map(float, given))
     if by_turn and len(by_turn) != turns:
         raise ReturnedError(f"{field} has {len(by_turn)} numbers for {turns} turns")
     if by_turn and rating.value is not None and not _is_near(sum(by_turn), float(rating.value)):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import inf
 from typing import Any, Generic, Literal, TypeVar
 
 from clarify_rl.pool.returned import ReturnedError, check_response, raised, score_of
 from clarify_rl.registry import load_env, load_reward, short_name
-from clarify_rl.types import Episode, Exchange, Response, Reward, Score, Stop
+from clarify_rl.types import Episode, Exchange, Response, Reward, Score, Stop, Variant
 
 TaskName = Literal["respond", "score"]
 Item = TypeVar("Item")
@@ -17,15 +18,35 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class RewardSpec:
-    """A reward by its spec string, its weight in the sum, and its options."""
+    """A reward by its spec string, its weight in the sum, and its options; `clip` and `only` as in RewardConfig."""
 
     use: str
     weight: float = 1.0
     options: Mapping[str, object] = field(default_factory=dict)
+    clip: tuple[float | None, float | None] | None = None
+    only: str | None = None
 
     @property
     def name(self) -> str:
         return short_name(self.use)
+
+    def applies(self, variant: Variant) -> bool:
+        """Whether the reward is asked about this kind of variant."""
+        kinds = ("clear",) if variant.is_clear else ("unclear", *variant.kind.split("+"))
+        return self.only is None or self.only in kinds
+
+    def clipped(self, score: Score) -> Score:
+        """The score with its value brought between the bounds, and what its turns brought shrunk in proportion."""
+        if self.clip is None or score.value is None:
+            return score
+        lowest, highest = (
+            bound if bound is not None else end for bound, end in zip(self.clip, (-inf, inf), strict=True)
+        )
+        value = min(max(score.value, lowest), highest)
+        if value == score.value:
+            return score
+        by_turn = tuple(part * value / score.value for part in score.by_turn) if score.value else ()
+        return replace(score, value=value, by_turn=by_turn, why=f"{score.why} (clipped from {score.value:g})".strip())
 
 
 @dataclass(frozen=True)
@@ -66,6 +87,11 @@ class Worker:
     def threads(self) -> int:
         """How many exchanges the environment says that it can take at once."""
         return max(1, int(getattr(self._env, "threads", 1)))
+
+    @property
+    def scoring_threads(self) -> int:
+        """How many episodes the rewards can take at once: 1 where they compute, more where one says that it waits."""
+        return max([1, *(int(getattr(rule, "threads", 1)) for _, rule in self._rewards)])
 
     def respond(self, exchange: Exchange) -> Response:
         spec = self._spec
@@ -126,8 +152,10 @@ def no_answer(task: Task[Item, Result], spec: PoolSpec, item: Item, deadline_s: 
 
 
 def _score(spec: RewardSpec, rule: Reward, episode: Episode) -> Score:
+    if not spec.applies(episode.variant):
+        return Score(spec.name, 0.0, 0.0, why=f"only for {spec.only} problems", applies=False)
     try:
-        return score_of(spec.use, spec.name, spec.weight, rule(episode), len(episode.turns))
+        return spec.clipped(score_of(spec.use, spec.name, spec.weight, rule(episode), len(episode.turns)))
     except ReturnedError as error:
         return Score(spec.name, None, spec.weight, why=str(error))
     except (Exception, SystemExit) as error:  # masks this episode and says so; it does not stop the others

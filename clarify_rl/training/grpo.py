@@ -19,7 +19,7 @@ from torch.utils.data import Sampler
 from transformers import TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
-from clarify_rl.config import Config, Options, RLSection
+from clarify_rl.config import Config, GateSection, Options, RewardConfig, RLSection
 from clarify_rl.dialogue.chat import Chat
 from clarify_rl.dialogue.episodes import DialogueLimits, run_episodes
 from clarify_rl.errors import ConfigError
@@ -29,14 +29,16 @@ from clarify_rl.store import PastEpisode, Run
 from clarify_rl.training.checkpoints import check_saving
 from clarify_rl.training.credit import Credit, check_credit, token_advantages
 from clarify_rl.training.finite import FiniteSteps
+from clarify_rl.training.gate import pass_gate
 from clarify_rl.training.groups import GenerationBatch, Groups, Moment, check_groups, in_groups
 from clarify_rl.training.health import check_alarms
 from clarify_rl.training.openings import compare_alike
 from clarify_rl.training.options import trainer_config
 from clarify_rl.training.rollout_metrics import group_metrics, rollout_metrics, stop_if_failing
+from clarify_rl.training.schedules import at_step
 from clarify_rl.training.stopwatch import Stopwatch
 from clarify_rl.training.vllm import VLLMPolicy, check_vllm, in_lockstep
-from clarify_rl.types import Episode, Policy, Pool, Start, Variant
+from clarify_rl.types import Episode, Policy, Pool, Score, Start, Variant
 
 
 @dataclass
@@ -53,6 +55,8 @@ class Rollouts:
     run: Run
     seed: int
     max_failed_share: float
+    rewards: Sequence[RewardConfig] = ()
+    gate: GateSection = GateSection()
     numbers: Mapping[str, float] = field(default_factory=dict)
     _last: Moment | None = None
     _played: int = 0  # episodes at that moment, by this learner: a step may take several batches
@@ -64,6 +68,7 @@ class Rollouts:
         """
         step, ranks = trainer.state.global_step, trainer.accelerator.num_processes
         moment = Moment(self.seed, step, trainer.accelerator.process_index, ranks)
+        first = step == 0 and self._last is None
         if moment != self._last:
             self._last, self._played = moment, 0
         watch = Stopwatch(self._policy(trainer), self.pool)
@@ -89,12 +94,15 @@ class Rollouts:
             "time/rollout_s": time.monotonic() - started,
         }
         stop_if_failing(everyones, self.max_failed_share, "rl")
+        if first:
+            pass_gate(everyones, self.gate, self.run)
         return batch
 
     def _play(self, watch: Stopwatch, rows: Sequence[int], moment: Moment, first: int, lockstep: bool) -> list[Episode]:
         """Whole groups of episodes. `first` is the number of the first one in this step."""
         starts = [self._start(row, number, moment) for number, row in enumerate(rows, first)]
-        return run_episodes(starts, policy=watch, pool=watch, chat=self.chat, limits=self.limits, lockstep=lockstep)
+        played = run_episodes(starts, policy=watch, pool=watch, chat=self.chat, limits=self.limits, lockstep=lockstep)
+        return at_step(played, self.rewards, moment.step)
 
     def _start(self, row: int, number: int, moment: Moment) -> Start:
         variant = self.groups.variants[row]
@@ -273,8 +281,11 @@ def _loss_mask(episode: Episode) -> list[int]:
     return [int(not episode.masked and bit) for bit in episode.policy_mask] or [0]
 
 
-def reward_function(name: str, index: int) -> Callable[..., list[float | None]]:
-    """TRL's view of one reward: reads each episode's score, or None for a masked one.
+def reward_function(name: str, index: int, weight: float = 1.0) -> Callable[..., list[float | None]]:
+    """TRL's view of one reward of this weight: reads each episode's score, or None for a masked one.
+
+    TRL multiplies by `weight`. Where an episode's score has another one, by a schedule or because the reward does not
+    apply, the value is what makes the product the score's own.
 
     What becomes of a group with masked episodes. Where every reward is None, TRL takes the group's mean and deviation
     over the others, and gives the masked one no advantage. So the rest is compared among itself, and what is maximised
@@ -287,7 +298,11 @@ def reward_function(name: str, index: int) -> Callable[..., list[float | None]]:
     """
 
     def read_score(episode: Sequence[Episode], **_: object) -> list[float | None]:
-        return [None if item.masked else item.scores[index].value for item in episode]
+        scores = [None if item.masked else item.scores[index] for item in episode]
+        return [None if score is None or score.value is None else score.value * _share(score) for score in scores]
+
+    def _share(score: Score) -> float:
+        return score.weight / weight if weight else 1.0
 
     read_score.__name__ = name
     return read_score
@@ -306,6 +321,7 @@ def grpo_config(config: Config, section: RLSection, out: Path) -> GRPOConfig:
     check_groups(section, trainer_options)
     check_credit(section, trainer_options)
     check_alarms(section, trainer_options)
+    _check_normalised(config, trainer_options)
     check_saving("rl.trainer", trainer_options, trainer_options.steps_per_generation * trainer_options.num_iterations)
     return trainer_options
 
@@ -333,6 +349,15 @@ def _check_sampling(args: GRPOConfig) -> None:
         )
     if args.generation_kwargs and not args.use_vllm:
         raise ConfigError("rl.trainer.generation_kwargs: they are vLLM's (rl.trainer.use_vllm). Leave them out.")
+
+
+def _check_normalised(config: Config, args: GRPOConfig) -> None:
+    """ConfigError for schedules under a normalisation that takes out whatever a reward is multiplied by."""
+    if args.multi_objective_aggregation == "normalize_then_sum" and any(item.schedule for item in config.rewards):
+        raise ConfigError(
+            "rewards: a schedule changes nothing where rl.trainer.multi_objective_aggregation=normalize_then_sum "
+            "brings each reward to the same deviation. Leave one of them out."
+        )
 
 
 _ELSEWHERE: Mapping[str, str] = {

@@ -37,13 +37,17 @@ class Seen:
 
 @dataclass(frozen=True)
 class AlarmRule:
-    """Warns when the mean over the last window is above (or `below`) `limit`, a function of the first window's mean."""
+    """Warns when the mean over the last window is above (or `below`) `limit`, a function of the first window's mean.
+
+    Where `while_rising` reads another number, only if that has risen from the first window to the last.
+    """
 
     name: AlarmName
     read: Callable[[Numbers], float | None]
     limit: Callable[[float], float]
     say: Callable[[Seen], str]
     below: bool = False
+    while_rising: Callable[[Numbers], float | None] = lambda _: None
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,7 @@ class Series:
     window: int
     steps: list[int] = field(default_factory=list)
     values: list[float] = field(default_factory=list)
+    others: list[float] = field(default_factory=list)
     wrong_at: int | None = None
 
     def read(self, step: int, numbers: Numbers) -> Alarm | None:
@@ -70,15 +75,21 @@ class Series:
             return None
         self.steps.append(step)
         self.values.append(value)
+        if (other := self.rule.while_rising(numbers)) is not None:
+            self.others.append(other)
         count = len(self.values)
         if count < self.window:
             return None
         seen = self._seen()
-        if not (seen.now < seen.limit if self.rule.below else seen.now > seen.limit):
+        if not (seen.now < seen.limit if self.rule.below else seen.now > seen.limit) or self._has_fallen():
             return None
         known = self.wrong_at is not None and count - self.wrong_at <= self.window
         self.wrong_at = count
         return None if known else Alarm(self.rule.name, self.rule.say(seen))
+
+    def _has_fallen(self) -> bool:
+        others = self.others
+        return bool(others) and _mean(others[-self.window :]) <= _mean(others[: self.window])
 
     def _seen(self) -> Seen:
         start, end = slice(None, self.window), slice(-self.window, None)
@@ -155,6 +166,8 @@ def rules(config: Config, args: Any) -> list[AlarmRule]:  # Any: TRL's options, 
         _gradient(options, slower),
         _unmeasured(config),
         _unclear(options),
+        _reward_hacking(options, nearer),
+        *(_flat_reward(item.name) for item in config.rewards if item.weight),
     ]
     # PPO compares no groups.
     return watched if config.rl and config.rl.algorithm == "ppo" else [*watched, _zero_variance(options, args)]
@@ -255,6 +268,37 @@ def _unclear(options: HealthSection) -> AlarmRule:
             f"that is a language model hears more: env.user=llm."
         ),
     )
+
+
+def _reward_hacking(options: HealthSection, nearer: str) -> AlarmRule:
+    return AlarmRule(
+        "reward_hacking",
+        lambda row: row.get("episode/solved"),
+        lambda first: first - options.solved_fall,
+        lambda seen: (
+            f"The reward rises while less is solved: {seen.now:.0%} in {seen.last_steps}, {seen.first:.0%} in "
+            f"{seen.first_steps}. Read episodes of the highest reward; give what they are paid for less weight, or a "
+            f"bound (rewards[].clip), or hold the policy nearer to its start with {nearer}."
+        ),
+        below=True,
+        while_rising=lambda row: row.get("reward/total"),
+    )
+
+
+def _flat_reward(name: str) -> AlarmRule:
+    return AlarmRule(
+        "flat_reward",
+        lambda row: row.get(f"reward_std/{name}"),
+        lambda _: _FLAT,
+        lambda seen: (
+            f"The reward {name} was the same for every episode in {seen.last_steps}, so nothing is learnt from it. "
+            f"`clarify-rl check reward {name}` shows whom it tells apart; with the weight 0 it is only logged."
+        ),
+        below=True,
+    )
+
+
+_FLAT = 1e-9
 
 
 def _zero_variance(options: HealthSection, args: Any) -> AlarmRule:  # Any: as above

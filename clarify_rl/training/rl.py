@@ -55,7 +55,17 @@ def train_rl(
     check_reference(loaded.model.name_or_path, section.lora, args)
     record = run.read_outcomes("rl", variants, before=step)
     groups = make_groups(section.groups, args, variants, loaded.tokenizer, record)
-    rollouts = Rollouts(groups, pool, chat, within(limits, args), run, config.seed, config.env.max_failed_share)
+    rollouts = Rollouts(
+        groups,
+        pool,
+        chat,
+        within(limits, args),
+        run,
+        config.seed,
+        config.env.max_failed_share,
+        config.rewards,
+        section.gate,
+    )
     trainer = _trainer(loaded, variants, rollouts, args, config, section)
     trainer.kept_in, trainer.where = run.folder / "not-finite", "rl.trainer"
     trainer.remove_callback(PrinterCallback)
@@ -86,7 +96,7 @@ def _trainer(
         options: dict[str, Any] = {  # Any: TRL's own signature
             "rollouts": rollouts,
             "model": loaded.model,
-            "reward_funcs": [reward_function(item.name, i) for i, item in enumerate(config.rewards)],
+            "reward_funcs": [reward_function(item.name, i, item.weight) for i, item in enumerate(config.rewards)],
             "args": args,
             "train_dataset": prompt_dataset(variants, rollouts.chat),
             "processing_class": loaded.tokenizer,

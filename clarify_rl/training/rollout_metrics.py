@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from statistics import fmean, pstdev
 
 from clarify_rl.errors import ClarifyError
 from clarify_rl.training.groups import GenerationBatch, in_groups, is_informative
@@ -67,10 +68,13 @@ def _heard(episodes: Sequence[Episode]) -> dict[str, float | None]:
 
 
 def _rewards(episodes: Sequence[Episode]) -> dict[str, float | None]:
-    names = dict.fromkeys(score.name for episode in episodes for score in episode.scores)
+    """The mean of each reward, and its deviation, where it applies."""
+    values: dict[str, list[float]] = {}
+    for score in (score for episode in episodes for score in episode.scores if score.applies):
+        values.setdefault(score.name, []).append(0.0 if score.value is None else score.value)
     return {
-        f"reward/{name}": _mean(score.value for episode in episodes for score in episode.scores if score.name == name)
-        for name in names
+        **{f"reward/{name}": fmean(given) for name, given in values.items()},
+        **{f"reward_std/{name}": pstdev(given) for name, given in values.items()},
     }
 
 

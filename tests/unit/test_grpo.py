@@ -254,9 +254,30 @@ def test_reward_functions_read_the_scores_and_nothing_else() -> None:
     scored = replace(base, scores=(Score("a", 0.5), Score("b", -1.0, 0.1)))
     lost = replace(base, scores=(Score("a", None), Score("b", 1.0, 0.1)))
     lost_by_the_pool = replace(base, scores=(Score("pool", None),))
-    read = reward_function("b", 1)
+    read = reward_function("b", 1, 0.1)
     assert read.__name__ == "b"
     assert read(episode=[scored, lost, lost_by_the_pool], prompts=[], completions=[]) == [-1.0, None, None]
+
+
+def test_what_trl_multiplies_and_adds_up_is_the_episodes_own_reward(run: Run, seen: list[Seen]) -> None:
+    """With a schedule half way, a reward for unclear problems only, and one that is clipped."""
+    rewards = (
+        RewardConfig(use="pass_rate", weight=0.5, schedule={0: 3.0}),
+        RewardConfig(use="useful_question", weight=0.3, only="unclear"),
+        RewardConfig(use="needless_question", weight=0.2, clip=(-0.5, None)),
+        RewardConfig(use="question_cost", weight=0.0),
+    )
+    made = config(scale_rewards="none").model_copy(update={"rewards": rewards})
+    specs = tuple(RewardSpec(item.use, item.weight, item.options, item.clip, item.only) for item in rewards)
+    with closing(LocalPool(replace(SPEC, rewards=specs))) as pool:
+        train_rl(load_model("embedded", device="cpu"), [UNCLEAR, CLEAR], pool, chat(), LIMITS, made, run)
+    episodes = rolled_out(run)
+    assert {episode.scores[0].weight for episode in episodes} == {1.5}
+    assert {score.applies for episode in episodes for score in episode.scores} == {True, False}
+    assert all(episode.scores[2].value in (0.0, -0.5) for episode in episodes)
+    for episode, advantage in zip(matched(seen[0], episodes), seen[0].inputs["advantages"].tolist(), strict=True):
+        assert episode.reward is not None
+        assert advantage == pytest.approx(episode.reward - mean_reward(episodes, episode.variant), abs=1e-5)
 
 
 @pytest.mark.parametrize(

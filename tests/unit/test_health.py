@@ -30,6 +30,9 @@ def row(**changed: float) -> dict[str, float]:
         "train/grad_norm": 0.2,
         "group/zero_variance": 0.5,
         "user/unclear": 0.05,
+        "episode/solved": 0.6,
+        "reward/total": 0.7,
+        "reward_std/pass_rate": 0.4,
         "rollout/failed": 0.0,
         "rollout/episodes": 128.0,
     }
@@ -62,6 +65,11 @@ TROUBLE: dict[AlarmName, tuple[Rows, int]] = {
     "kl": (series(train__kl=[0.01] * 6 + [0.2, 0.5, 2.0]), 9),
     "gradient": (series(train__grad_norm=[0.2] * 6 + [0.9, 4.0, 20.0]), 9),
     "unclear": (series(user__unclear=[0.05] * 7 + [0.1, 0.4]), 9),
+    "reward_hacking": (
+        series(episode__solved=[0.6] * 6 + [0.5, 0.3, 0.1], reward__total=[0.7] * 6 + [0.8, 0.9, 1.0]),
+        9,
+    ),
+    "flat_reward": (series(reward_std__pass_rate=[0.1] * 6 + [0.0]), 11),
     "unmeasured": (series(rollout__failed=[0.0] * 5 + [10.0]), 9),
 }
 
@@ -100,6 +108,17 @@ def test_a_number_that_swings_about_its_limit_is_warned_of_once() -> None:
     assert [name for _, name in names(rows)] == ["zero_variance"]
 
 
+def test_less_solved_for_less_reward_is_no_hacking() -> None:
+    assert names(series(episode__solved=[0.6] * 6 + [0.1], reward__total=[0.7] * 6 + [0.2])) == []
+
+
+def test_a_reward_without_weight_may_be_flat() -> None:
+    rows = [{**row(), "reward_std/well_formed": 0.0} for _ in range(20)]
+    mix = "rewards=[{use: pass_rate}, {use: well_formed, weight: %s}]"
+    assert names(rows, mix % 0) == []
+    assert [name for _, name in names(rows, mix % 0.1)] == ["flat_reward"]
+
+
 def test_who_never_asked_cannot_give_it_up() -> None:
     assert names(series(episode__asked_unclear=[0.04] * 5 + [0.0])) == []
 
@@ -125,9 +144,9 @@ def test_ppo_compares_no_groups() -> None:
 def test_what_a_warning_says_to_try_exists(name: AlarmName) -> None:
     ((_, alarm),) = alarms(TROUBLE[name][0])
     advice = [found.rstrip(".,") for found in re.findall(r"[a-z_.]+=[\w.+-]+", alarm.text)]
-    assert advice
+    assert advice or "`clarify-rl check reward " in alarm.text
     config = load_config("demo", advice)
-    assert config != load_config("demo")
+    assert not advice or config != load_config("demo")
     assert config.rl is not None
     grpo_config(config, config.rl, Path())
     assert alarm.text.count(". ") <= 2

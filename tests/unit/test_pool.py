@@ -109,3 +109,46 @@ def test_no_workers_is_a_pool_in_this_process() -> None:
 def test_a_wrong_name_or_option_stops_before_any_episode(spec: PoolSpec, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         LocalPool(spec)
+
+
+@pytest.mark.parametrize(
+    ("only", "clear", "unclear"),
+    [
+        (None, True, True),
+        ("clear", True, False),
+        ("unclear", False, True),
+        ("ambiguous", False, UNCLEAR.kind == "ambiguous"),
+    ],
+)
+def test_a_reward_is_asked_only_about_the_kind_of_problems_it_is_for(
+    only: str | None, clear: bool, unclear: bool
+) -> None:
+    spec = replace(SPEC, rewards=(RewardSpec("pass_rate", 0.5, only=only),))
+    with closing(LocalPool(spec)) as pool:
+        episodes = play((CLEAR, [DESC]), (UNCLEAR, [DESC]), pool=pool)
+    found = [episode.scores[0] for episode in episodes]
+    assert [score.applies for score in found] == [clear, unclear]
+    assert [score.weight for score in found] == [0.5 if applies else 0.0 for applies in (clear, unclear)]
+    assert not any(episode.masked for episode in episodes)
+
+
+def test_a_clipped_value_says_so_and_its_turns_still_add_up_to_it() -> None:
+    spec = replace(SPEC, rewards=(RewardSpec("needless_question", clip=(-1.0, None)),))
+    with closing(LocalPool(spec)) as pool:
+        (episode,) = play((CLEAR, ["Why? Who? What?", "Why? Who?", DESC]), pool=pool)
+    (score,) = episode.scores
+    assert score.value == sum(score.by_turn) == -1.0 and len(score.by_turn) == 3
+    assert score.why.endswith("(clipped from -4)"), score.why
+
+
+def test_rewards_that_wait_are_asked_about_many_episodes_at_once(tmp_path: Path) -> None:
+    """Each of four waits until all four are there: one after the other they would never end."""
+    (tmp_path / "judges.py").write_text(
+        "import threading\nfrom dataclasses import dataclass\nTOGETHER = threading.Barrier(4)\n\n"
+        "@dataclass(frozen=True)\nclass Judge:\n    threads: int = 4\n"
+        "    def __call__(self, episode):\n        TOGETHER.wait(30)\n        return 1.0\n"
+    )
+    spec = replace(SPEC, rewards=(RewardSpec(f"{tmp_path}/judges.py:Judge"),))
+    with closing(LocalPool(spec, deadline_s=60.0)) as pool:
+        episodes = play(*[(CLEAR, [DESC])] * 4, pool=pool)
+    assert [episode.reward for episode in episodes] == [1.0] * 4

@@ -46,7 +46,7 @@ def episode(name: str, verdict: Verdict, text: str = "Which?") -> Episode:
     code = Turn(Reply("```\npass\n```", ReplyKind.CODE, code="pass"))
     execution = Execution(verdict, 1, 2, ("pass", "wrong"))
     variant = Variant(name, PROBLEM, "Sort it sensibly.", "ambiguous", (FACT,))
-    scores = (Score("pass_rate", None if not execution.measured else 0.5, 1.0, None, "why"),)
+    scores = (Score("pass_rate", None if not execution.measured else 0.5, 1.0, "why"),)
     mask = (1, 1, 1, 0, 0, 1)
     return Episode(f"{name}#0", variant, 7, (ask, code), Stop.CODE, execution, "", (1,), mask, mask, None, scores)
 

@@ -58,7 +58,7 @@ EPISODE = Episode(
     completion_ids=(5, 6, 9, 7),
     policy_mask=(1, 1, 0, 1),
     logprobs=(-0.5, -0.25, 0.0, -1.0),
-    scores=(Score("pass_rate", None, 0.5, 1, "why"), Score("other", 0.0)),
+    scores=(Score("pass_rate", None, 0.5, "why", (0.5, 0.0)), Score("other", 0.0)),
 )
 
 
