@@ -56,7 +56,7 @@ class Rollouts:
     seed: int
     max_failed_share: float
     rewards: Sequence[RewardConfig] = ()
-    gate: GateSection = GateSection()
+    gate: GateSection = field(default_factory=GateSection)
     numbers: Mapping[str, float] = field(default_factory=dict)
     _last: Moment | None = None
     _played: int = 0  # episodes at that moment, by this learner: a step may take several batches
