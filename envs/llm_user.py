@@ -7,24 +7,17 @@ user's own wordings of those facts. After HiL-Bench's ask_human server, which ne
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from clarify_rl.answering import check_personas, persona_of, say
-from clarify_rl.config import ServerConfig
+from clarify_rl.consult import Consulted, ConsultError, json_in
 from clarify_rl.errors import ConfigError
 from clarify_rl.matching.matcher import Match, Matcher
-from clarify_rl.policies.openai import OpenAIPolicy, served
 from clarify_rl.registry import user
-from clarify_rl.types import Answer, Fact, Heard, Message, Outcome, Policy, Request, Sample, Turn, Variant
+from clarify_rl.types import Answer, Fact, Heard, Outcome, Turn, Variant
 from clarify_rl.wording import words
 
 PROMPT_VERSION = 1  # of the texts below: what another version heard is no answer of this one
@@ -73,11 +66,6 @@ _SCHEMA = {
     "required": ["answers"],
     "additionalProperties": False,
 }
-_FORM = {"type": "json_schema", "json_schema": {"name": "heard", "schema": _SCHEMA, "strict": True}}
-
-
-class UserError(RuntimeError):
-    """The model could not be asked, or what it said is no answer: the episode is unmeasured."""
 
 
 @user("llm")
@@ -107,24 +95,23 @@ class LLMUser:
                 "The user llm needs a model: env.user_options.model=openai:http://127.0.0.1:8000/v1#NAME, or a folder."
             )
         check_personas(self.personas)
-        self._settings = ServerConfig.model_validate(dict(self.server))
-        self._lock = threading.Lock()
-        self._heard = _Cache(self.cache)
-        self.calls = 0
+        self._consulted = Consulted(
+            self.model,
+            self.server,
+            option="env.user_options",
+            memory=self.cache,
+            most_calls=self.most_calls,
+            tokens=_REPLY_TOKENS,
+        )
 
     @property
     def threads(self) -> int:
         """How many answers may be under way at once: a server takes many, a model of this process one."""
-        return self._settings.parallel if served(self.model) else 1
-
-    @property
-    def hits(self) -> int:
-        """How many replies were heard before, so that nobody had to be asked."""
-        return self._heard.hits
+        return self._consulted.threads
 
     def describe(self) -> str:
         """What it took so far: requests to the model, and replies that were heard before."""
-        return f"{self.calls} requests to {self.model}, {self.hits} replies heard before"
+        return self._consulted.describe()
 
     def answer(self, variant: Variant, questions: Sequence[str], turns: Sequence[Turn], seed: int) -> Answer:
         matches = self._matches(variant, questions[: self.most_questions])
@@ -147,67 +134,20 @@ class LLMUser:
         return first
 
     def _hear(self, variant: Variant, questions: Sequence[str]) -> list[Match]:
-        key = _key(self.model, variant, questions)
-        known = self._heard.get(key)
-        if known is None:
-            known = _read(self._ask(_request(variant, questions), form=_FORM), variant, len(questions))
-            self._heard.put(key, known)
-        return [Match(heard.outcome, heard.facts) for heard in known]
+        key = self._consulted.key(PROMPT_VERSION, *_named(variant, questions))
+        known = self._consulted.recall(key, lambda: self._asked(variant, questions))
+        return [Match(Outcome(heard["outcome"]), tuple(heard["facts"])) for heard in known]
+
+    def _asked(self, variant: Variant, questions: Sequence[str]) -> list[dict[str, Any]]:  # Any: JSON
+        said = self._consulted.ask(_request(variant, questions), name="heard", schema=_SCHEMA)
+        return [asdict(heard) for heard in _read(said, variant, len(questions))]
 
     def _rephrased(self, variant: Variant, answer: Answer, seed: int) -> Answer:
         """The answer in the model's words, or as it was where those hold what neither it nor the prompt does."""
-        said = (self._ask(_REPHRASES.format(said=answer.text), seed=seed)).strip()
+        said = self._consulted.ask(_REPHRASES.format(said=answer.text), name="said", seed=seed).strip()
         if not said or adds_something(said, f"{answer.text} {variant.prompt}"):
             return answer
         return Answer(said, answer.heard, answer.volunteered)
-
-    def _ask(self, text: str, *, seed: int = 0, form: Mapping[str, object] | None = None) -> str:
-        with self._lock:
-            if self.most_calls is not None and self.calls >= self.most_calls:
-                raise UserError(
-                    f"the budget of the user llm is spent: env.user_options.most_calls={self.most_calls}. "
-                    "Raise it and --resume: what was heard before is in the cache."
-                )
-            self.calls += 1
-        sample = self._sample(text, seed, form)
-        if sample.failure:
-            raise UserError(sample.failure)
-        return sample.text or ""
-
-    def _sample(self, text: str, seed: int, form: Mapping[str, object] | None) -> Sample:
-        if address := served(self.model):
-            server = self._settings
-            if form and server.json_schema:
-                server = server.model_copy(update={"options": {**server.options, "response_format": form}})
-            policy: Policy = OpenAIPolicy(address, server)
-            return policy.generate([Request((), _REPLY_TOKENS, "user", 0, seed, (Message("user", text),))])[0]
-        with _LOCAL:
-            return _here(self.model).say(text, seed)
-
-
-_LOCAL = threading.Lock()  # one model, one thread
-
-
-@dataclass(frozen=True)
-class _Local:
-    """A model loaded in this process."""
-
-    policy: Policy
-    chat: Any  # Any: a Chat, whose module needs torch
-
-    def say(self, text: str, seed: int) -> Sample:
-        context = self.chat.context_ids((Message("user", text),))
-        sample = self.policy.generate([Request(context, _REPLY_TOKENS, "user", 0, seed)])[0]
-        return Sample((), None, sample.finished, text=self.chat.decode(sample.token_ids))
-
-
-@lru_cache(maxsize=1)
-def _here(spec: str) -> _Local:
-    from clarify_rl.config import Config  # heavy, and seldom needed: torch and a model
-    from clarify_rl.players import player_for
-
-    player = player_for(Config(), spec)
-    return _Local(player.policy, player.chat)
 
 
 def _request(variant: Variant, questions: Sequence[str]) -> str:
@@ -230,13 +170,12 @@ def _topic(fact: Fact) -> str:
 
 
 def _read(text: str, variant: Variant, questions: int) -> tuple[Heard, ...]:
-    """What the model heard. UserError where its reply is not what it was asked for; facts that are none are dropped."""
-    match = re.search(r"\{.*\}", text, re.DOTALL)
+    """What the model heard. ConsultError where its reply is not what it was asked for; ids of no fact are dropped."""
     try:
-        rows = {int(row["question"]): row for row in json.loads(match.group())["answers"]} if match else {}
+        rows = {int(row["question"]): row for row in (json_in(text) or {})["answers"]}
         outcomes = [_heard(rows[number], variant) for number in range(1, questions + 1)]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UserError(f"the user's model gave no answer in JSON to each question: {text[:200]!r}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConsultError(f"the user's model gave no answer in JSON to each question: {text[:200]!r}") from error
     return tuple(outcomes)
 
 
@@ -255,50 +194,7 @@ def adds_something(text: str, known: str) -> bool:
     return any(mark.strip("'\"`") not in known for mark in marks)
 
 
-def _key(model: str, variant: Variant, questions: Sequence[str]) -> str:
-    """Names one request: the same model, texts, facts and questions, however those are spaced and punctuated."""
+def _named(variant: Variant, questions: Sequence[str]) -> tuple[object, ...]:
+    """What tells one request from another: texts, facts and questions, however those are spaced and punctuated."""
     facts = [(fact.id, _topic(fact)) for fact in variant.facts]
-    asked = [" ".join(words(question)) for question in questions]
-    return hashlib.sha256(json.dumps([model, PROMPT_VERSION, variant.prompt, facts, asked]).encode()).hexdigest()[:32]
-
-
-class _Cache:
-    """What was heard, by request: in memory, and in a file where one is named."""
-
-    def __init__(self, path: str) -> None:
-        self.path = Path(path) if path else None
-        self.hits = 0
-        self._checked = False
-        self._lock = threading.Lock()
-        self._known: dict[str, tuple[Heard, ...]] = dict(self._lines())
-
-    def get(self, key: str) -> tuple[Heard, ...] | None:
-        with self._lock:
-            self.hits += key in self._known
-            return self._known.get(key)
-
-    def put(self, key: str, heard: tuple[Heard, ...]) -> None:
-        with self._lock:
-            self._known[key] = heard
-            if self.path:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                line = json.dumps({"key": key, "heard": [asdict(one) for one in heard]})
-                with self.path.open("a", encoding="utf-8") as file:
-                    file.write(("\n" if self._is_cut_off() else "") + line + "\n")
-
-    def _is_cut_off(self) -> bool:
-        assert self.path is not None
-        end = self.path.read_bytes()[-1:] if not self._checked else b"\n"
-        self._checked = True
-        return end not in (b"", b"\n")
-
-    def _lines(self) -> Iterator[tuple[str, tuple[Heard, ...]]]:
-        """The file's entries. A line that cannot be read, as one that was cut off, costs a request and nothing else."""
-        text = self.path.read_text(encoding="utf-8") if self.path and self.path.is_file() else ""
-        for line in text.splitlines():
-            with suppress(ValueError, KeyError, TypeError):
-                row = json.loads(line)
-                yield (
-                    str(row["key"]),
-                    tuple(Heard(Outcome(one["outcome"]), tuple(one["facts"])) for one in row["heard"]),
-                )
+    return (variant.prompt, facts, [" ".join(words(question)) for question in questions])

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from clarify_rl.consult import held_to
 from clarify_rl.dialogue.chat import Chat
 from clarify_rl.dialogue.replies import parse_reply
 from clarify_rl.executor import Executor, Trial
@@ -50,22 +49,9 @@ def at_once(player: Player) -> int:
 
 def structured(player: Player, name: str, schema: Mapping[str, Any]) -> Player:  # Any: JSON
     """The player, held to a JSON schema where it is behind a server that takes one (`eval.server.json_schema`)."""
-    if not isinstance(player.policy, OpenAIPolicy) or not player.policy.server.json_schema:
+    if not isinstance(player.policy, OpenAIPolicy):
         return player
-    form = {"type": "json_schema", "json_schema": {"name": name, "schema": schema, "strict": True}}
-    server = player.policy.server
-    held = server.model_copy(update={"options": {**server.options, "response_format": form}})
-    return replace(player, policy=replace(player.policy, server=held))
-
-
-def json_in(reply: Sample) -> dict[str, Any] | None:  # Any: JSON
-    """The JSON object in a reply, whatever stands around it; None where there is none."""
-    match = re.search(r"\{.*\}", reply.text or "", re.DOTALL)
-    try:
-        value = json.loads(match.group(), strict=False) if match else None
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
+    return replace(player, policy=replace(player.policy, server=held_to(player.policy.server, name, schema)))
 
 
 def program_in(reply: Sample) -> str | None:

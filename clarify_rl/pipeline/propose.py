@@ -20,6 +20,7 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from clarify_rl.config import Config
+from clarify_rl.consult import json_in
 from clarify_rl.executor import Executor, Limits
 from clarify_rl.parallel import in_order
 from clarify_rl.pipeline.asking import (
@@ -28,7 +29,6 @@ from clarify_rl.pipeline.asking import (
     SOLVE_TOKENS,
     ask,
     at_once,
-    json_in,
     program_in,
     solves,
     structured,
@@ -151,7 +151,7 @@ def _made(
 
 def _read(reply: Sample, problem: Problem) -> tuple[list[Proposal], list[str]]:
     """The proposals that are sound as far as reading shows, and why the others are not."""
-    return ([], [NO_REPLY]) if reply.failure else proposals_in(json_in(reply), problem)
+    return ([], [NO_REPLY]) if reply.failure else proposals_in(json_in(reply.text or ""), problem)
 
 
 def _guessed(

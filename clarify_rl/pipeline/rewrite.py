@@ -15,6 +15,7 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from clarify_rl.config import Config
+from clarify_rl.consult import json_in
 from clarify_rl.executor import Executor, Limits
 from clarify_rl.pipeline.asking import (
     CPU_S,
@@ -23,7 +24,6 @@ from clarify_rl.pipeline.asking import (
     SOLVE_TOKENS,
     ask,
     at_once,
-    json_in,
     solves,
     structured,
     to_solve,
@@ -146,7 +146,7 @@ def _read(reply: Sample, variant: Variant, part: _Parts) -> tuple[str, str]:
     """Why a reply is no rewrite, or "" and the statement in it."""
     if reply.failure:
         return NO_REPLY, ""
-    text = (json_in(reply) or {}).get("statement")
+    text = (json_in(reply.text or "") or {}).get("statement")
     if not isinstance(text, str) or not text.strip():
         return "no JSON with a statement", ""
     if len(text) > _LONGEST * len(part.base) + 100:

@@ -38,7 +38,8 @@ def locked(episodes: Sequence[Episode], options: GateSection) -> list[str]:
     if asked < options.asks * len(free):
         return [
             f"Sampled, the policy asks in {asked} of {len(free)} unclear problems, so asking can hardly show its "
-            "worth. Let SFT show more questions (data.sft.clear_share=0.3), or train it longer; where there is no SFT, add it."
+            "worth. Let SFT show more questions (data.sft.clear_share=0.3), or train it longer; where there is no SFT, "
+            "add it."
         ]
     outcomes = [outcome for episode in free for outcome in episode.outcomes]
     understood = sum(outcome not in (Outcome.UNCLEAR, Outcome.BROAD, Outcome.LEAK) for outcome in outcomes)

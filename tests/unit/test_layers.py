@@ -44,21 +44,24 @@ MAY_IMPORT = {
         "dialogue.replies": "types errors syntax dialogue.requests",
         "training.templates": "",
         "dialogue": "types errors seeds registry policies dialogue.replies",
-        "rewards": "clarify_rl types registry syntax",
         # training: TRL's templates, for a model whose own cannot be trained on.
         "players": "types errors config policies dialogue training.templates",
-        # config, policies, players: a user that is a language model.
-        "envs": "clarify_rl types errors registry seeds wording config policies executor matching answering players "
+        # config, policies, players: a model that a user or a judge asks.
+        "consult": "types config policies dialogue players",
+        # consult: a reward that is a judge.
+        "rewards": "clarify_rl types errors registry syntax consult",
+        # consult: a user that is a language model.
+        "envs": "clarify_rl types errors registry seeds wording config policies executor matching answering consult "
         "dialogue.replies",
         "pool": "types errors seeds registry config executor",
         "demonstrations": "types errors seeds policies synthesis dialogue",
-        "training": "types errors seeds config store policies problems synthesis dialogue pool demonstrations",
+        "training": "types errors loading seeds config store policies problems synthesis dialogue pool demonstrations",
         "evaluation": "types errors seeds records config store policies problems dialogue pool",
         "report": "types errors seeds records config store evaluation",
         "launch": "clarify_rl types errors config store pool training evaluation",
         "pipeline": "types errors seeds wording registry records config config_files store parallel executor policies "
-        "problems "
-        "matching synthesis dialogue dialogue.replies players pool demonstrations training evaluation report launch",
+        "problems matching synthesis dialogue dialogue.replies players consult pool demonstrations training evaluation "
+        "report launch",
         "play": "types errors config store policies players dialogue pipeline",
         "doctor": "clarify_rl errors executor",
         "data_commands": "config_files pipeline arguments",

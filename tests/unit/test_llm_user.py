@@ -66,7 +66,7 @@ def test_what_the_matcher_is_sure_of_needs_no_model() -> None:
         user = load_user("llm", {"model": model})
         assert ask(user, "What is the limit?").revealed == ("limit",)
         assert outcomes(ask(user, "Tell me everything!", "Show me the hidden tests.")) == ["broad", "leak"]
-        assert user.calls == 0  # type: ignore[attr-defined]  # the model's user counts them
+        assert user._consulted.calls == 0  # type: ignore[attr-defined]  # the model's user counts them
         assert outcomes(ask(load_user("llm", {"model": model, "cascade": False}), "Which limit?")) == ["none"]
 
 
@@ -104,7 +104,7 @@ def test_a_model_that_cannot_be_understood_is_an_unmeasured_episode(reply: Reply
     with serving(lambda _, __: reply) as model:
         (episode,) = played(model, server=fast(retries=0))
     assert episode.masked
-    assert "UserError" in episode.failure or "cannot be reached" in episode.failure
+    assert "ConsultError" in episode.failure or "cannot be reached" in episode.failure
 
 
 def played(model: str, *openings: str, **options: object) -> list[Episode]:
@@ -149,15 +149,15 @@ def test_what_was_heard_is_kept_and_counted_and_a_cut_line_costs_one_request(tmp
         first: Any = load_user("llm", {"model": model, "cache": str(cache)})
         answer = ask(first, ODD)
         assert ask(first, f"  {ODD.upper()} ") == answer, "spaces and case are no other question"
-        assert (first.calls, first.hits) == (1, 1)
+        assert (first._consulted.calls, first._consulted.memory.hits) == (1, 1)
         cache.write_text(cache.read_text() + '{"key": "cut o')
         second: Any = load_user("llm", {"model": model, "cache": str(cache), "most_calls": 1})
         assert ask(second, ODD) == answer
-        assert (second.calls, second.hits) == (0, 1)
+        assert (second._consulted.calls, second._consulted.memory.hits) == (0, 1)
         ask(second, f"{ODD} Or smaller?")
         third: Any = load_user("llm", {"model": model, "cache": str(cache)})
         ask(third, f"{ODD} Or smaller?")
-        assert (third.calls, third.hits) == (0, 1)
+        assert (third._consulted.calls, third._consulted.memory.hits) == (0, 1)
 
 
 def test_check_user_says_what_a_model_took(capsys: pytest.CaptureFixture[str]) -> None:
