@@ -277,6 +277,19 @@ class CreditSection(_Section):
         return by
 
 
+class InformationSection(_Section):
+    """What answers were worth, as one more reward, each with its turn; clarify_rl/training/information.py tells how.
+
+    `measure`: `withheld` plays on without each answer (`rollouts` on each side), `siblings` compares with those of the
+    group that did not ask, `answer_effect` is what an answer changes in the reply, `information_gain` how much likelier
+    it makes the reference solution. The first two are logged as value_of_information, the others by their names.
+    """
+
+    measure: Literal["withheld", "siblings", "answer_effect", "information_gain"] = "withheld"
+    weight: float = 0.5
+    rollouts: int = Field(1, ge=1)
+
+
 class GateSection(_Section):
     """What the first batch of RL, sampled before any update, must show of the policy that RL starts from.
 
@@ -348,6 +361,7 @@ class RLSection(_Section):
     algorithm: Literal["grpo", "ppo"] = "grpo"
     groups: GroupsSection = GroupsSection()
     credit: CreditSection = CreditSection()
+    information: InformationSection | None = None
     ppo: PPOSection = PPOSection()
     evaluation: EvaluationSection = EvaluationSection()
     gate: GateSection = GateSection()

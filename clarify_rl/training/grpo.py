@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,10 @@ import torch
 from accelerate.utils import gather_object
 from datasets import Dataset
 from torch.utils.data import Sampler
-from transformers import TrainerCallback
+from transformers import PreTrainedModel, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
-from clarify_rl.config import Config, GateSection, Options, RewardConfig, RLSection
+from clarify_rl.config import Config, GateSection, InformationSection, Options, RewardConfig, RLSection
 from clarify_rl.dialogue.chat import Chat
 from clarify_rl.dialogue.episodes import DialogueLimits, run_episodes
 from clarify_rl.errors import ConfigError
@@ -32,6 +33,7 @@ from clarify_rl.training.finite import FiniteSteps
 from clarify_rl.training.gate import pass_gate
 from clarify_rl.training.groups import GenerationBatch, Groups, Moment, check_groups, in_groups
 from clarify_rl.training.health import check_alarms
+from clarify_rl.training.information import Information, Unscored
 from clarify_rl.training.openings import compare_alike
 from clarify_rl.training.options import trainer_config
 from clarify_rl.training.rollout_metrics import group_metrics, rollout_metrics, stop_if_failing
@@ -57,6 +59,7 @@ class Rollouts:
     max_failed_share: float
     rewards: Sequence[RewardConfig] = ()
     gate: GateSection = field(default_factory=GateSection)
+    information: Information | None = None
     numbers: Mapping[str, float] = field(default_factory=dict)
     _last: Moment | None = None
     _played: int = 0  # episodes at that moment, by this learner: a step may take several batches
@@ -77,7 +80,8 @@ class Rollouts:
         lockstep = in_lockstep(trainer)
 
         def play(asked: Sequence[int]) -> list[Episode]:
-            played.extend(self._play(watch, asked, moment, first=self._played, lockstep=lockstep))
+            model = trainer.accelerator.unwrap_model(trainer.model)
+            played.extend(self._play(watch, model, asked, moment, first=self._played, lockstep=lockstep))
             self._played += len(asked)
             return played[-len(asked) :]
 
@@ -98,11 +102,22 @@ class Rollouts:
             pass_gate(everyones, self.gate, self.run)
         return batch
 
-    def _play(self, watch: Stopwatch, rows: Sequence[int], moment: Moment, first: int, lockstep: bool) -> list[Episode]:
+    def _play(
+        self,
+        watch: Stopwatch,
+        model: PreTrainedModel,
+        rows: Sequence[int],
+        moment: Moment,
+        first: int,
+        lockstep: bool,
+    ) -> list[Episode]:
         """Whole groups of episodes. `first` is the number of the first one in this step."""
         starts = [self._start(row, number, moment) for number, row in enumerate(rows, first)]
-        played = run_episodes(starts, policy=watch, pool=watch, chat=self.chat, limits=self.limits, lockstep=lockstep)
-        return at_step(played, self.rewards, moment.step)
+        play = partial(run_episodes, policy=watch, chat=self.chat, limits=self.limits, lockstep=lockstep)
+        played = at_step(play(starts, pool=watch), self.rewards, moment.step)
+        if self.information is None:
+            return played
+        return self.information.score(played, partial(play, pool=Unscored(watch)), model)
 
     def _start(self, row: int, number: int, moment: Moment) -> Start:
         variant = self.groups.variants[row]
@@ -311,7 +326,7 @@ def reward_function(name: str, index: int, weight: float = 1.0) -> Callable[...,
 def grpo_config(config: Config, section: RLSection, out: Path) -> GRPOConfig:
     ours = {
         "max_completion_length": config.dialogue.total_tokens,
-        "reward_weights": [item.weight for item in config.rewards],
+        "reward_weights": [*(item.weight for item in config.rewards), *_weight_of(section.information)],
         "logging_steps": 1,
     }
     trainer_options = trainer_config(GRPOConfig, "rl.trainer", {**ours, **section.trainer}, out, config.seed)
@@ -324,6 +339,10 @@ def grpo_config(config: Config, section: RLSection, out: Path) -> GRPOConfig:
     _check_normalised(config, trainer_options)
     check_saving("rl.trainer", trainer_options, trainer_options.steps_per_generation * trainer_options.num_iterations)
     return trainer_options
+
+
+def _weight_of(information: InformationSection | None) -> tuple[float, ...]:
+    return (information.weight,) if information else ()
 
 
 _AS_IT_IS: Mapping[str, tuple[object, ...]] = {

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from clarify_rl.training.credit import credit_of
 from clarify_rl.training.finite import FiniteCheckpoints
 from clarify_rl.training.groups import check_enough, make_groups
 from clarify_rl.training.grpo import DialogueGRPOTrainer, Rollouts, grpo_config, prompt_dataset, reward_function
+from clarify_rl.training.information import MEASURES, Information
 from clarify_rl.training.ppo import DialoguePPOTrainer, ppo_config
 from clarify_rl.training.reference import check_reference, move_reference
 from clarify_rl.training.start import CHECKED, CheckStart
@@ -65,6 +67,7 @@ def train_rl(
         config.env.max_failed_share,
         config.rewards,
         section.gate,
+        _information(loaded, chat, args, section),
     )
     trainer = _trainer(loaded, variants, rollouts, args, config, section)
     trainer.kept_in, trainer.where = run.folder / "not-finite", "rl.trainer"
@@ -84,6 +87,16 @@ def train_rl(
     return folder
 
 
+def _information(loaded: LoadedModel, chat: Chat, args: GRPOConfig, section: RLSection) -> Information | None:
+    """The measure of what answers were worth, if one is configured, with the model that RL starts from where needed."""
+    options = section.information
+    if options is None:
+        return None
+    frozen = copy.deepcopy(loaded.model).eval() if options.measure == "information_gain" else None
+    size, pad_id = args.num_generations, loaded.tokenizer.pad_token_id
+    return Information(options, chat, size, pad_id, args.per_device_train_batch_size, frozen)
+
+
 def _trainer(
     loaded: LoadedModel,
     variants: Sequence[Variant],
@@ -96,7 +109,7 @@ def _trainer(
         options: dict[str, Any] = {  # Any: TRL's own signature
             "rollouts": rollouts,
             "model": loaded.model,
-            "reward_funcs": [reward_function(item.name, i, item.weight) for i, item in enumerate(config.rewards)],
+            "reward_funcs": _reward_functions(config, section),
             "args": args,
             "train_dataset": prompt_dataset(variants, rollouts.chat),
             "processing_class": loaded.tokenizer,
@@ -105,3 +118,11 @@ def _trainer(
         if section.algorithm == "ppo":
             return DialoguePPOTrainer(options=section.ppo, by_turn=section.credit.by == "to_go", **options)
         return DialogueGRPOTrainer(credit=credit_of(section.credit, scaled=args.scale_rewards != "none"), **options)
+
+
+def _reward_functions(config: Config, section: RLSection) -> list[Callable[..., list[float | None]]]:
+    """TRL's view of the rewards in the order of each episode's scores: the configured ones, then what answers give."""
+    named = [(item.name, item.weight) for item in config.rewards]
+    if section.information:
+        named.append((MEASURES[section.information.measure], section.information.weight))
+    return [reward_function(name, place, weight) for place, (name, weight) in enumerate(named)]

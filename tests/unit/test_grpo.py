@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from clarify_rl.config import Config, CreditSection, EnvConfig, RewardConfig, RLSection
+from clarify_rl.config import Config, CreditSection, EnvConfig, InformationSection, RewardConfig, RLSection
 from clarify_rl.dialogue.episodes import DialogueLimits
 from clarify_rl.errors import ClarifyError, ConfigError
 from clarify_rl.policies.models import load_model
@@ -26,6 +26,7 @@ from clarify_rl.training.grpo import (
     reward_function,
     trim,
 )
+from clarify_rl.training.information import MEASURES
 from clarify_rl.training.rl import train_rl
 from clarify_rl.types import Episode, Policy, Request, Sample, Score, Stop, Variant
 from tests.dialogues import ASC, ASK, CLEAR, DESC, SPEC, UNCLEAR, chat, encode
@@ -184,6 +185,22 @@ def test_credited_by_turn_each_token_learns_from_the_advantage_of_its_turn(run: 
             assert seen[0].inputs["advantages"][row, token].item() == pytest.approx(advantage, abs=1e-5)
             assert (gradient[token].item() < 0) == (advantage > 1e-6)
             assert (gradient[token].item() > 0) == (advantage < -1e-6)
+
+
+@pytest.mark.parametrize("measure", ["withheld", "siblings", "answer_effect", "information_gain"])
+def test_what_answers_were_worth_is_one_more_reward_in_the_sum(run: Run, seen: list[Seen], measure: Any) -> None:
+    made = config(scale_rewards="none")
+    information = InformationSection(measure=measure, weight=0.25)
+    section = (made.rl or RLSection()).model_copy(update={"information": information})
+    episodes = train(run, [UNCLEAR, CLEAR], made.model_copy(update={"rl": section}))
+    scores = [episode.scores[-1] for episode in episodes]
+    assert {score.name for score in scores} == {MEASURES[measure]}
+    assert not any(episode.masked for episode in episodes)
+    told_some = [score for score in scores if score.why == "1 answers told something"]
+    assert told_some and any(score.value for score in told_some) == (measure != "withheld")
+    for episode, advantage in zip(matched(seen[0], episodes), seen[0].inputs["advantages"].tolist(), strict=True):
+        assert episode.reward is not None
+        assert advantage == pytest.approx(episode.reward - mean_reward(episodes, episode.variant), abs=1e-5)
 
 
 def mean_reward(episodes: Sequence[Episode], variant: Variant) -> float:
