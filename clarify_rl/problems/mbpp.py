@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import ast
+import builtins
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from clarify_rl.errors import DataError
-from clarify_rl.problems.programs import as_pairs, called_function, parameters
+from clarify_rl.problems.programs import as_pairs, called_function, parameters, parsed
 from clarify_rl.problems.reading import Row, read_rows
 from clarify_rl.registry import source
 from clarify_rl.types import Assertions, Problem, Skipped
@@ -43,17 +45,26 @@ class MBPP:
             checks = tuple(str(check).strip() for check in fields.get("test_list") or ())
             setup = str(fields.get("test_setup_code") or "\n".join(fields.get("test_imports") or ()))
             name = called_function(program, checks)
+            if given := types_given(checks):
+                return Skipped(row.where, f"its tests give the type {given}, and a program is given plain data only")
             sentence = " ".join(str(fields.get("text") or fields.get("prompt") or "").split())
             return Problem(
                 id=f"MBPP/{fields['task_id']}",
                 prompt=statement(sentence, name, parameters(program, name), checks[: self.examples]),
                 entry_point=name,
                 tests=as_pairs(checks, [name]) or Assertions(checks, setup),
-                solution=f"{setup}\n{program}".strip() + "\n",
+                solution=program.strip() + "\n",
                 source="MBPP",
             )
         except DataError as error:
             return Skipped(row.where, str(error))
+
+
+def types_given(checks: Sequence[str]) -> str:
+    """The first builtin type that a test hands to the program, "" where none does."""
+    calls = [node for check in checks for node in ast.walk(parsed(check)) if isinstance(node, ast.Call)]
+    names = [argument.id for call in calls for argument in call.args if isinstance(argument, ast.Name)]
+    return next((name for name in names if isinstance(getattr(builtins, name, None), type)), "")
 
 
 def statement(sentence: str, name: str, parameters: tuple[str, ...], examples: tuple[str, ...] = ()) -> str:

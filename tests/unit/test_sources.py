@@ -232,7 +232,7 @@ def test_splits_are_the_same_for_more_problems_and_leave_none_empty() -> None:
 @pytest.mark.parametrize(
     ("spec", "file", "problems", "skipped"),
     [
-        ("mbpp", "mbpp.jsonl", 974, 0),
+        ("mbpp", "mbpp.jsonl", 973, 1),
         ("mbpp", "sanitized-mbpp.json", 427, 0),
         ("leetcode", "LeetCodeDataset-v0.2.0-train.jsonl.gz", 1877, 13),
         ("humaneval", "HumanEval.jsonl", 164, 0),
@@ -250,6 +250,29 @@ def test_every_row_of_a_public_set_is_a_problem_or_told_of(
     assert len({item.id for item in kept}) == problems
     some = kept[:: max(1, problems // 25)]
     assert sum(passes(item, executor) for item in some) >= len(some) - 1
+
+
+def test_mbpp_tests_may_build_objects_of_the_programs_own_class_and_those_that_give_types_are_told_of(
+    tmp_path: Path, executor: Executor
+) -> None:
+    own_class = {
+        "task_id": 1,
+        "text": "Find the depth of a tree.",
+        "code": "class Node:\n    def __init__(self, v):\n        self.v = v\ndef value(node):\n    return node.v\n",
+        "test_setup_code": "root = Node(3)",
+        "test_list": ["assert value(root) == 3"],
+    }
+    types = {
+        "task_id": 2,
+        "text": "Leave out a type.",
+        "code": "def without(xs, kind):\n    return [x for x in xs if not isinstance(x, kind)]\n",
+        "test_setup_code": "",
+        "test_list": ["assert without([1, 'a'], int) == ['a']"],
+    }
+    (tmp_path / "mbpp.jsonl").write_text("".join(json.dumps(row) + "\n" for row in (own_class, types)))
+    tree, skipped = load_source("mbpp", {"path": str(tmp_path / "mbpp.jsonl")}).read()
+    assert isinstance(tree, Problem) and passes(tree, executor)
+    assert isinstance(skipped, Skipped) and "give the type int" in skipped.why
 
 
 def test_the_bank_is_a_source_like_any_other(executor: Executor) -> None:
