@@ -103,16 +103,30 @@ class SuiteConfig(MixConfig):
     families: Literal["trained", "held_out", "unseen"] = "trained"
     split: Literal["dev", "test"] = "test"  # tune on dev, report on test
     draw: int = 0  # another number draws other variants of the same mixture
+    price: float | None = None  # of a question, as the prompt says it; by default each of dialogue.prices, in turn
 
 
 class DialogueConfig(_Section):
-    """Budgets in tokens; `instruction` stands before each problem, `last_call` behind the last answer of the user."""
+    """Budgets in tokens; `instruction` stands before each problem, `last_call` behind the last answer of the user.
+
+    `prices`: what a question costs, drawn anew for each episode (each group, in RL) and said behind the problem in the
+    words of `price_note`. The reward question_cost with `as_said: true` asks for it, and each suite is played at each.
+    """
 
     max_questions: int = Field(3, ge=0)
     turn_tokens: int = Field(128, ge=1)
     total_tokens: int = Field(512, ge=1)
     instruction: str = ""
     last_call: str = ""
+    prices: tuple[Annotated[float, Field(ge=0.0)], ...] = ()
+    price_note: str = "A question costs {price} points."
+
+    @field_validator("price_note")
+    @classmethod
+    def _names_the_price(cls, note: str) -> str:
+        if "{price}" not in note:
+            raise ValueError("say where the price stands, by {price}")
+        return note
 
     @model_validator(mode="after")
     def _a_turn_fits(self) -> DialogueConfig:
@@ -497,6 +511,17 @@ class Config(_Section):
         if self.model.quantization and self.rl and self.rl.algorithm == "ppo" and self.rl.ppo.critic == "own":
             raise ValueError("rl.ppo.critic=own would train a copy of quantised weights. Take rl.ppo.critic=shared")
         return self
+
+    @property
+    def suites(self) -> dict[str, SuiteConfig]:
+        """The suites to play: those of `eval`, each once for every price, NAME@PRICE, where prices are said."""
+        played: dict[str, SuiteConfig] = {}
+        for name, suite in self.eval.suites.items():
+            prices = self.dialogue.prices if suite.price is None else ()
+            played |= {f"{name}@{price:g}": suite.model_copy(update={"price": price}) for price in prices}
+            if not prices:
+                played[name] = suite
+        return played
 
     def stage_before(self, stage: StageName) -> StageName | None:
         """The stage that `stage` goes on from."""

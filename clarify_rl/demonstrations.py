@@ -33,7 +33,12 @@ def demonstrate(
     longest = max((len(script) for script in scripts.values()), default=1)
     episodes = run_episodes(
         [
-            Start(variant, episode_id, derive_seed(seed, "demo", variant.id))
+            Start(
+                variant,
+                episode_id,
+                derive_seed(seed, "demo", variant.id),
+                price=chat.prices.drawn(seed, "demo", variant.id),
+            )
             for variant, episode_id in zip(variants, scripts, strict=True)
         ],
         policy=ScriptedPolicy(scripts, chat.encode, chat.turn_end_id),

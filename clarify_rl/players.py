@@ -11,6 +11,7 @@ from transformers import GenerationConfig, PreTrainedTokenizerFast
 from clarify_rl.config import Config, Lora
 from clarify_rl.dialogue.chat import Chat, TextChat
 from clarify_rl.dialogue.episodes import DialogueLimits
+from clarify_rl.dialogue.prices import Prices
 from clarify_rl.errors import ConfigError
 from clarify_rl.policies.hf import HFPolicy
 from clarify_rl.policies.models import LoadedModel, device_named, generation_config, load_model
@@ -51,21 +52,26 @@ def make_chat(config: Config, tokenizer: PreTrainedTokenizerFast, ends: frozense
     it, which the tokenizer then keeps, so that every stage and every checkpoint reads the same. Raises ConfigError for
     one that cannot be trained on.
     """
-    words = config.dialogue.instruction, config.dialogue.last_call
+    words, prices = (config.dialogue.instruction, config.dialogue.last_call), prices_of(config)
     try:
-        return Chat(tokenizer, *words, ends)
+        return Chat(tokenizer, *words, ends, prices=prices)
     except ConfigError:
         from clarify_rl.training.templates import training_template  # heavy, and seldom needed
 
         if template := training_template(tokenizer):
             own, tokenizer.chat_template = tokenizer.chat_template, template
             try:
-                return Chat(tokenizer, *words, ends)
+                return Chat(tokenizer, *words, ends, prices=prices)
             except ConfigError:
                 tokenizer.chat_template = own
         if trains:
             raise
-        return Chat(tokenizer, *words, ends, anew=True)
+        return Chat(tokenizer, *words, ends, anew=True, prices=prices)
+
+
+def prices_of(config: Config) -> Prices:
+    """The prices of a question that prompts may say."""
+    return Prices(config.dialogue.prices, config.dialogue.price_note)
 
 
 def dtype_for(use: Use, device: torch.device) -> str:
@@ -89,7 +95,7 @@ def player_for(config: Config, spec: str) -> Player:
         budgets = config.dialogue
         limits = DialogueLimits(budgets.max_questions, budgets.turn_tokens, budgets.total_tokens, _NO_LIMIT)
         policy = OpenAIPolicy(address, section.server, section.temperature)
-        return Player(policy, TextChat(budgets.instruction, budgets.last_call), limits)
+        return Player(policy, TextChat(budgets.instruction, budgets.last_call, prices_of(config)), limits)
     loaded = load(config, spec, "evaluation")
     pad_id = loaded.tokenizer.pad_token_id
     hf = HFPolicy(loaded.model, end_ids(loaded), pad_id, section.temperature, section.batch_size)

@@ -374,7 +374,8 @@ class Start:
     """What an episode begins from.
 
     `turns` are those that it has behind it, each with its answer, as they were played before: the next reply goes on
-    from there, and nothing learns from them. `opening` is how the first reply is made to begin.
+    from there, and nothing learns from them. `opening` is how the first reply is made to begin. `price` is what the
+    prompt says that a question costs.
     """
 
     variant: Variant
@@ -382,6 +383,7 @@ class Start:
     seed: int
     turns: tuple[Turn, ...] = ()
     opening: Opening | None = None
+    price: float | None = None
 
 
 @dataclass(frozen=True)
@@ -447,6 +449,7 @@ class Episode:
     prompt_ids (P,), completion_ids (C,), policy_mask (C,), logprobs (C,) with 0.0 on user tokens, or None.
     `failure` is set when something other than the policy went wrong: the episode is masked, counted and shown.
     `opening` None: the policy began its first reply as it liked. Otherwise the mask is 0 on the opening's tokens.
+    `price`: what the prompt said that a question costs.
     """
 
     id: str
@@ -462,6 +465,7 @@ class Episode:
     logprobs: tuple[float, ...] | None = None
     scores: tuple[Score, ...] = ()
     opening: Opening | None = None
+    price: float | None = None
 
     @property
     def questions(self) -> tuple[str, ...]:

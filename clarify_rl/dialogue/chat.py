@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import jinja2
 
+from clarify_rl.dialogue.prices import Prices
 from clarify_rl.errors import ConfigError
 from clarify_rl.types import Message, Variant
 
@@ -35,8 +36,9 @@ class Chat:
     """How dialogues become token ids for one tokenizer. Raises ConfigError if its template is not prefix-preserving.
 
     `instruction` stands before every problem ("" for models trained on this task); `last_call` follows the user's last
-    answer, after which only code is accepted. `end_ids` are the tokens that may end an assistant turn. A template that
-    takes a `date_string` (Llama's) gets the same on every day: with today's, a run resumed tomorrow would differ.
+    answer, after which only code is accepted. `prices` are those of a question that a prompt may say. `end_ids` are the
+    tokens that may end an assistant turn. A template that takes a `date_string` (Llama's) gets the same on every day:
+    with today's, a run resumed tomorrow would differ.
 
     With `anew`, each turn renders the whole dialogue again, as servers do, so that any template will do. What the model
     read is then no sequence that an episode's ids make up, so nothing can be trained on it.
@@ -47,6 +49,7 @@ class Chat:
     last_call: str = ""
     end_ids: frozenset[int] = field(default_factory=frozenset)
     anew: bool = False
+    prices: Prices = field(default_factory=Prices)
 
     def __post_init__(self) -> None:
         if not self.end_ids:
@@ -86,12 +89,12 @@ class Chat:
             f"(tried {ends}). {_REMEDY}"
         )
 
-    def first_message(self, variant: Variant) -> str:
-        return _first_message(self.instruction, variant)
+    def first_message(self, variant: Variant, price: float | None = None) -> str:
+        return _first_message(self.instruction, variant, self.prices.said(price))
 
-    def prompt_ids(self, variant: Variant) -> tuple[int, ...]:
+    def prompt_ids(self, variant: Variant, price: float | None = None) -> tuple[int, ...]:
         """Ids from the beginning up to and including the first assistant header."""
-        return self._render([{"role": "user", "content": self.first_message(variant)}], generate=True)
+        return self._render([{"role": "user", "content": self.first_message(variant, price)}], generate=True)
 
     def context_ids(self, messages: Sequence[Message]) -> tuple[int, ...]:
         """All that the model reads before its next reply, rendered anew."""
@@ -150,13 +153,14 @@ class TextChat:
 
     instruction: str = ""
     last_call: str = ""
+    prices: Prices = field(default_factory=Prices)
     anew = False
     opens_thinking = None
 
-    def first_message(self, variant: Variant) -> str:
-        return _first_message(self.instruction, variant)
+    def first_message(self, variant: Variant, price: float | None = None) -> str:
+        return _first_message(self.instruction, variant, self.prices.said(price))
 
-    def prompt_ids(self, _variant: Variant) -> tuple[int, ...]:
+    def prompt_ids(self, _variant: Variant, _price: float | None = None) -> tuple[int, ...]:
         return ()
 
     def user_turn_ids(self, _text: str) -> tuple[int, ...]:
@@ -170,8 +174,8 @@ class TextChat:
         return ""
 
 
-def _first_message(instruction: str, variant: Variant) -> str:
-    return f"{instruction}\n\n{variant.prompt}" if instruction else variant.prompt
+def _first_message(instruction: str, variant: Variant, price: str) -> str:
+    return "\n\n".join(part for part in (instruction, variant.prompt, price) if part)
 
 
 def last_index(token_ids: Sequence[int], sought: Collection[int]) -> int:

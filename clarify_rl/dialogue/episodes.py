@@ -50,6 +50,7 @@ class _Live:
     prompt_ids: tuple[int, ...]
     messages: list[Message] = field(default_factory=list)
     opening: Opening | None = None
+    price: float | None = None
     completion_ids: list[int] = field(default_factory=list)
     policy_mask: list[int] = field(default_factory=list)
     rendered: tuple[int, ...] | None = None  # what the next reply follows, where each turn renders it anew
@@ -115,6 +116,7 @@ class _Live:
             policy_mask=tuple(self.policy_mask),
             logprobs=None if self.logprobs is None else tuple(self.logprobs),
             opening=self.opening,
+            price=self.price,
         )
 
 
@@ -143,8 +145,9 @@ def run_episodes(
 
 
 def _begun(start: Start, chat: Chat | TextChat, limits: DialogueLimits) -> _Live:
-    first = Message("user", chat.first_message(start.variant))
-    episode = _Live(start.id, start.variant, start.seed, chat.prompt_ids(start.variant), [first])
+    first = Message("user", chat.first_message(start.variant, start.price))
+    prompt_ids = chat.prompt_ids(start.variant, start.price)
+    episode = _Live(start.id, start.variant, start.seed, prompt_ids, [first], price=start.price)
     if start.opening and len(start.opening.token_ids) < min(limits.turn_tokens, episode.room(limits)):
         episode.opening = start.opening
     if episode.room(limits) < 1:

@@ -19,12 +19,13 @@ def evaluate(
     limits: DialogueLimits,
     batch_size: int,
     seed: int,
+    price: float | None = None,
 ) -> Iterator[list[Episode]]:
     """Episodes in the suite's order, a batch at a time. The user's seeds depend on the variant, not on the model."""
     for first in range(0, len(variants), batch_size):
         batch = variants[first : first + batch_size]
         yield run_episodes(
-            [Start(variant, f"eval/{variant.id}", derive_seed(seed, variant.id)) for variant in batch],
+            [Start(variant, f"eval/{variant.id}", derive_seed(seed, variant.id), price=price) for variant in batch],
             policy=policy,
             pool=pool,
             chat=chat,

@@ -59,7 +59,7 @@ def make_data(config: Config, run: Run) -> None:
         parts.append(("rl", data.rl, "train", roles.trained))
         if config.rl.evaluation.every:
             parts.append(("rl_dev", data.rl_dev, "dev", roles.trained))
-    suites = [suite for suite in config.eval.suites.values() if suite.source == BANK]
+    suites = [suite for suite in config.suites.values() if suite.source == BANK]
     total = sum(_counts(mix).get(BANK, 0) for _, mix, _, _ in parts) + sum(suite.count for suite in suites)
     if total:
         say(f"[bold]data[/bold]: {total} variants, each proved to matter by its tests -> {run.folder / 'data'}")
@@ -73,7 +73,7 @@ def make_data(config: Config, run: Run) -> None:
                 else:
                     variants += draw(source_variants(config, of, run), mix, count, split, seed, of)
             run.write_variants(name, interleaved(variants))
-        for name, suite in config.eval.suites.items():
+        for name, suite in config.suites.items():
             run.write_variants(name, suite_variants(config, name, suite, bar.update, run=run))
 
 
@@ -96,8 +96,8 @@ def suite_variants(
     run: Run | None = None,
 ) -> list[Variant]:
     """The variants of an evaluation suite. The same for every seed of training: they depend on the suite alone."""
+    seed = derive_seed("suite", name.partition("@")[0], suite.draw)  # the same variants at every price
     if suite.source in config.sources:
-        seed = derive_seed("suite", name, suite.draw)
         return draw(source_variants(config, suite.source, run), suite, suite.count, suite.split, seed, suite.source)
     if suite.source != BANK:
         loaded = load_humaneval_comm(suite.source, limit=suite.count)
@@ -105,7 +105,9 @@ def suite_variants(
             say(f"[bold]data[/bold]: {name}: {escape(loaded.summary())}")
         return list(loaded.variants)
     families: tuple[Family, ...] = getattr(family_roles(config), suite.families)
-    return _sample(suite, families, families, suite.split, derive_seed("suite", name, suite.draw), on_variant)
+    return _sample(
+        suite, families, families, suite.split, derive_seed("suite", name.partition("@")[0], suite.draw), on_variant
+    )
 
 
 def _sample(

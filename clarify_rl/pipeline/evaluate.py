@@ -20,7 +20,7 @@ def evaluate_checkpoint(config: Config, run: Run, checkpoint: str) -> None:
     """Plays every suite with one checkpoint, greedily unless configured otherwise; episodes/eval-CHECKPOINT-SUITE."""
     spec = checkpoints(config)[checkpoint] or str(run.model_folder(checkpoint))
     player = player_for(config, spec)
-    suites = {name: run.read_variants(name) for name in config.eval.suites}
+    suites = {name: run.read_variants(name) for name in config.suites}
     total = sum(map(len, suites.values()))
     say(f"[bold]eval[/bold]: {checkpoint} on {total} variants of {', '.join(suites)} -> {run.folder / 'episodes'}")
     say_what_is_cut_off(player.chat, player.limits, [variant for part in suites.values() for variant in part])
@@ -38,6 +38,7 @@ def evaluate_checkpoint(config: Config, run: Run, checkpoint: str) -> None:
                 limits=player.limits,
                 batch_size=config.eval.batch_size,
                 seed=derive_seed(config.seed, "eval"),
+                price=config.suites[name].price,
             ):
                 run.add_episodes(f"eval-{checkpoint}-{name}", episodes)
                 bar.update(len(episodes))
@@ -45,7 +46,7 @@ def evaluate_checkpoint(config: Config, run: Run, checkpoint: str) -> None:
 
 def read_results(config: Config, run: Run) -> list[Results]:
     """The evaluated checkpoints of a run, suite by suite."""
-    suites = {name: run.read_variants(name) for name in config.eval.suites}
+    suites = {name: run.read_variants(name) for name in config.suites}
     return [
         Results(checkpoint, name, tuple(run.read_episodes(f"eval-{checkpoint}-{name}", variants)))
         for name, variants in suites.items()

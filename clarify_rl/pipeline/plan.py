@@ -41,7 +41,7 @@ class Check:
 
 def steps(config: Config) -> list[Step]:
     """The stages of a run, in order."""
-    data, suites = config.data, config.eval.suites
+    data, suites = config.data, config.suites
     parts = {name: suite.count for name, suite in suites.items()}
     found = []
     if config.rl:
@@ -70,7 +70,7 @@ def steps(config: Config) -> list[Step]:
 
 def light_checks(config: Config) -> list[Check]:
     """What can be known to fail without loading a heavy library."""
-    suites = f"families and suites: {', '.join(config.eval.suites) or 'none'}"
+    suites = f"families and suites: {', '.join(config.suites) or 'none'}"
     return [
         _checked(config, f"folder {config.folder}", _check_folder),
         _checked(config, suites, _check_data),
@@ -136,7 +136,7 @@ def _check_data(config: Config) -> None:
     from_bank = config.sft is not None and config.data.sft.sources.get(BANK, 0.0) > 0
     if from_bank and not roles.demonstrated:
         raise ConfigError("data.demonstrated names no family, so SFT has nothing to show. Name some, or set sft: null.")
-    if not config.eval.suites:
+    if not config.suites:
         raise ConfigError(
             "eval.suites is empty, so nothing would be compared. Name a suite, as configs/demo.yaml does."
         )
@@ -148,7 +148,7 @@ def _check_data(config: Config) -> None:
                 raise ConfigError(f"data.{name}.sources: {unknown_name('source of problems', source, known)}")
     for name in config.sources:
         named_source(config, name)
-    for name, suite in config.eval.suites.items():
+    for name, suite in config.suites.items():
         if suite.source in config.sources:
             continue
         if suite.source == BANK and not getattr(roles, suite.families):

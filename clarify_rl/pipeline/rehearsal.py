@@ -56,7 +56,7 @@ def sentence(episode: Episode) -> str:
 
 def _variant(config: Config) -> Variant:
     """One that hides something, of what the run would play."""
-    roles, suites = family_roles(config), config.eval.suites
+    roles, suites = family_roles(config), config.suites
     trains = config.sft is not None or config.rl is not None
     name, suite = next(iter(suites.items()), ("rehearsal", SuiteConfig()))
     trained = next((name for name in config.data.rl.sources if name in config.sources), None) if trains else None

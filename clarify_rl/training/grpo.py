@@ -123,7 +123,10 @@ class Rollouts:
         variant = self.groups.variants[row]
         seed = derive_seed(self.seed, "rl", moment.step, moment.rank, variant.id, number)
         opening = self.groups.openings.opening(variant, number % self.groups.size, seed)
-        return Start(variant, f"rl/{moment.step}/{moment.rank}/{number}", seed, opening=opening)
+        # One price a group: its episodes are compared with each other.
+        group = number // self.groups.size
+        price = self.chat.prices.drawn(self.seed, moment.step, moment.rank, variant.id, group)
+        return Start(variant, f"rl/{moment.step}/{moment.rank}/{number}", seed, opening=opening, price=price)
 
     def _policy(self, trainer: DialogueGRPOTrainer) -> Policy:
         if trainer.use_vllm:

@@ -156,7 +156,12 @@ class HeldOut(TrainerCallback):
         mine = self.variants[place.process_index :: place.num_processes]
         episodes = run_episodes(
             [
-                Start(variant, f"{STAGE}/{step}/{variant.id}", derive_seed(self.config.seed, STAGE, variant.id))
+                Start(
+                    variant,
+                    f"{STAGE}/{step}/{variant.id}",
+                    derive_seed(self.config.seed, STAGE, variant.id),
+                    price=shared.chat.prices.drawn(STAGE, variant.id),
+                )
                 for variant in mine
             ],
             policy=HFPolicy(model, shared.chat.end_ids, pad_id, 0.0, self.config.eval.batch_size),

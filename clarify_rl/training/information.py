@@ -116,7 +116,8 @@ def _again(episode: Episode, place: int, side: str, count: int) -> Start:
     turn, name = episode.turns[place], f"{episode.id}/turn {place} {side} its answer/{count}"
     if side == "without":
         turn = replace(turn, answer=Answer(WITHHELD))
-    return Start(episode.variant, name, derive_seed(episode.seed, name), turns=(*episode.turns[:place], turn))
+    turns = (*episode.turns[:place], turn)
+    return Start(episode.variant, name, derive_seed(episode.seed, name), turns=turns, price=episode.price)
 
 
 def by_siblings(group: Sequence[Episode]) -> list[Worths]:
