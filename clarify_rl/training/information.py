@@ -97,7 +97,7 @@ def by_withholding(episodes: Sequence[Episode], play: Play, rollouts: int) -> li
         for side in ("with", "without")
         for count in range(rollouts - (side == "with"))
     ]
-    starts = [_again(episodes[number], place, side, count) for number, place, side, count in whose]
+    starts = [again(episodes[number], place, side, count) for number, place, side, count in whose]
     rates: dict[tuple[int, int, str], list[float]] = {}
     for number, place in asked:
         rates[number, place, "with"] = [episodes[number].pass_rate or 0.0]
@@ -111,7 +111,7 @@ def by_withholding(episodes: Sequence[Episode], play: Play, rollouts: int) -> li
     return _at_turns(episodes, worths)
 
 
-def _again(episode: Episode, place: int, side: str, count: int) -> Start:
+def again(episode: Episode, place: int, side: str, count: int) -> Start:
     """The dialogue up to an answer, given or withheld."""
     turn, name = episode.turns[place], f"{episode.id}/turn {place} {side} its answer/{count}"
     if side == "without":

@@ -8,6 +8,7 @@ from benchmarks import trl_step
 from benchmarks.dispatch_model import Costs, FixedChunks, SimulatedWorker, durations, simulate
 from benchmarks.mutants import mutants
 from benchmarks.references import Reference, passes
+from benchmarks.value_of_information import spearman
 from clarify_rl.types import Assertions, Case, HiddenTests, Problem, Tests
 
 PROGRAM = '''
@@ -105,3 +106,9 @@ def test_a_simulated_driver_is_the_limit_where_its_chunks_cost_more_than_the_wor
     costs, items = Costs(0.001, 0.0, 0.0, 0.0), durations(4000, 0.1)
     workers = [SimulatedWorker(1)] * 1000
     assert simulate(items, workers, costs, FixedChunks(size=1)) == pytest.approx(4.0, rel=0.1)
+
+
+def test_a_rank_correlation_shares_ranks_among_equals_and_is_none_where_one_side_is_constant() -> None:
+    assert spearman([(1.0, 10.0, 0), (2.0, 30.0, 0), (2.0, 20.0, 1), (3.0, 40.0, 1)]) == pytest.approx(0.9487, abs=1e-4)
+    assert spearman([(1.0, 3.0, 0), (2.0, 2.0, 0), (3.0, 1.0, 1)]) == pytest.approx(-1.0)
+    assert spearman([(1.0, 3.0, 0), (1.0, 2.0, 0)]) == 0.0
