@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import clarify_rl
 from clarify_rl.arguments import Arguments, parse
+from clarify_rl.check_commands import CHECK_COMMANDS
 from clarify_rl.data_commands import DATA_COMMANDS
 from clarify_rl.errors import ClarifyError, ConfigError, RunFolderError
 from clarify_rl.trouble import trouble
@@ -231,55 +232,6 @@ def _doctor(arguments: Arguments) -> int:
     return 0 if doctor.examine(Console()) else 1
 
 
-def _check_executor(arguments: Arguments) -> int:
-    from rich.console import Console
-
-    from clarify_rl import doctor
-
-    programs = doctor.corpus(arguments.corpus, arguments.limit)
-    holds = doctor.check_executor(programs, arguments.cpu_seconds, arguments.servers, arguments.without, Console())
-    return 0 if holds else 1
-
-
-def _check_source(arguments: Arguments) -> int:
-    from rich.console import Console
-
-    from clarify_rl.pipeline.check_source import check_named, print_source
-
-    report = check_named(arguments.source, arguments.against, limit=arguments.limit)
-    print_source(report, Console())
-    return 0 if report.usable else 1
-
-
-def _check_user(arguments: Arguments) -> int:
-    from rich.console import Console
-
-    from clarify_rl.pipeline.check_user import Required, check_named, print_user, write_report
-
-    report = check_named(arguments.user, arguments.pairs, limit=arguments.limit)
-    missed = Required(arguments.min_recall, arguments.max_wrong, arguments.max_false).missed(report)
-    print_user(report, missed, Console())
-    if arguments.out:
-        write_report(report, Path(arguments.out))
-    return 1 if missed else 0
-
-
-def _check_reward(arguments: Arguments) -> int:
-    from rich.console import Console
-
-    from clarify_rl.config_files import load_config
-    from clarify_rl.pipeline.check_reward import check_reward, chosen_variants, print_rewards
-
-    mix = [item for item in arguments.rewards if item.startswith("rewards")]
-    names = [item for item in arguments.rewards if item not in mix]
-    options = {"rewards": [{"use": name} for name in names]} if names else {}
-    config = load_config("demo", mix, options=options)
-    variants = chosen_variants(config, arguments.suite, arguments.made, arguments.count)
-    report = check_reward(config, variants)
-    print_rewards(report, Console())
-    return 1 if report.above_the_oracle or report.troubles else 0
-
-
 def _rescore(arguments: Arguments) -> None:
     from rich.console import Console
 
@@ -314,10 +266,7 @@ _COMMANDS: Mapping[str, Callable[[Arguments], int | None]] = {
     "config show": _config_show,
     "config list": _config_list,
     "doctor": _doctor,
-    "check executor": _check_executor,
-    "check source": _check_source,
-    "check user": _check_user,
-    "check reward": _check_reward,
+    **CHECK_COMMANDS,
     **DATA_COMMANDS,
 }
 

@@ -21,9 +21,7 @@ from clarify_rl.types import Pool
 def open_pool(config: Config, run: Run | None = None) -> Iterator[Pool]:
     """The configured environments, closed at the end whatever happens. The run is told where they run."""
     env = config.env
-    options = {**env.options, "user": env.user, "user_options": env.user_options, "executor": executor(config)}
-    rewards = tuple(RewardSpec(item.use, item.weight, item.options, item.clip, item.only) for item in config.rewards)
-    pool = make_pool(PoolSpec(env.use, options, rewards), workers=_workers(env), deadline_s=env.deadline_s)
+    pool = make_pool(pool_spec(config), workers=_workers(env), deadline_s=env.deadline_s)
     try:
         if run is not None:
             run.note("environment", pool.describe())
@@ -31,6 +29,14 @@ def open_pool(config: Config, run: Run | None = None) -> Iterator[Pool]:
         yield pool
     finally:
         pool.close()
+
+
+def pool_spec(config: Config) -> PoolSpec:
+    """What every worker builds for itself."""
+    env = config.env
+    options = {**env.options, "user": env.user, "user_options": env.user_options, "executor": executor(config)}
+    rewards = tuple(RewardSpec(item.use, item.weight, item.options, item.clip, item.only) for item in config.rewards)
+    return PoolSpec(env.use, options, rewards)
 
 
 def _note_plugins(config: Config, run: Run) -> None:

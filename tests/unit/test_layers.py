@@ -65,9 +65,10 @@ MAY_IMPORT = {
         "play": "types errors config store policies players dialogue pipeline",
         "doctor": "clarify_rl errors executor",
         "data_commands": "config_files pipeline arguments",
+        "check_commands": "clarify_rl config_files pipeline arguments doctor",
         # training: the base model's pretraining is no stage of a run, so the command calls it itself.
         "cli": "clarify_rl errors config config_files store training launch pipeline play doctor arguments trouble "
-        "threads data_commands",
+        "threads data_commands check_commands",
         "__main__": "cli",
     }.items()
 }
