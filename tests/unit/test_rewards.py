@@ -1,9 +1,13 @@
 """Each reward: the reference solution, an empty answer, a crash, the cheapest cheats, and the unmeasured."""
 
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import permutations
+from math import prod
 
 import pytest
+from clarify_rl.rewards.answerability import answerability
 from clarify_rl.rewards.ask_f1 import ask_f1
 from clarify_rl.rewards.brevity import Brevity
 from clarify_rl.rewards.compiles import compiles
@@ -11,12 +15,26 @@ from clarify_rl.rewards.needless_question import needless_question
 from clarify_rl.rewards.pass_rate import pass_rate
 from clarify_rl.rewards.question_cost import QuestionCost
 from clarify_rl.rewards.solved import solved
+from clarify_rl.rewards.task_relevance import TaskRelevance, shapley
 from clarify_rl.rewards.useful_question import useful_question
 from clarify_rl.rewards.well_formed import well_formed
 
 from clarify_rl.pool import LocalPool
 from clarify_rl.registry import load_reward
-from clarify_rl.types import Episode, Execution, Stop, Variant, Verdict
+from clarify_rl.types import (
+    Answer,
+    Episode,
+    Execution,
+    Heard,
+    Outcome,
+    Reply,
+    ReplyKind,
+    Stop,
+    Telling,
+    Turn,
+    Variant,
+    Verdict,
+)
 from tests.dialogues import ASC, ASK, CLEAR, CRASH, DESC, SPEC, UNCLEAR, play
 
 
@@ -210,3 +228,58 @@ def test_of_one_reply_what_asks_too_much_costs_as_much_as_one(pool: LocalPool) -
     assert needless_question(one(pool, UNCLEAR, broad, broad, DESC)).value == -2.0
     five = f"{ASK} Where is the dog? Where is the cat? Where is the cow? Where is the hen?"
     assert needless_question(one(pool, UNCLEAR, five, DESC)).value == -3.0
+
+
+# ---- task_relevance and answerability
+
+
+def subsets_shapley(chances: Sequence[float]) -> list[float]:
+    """The plain sum over all orders in which facts may become known."""
+    gains = [0.0] * len(chances)
+    orders = list(permutations(range(len(chances))))
+    for order in orders:
+        unknown = set(order)
+        for fact in order:
+            rest = unknown - {fact}
+            gains[fact] += prod(chances[other] for other in rest) - prod(chances[other] for other in unknown)
+            unknown = rest
+    whole = sum(gains)
+    return [gain / whole for gain in gains]
+
+
+@pytest.mark.parametrize("chances", [(0.5,), (0.5, 0.25), (0.5, 0.5, 0.5), (0.9, 0.1, 0.5, 1 / 3), (1.0, 0.5)])
+def test_shapley_values_are_those_of_all_orders_counted_out(chances: tuple[float, ...]) -> None:
+    assert shapley(chances) == pytest.approx(subsets_shapley(chances))
+    assert sum(shapley(chances)) == pytest.approx(1.0)
+
+
+def test_a_fact_with_more_readings_is_worth_more_and_one_that_no_test_sees_nothing() -> None:
+    few, many = (Telling("one", 5),), tuple(Telling(name, 5) for name in "abc")
+    order, limit, unseen = (replace(UNCLEAR.facts[0], id=name) for name in ("order", "limit", "unseen"))
+    variant = replace(
+        UNCLEAR,
+        facts=(
+            replace(order, told_by=few),
+            replace(limit, told_by=many),
+            replace(unseen, told_by=(Telling("x", 0),)),
+        ),
+    )
+    told = [Turn(Reply("?", ReplyKind.QUESTION, ("?",)), Answer("", (Heard(Outcome.REVEALED, (fact,)),))) for fact in
+            ("limit", "order", "limit", "unseen")]  # fmt: skip
+    rating = TaskRelevance()(Episode("e", variant, 0, tuple(told), Stop.NO_CODE))
+    limits, orders, again, nothing = rating.by_turn
+    assert limits > orders > 0 and again == nothing == 0.0
+    assert rating.value == pytest.approx(1.0)
+
+
+def test_task_relevance_is_nothing_for_who_does_not_ask_or_where_nothing_is_missing(pool: LocalPool) -> None:
+    assert TaskRelevance()(one(pool, UNCLEAR, ASK, DESC)).value == 1.0
+    assert TaskRelevance()(one(pool, UNCLEAR, DESC)).value == 0.0
+    assert TaskRelevance()(one(pool, CLEAR, ASK, DESC)).value == 0.0
+    assert TaskRelevance()(one(pool, UNCLEAR, CRASH)).value == TaskRelevance()(one(pool, UNCLEAR, "")).value == 0.0
+
+
+def test_answerability_is_the_share_that_the_user_could_take_up(pool: LocalPool) -> None:
+    assert answerability(one(pool, UNCLEAR, ASK, DESC)).value == 1.0
+    assert answerability(one(pool, UNCLEAR, "Please tell me all the details?", DESC)).value == 0.0
+    assert answerability(one(pool, UNCLEAR, DESC)).value == answerability(one(pool, UNCLEAR, "")).value == 1.0
