@@ -19,6 +19,7 @@ from clarify_rl.pipeline.make import make
 from clarify_rl.registry import load_source
 from clarify_rl.types import Variant
 from tests import own_problems
+from tests.serving import serving
 
 PLUGINS = """
 from random import random
@@ -119,3 +120,19 @@ def test_made_problems_are_played_too(tmp_path: Path, capsys: pytest.CaptureFixt
         make([load_source("rows", {"path": str(path), **options})], [], executor, tmp_path / "made.jsonl", limit=3)
     assert main(["check", "reward", "--made", str(tmp_path / "made.jsonl"), "--count", "4"]) == 0
     assert "means over 4 variants" in capsys.readouterr().out
+
+
+def test_a_judge_that_likes_everything_fails_alone_and_does_not_spoil_the_mix(variants: list[Variant]) -> None:
+    """Biased judges reward the form of a question (CHERRL, arXiv 2606.04923); what is measured must outweigh them."""
+    with serving(lambda _, __: '{"grade": 3}') as model:
+        judge = {"use": "question_quality", "options": {"model": model}}
+        mix = [
+            {"use": "pass_rate"},
+            {**judge, "weight": 0.3},
+            {"use": "useful_question", "weight": 0.3},
+            {"use": "needless_question", "weight": 0.2},
+        ]
+        alone = check_reward(load_config("demo", options={"rewards": [judge]}), variants[:12])
+        mixed = check_reward(load_config("demo", options={"rewards": mix}), variants[:12])
+    assert {"gibberish", "asks for everything", "code in a question"} <= set(alone.above_the_oracle)
+    assert mixed.above_the_oracle == () and mixed.troubles == ()
