@@ -9,6 +9,8 @@ from clarify_rl.pool.deadlines import work_on
 from clarify_rl.pool.worker import SCORE, PoolSpec, Worker, no_answer
 from clarify_rl.types import Episode, Exchange, Response, Score
 
+MOST_LATE = 3  # episodes whose rewards were late, with none in time: then nobody is asked any more
+
 
 class LocalPool:
     """One worker here. An environment has no deadline, since it may wait for a person; the rewards of an episode do."""
@@ -26,15 +28,18 @@ class LocalPool:
 
     def score(self, episodes: Sequence[Episode]) -> list[tuple[Score, ...]]:
         scores: list[tuple[Score, ...]] = []
+        threads, late = self._worker.scoring_threads, 0
         while len(scores) < len(episodes):  # no item is begun after a whole deadline, so it may take several calls
             rest = episodes[len(scores) :]
-            threads = self._worker.scoring_threads
             worked = work_on(rest, self._worker.score, self._late, threads=threads, deadline_s=self._deadline_s)
             scores += worked.results
+            late += worked.hung
+            if late == len(scores) >= MOST_LATE:  # the others would take a deadline each, and hours together
+                return scores + [self._late(episode, ", as for all before it") for episode in episodes[late:]]
         return scores
 
-    def _late(self, episode: Episode) -> tuple[Score, ...]:
-        return SCORE.unmeasured(no_answer(SCORE, self._spec, episode, self._deadline_s))
+    def _late(self, episode: Episode, more: str = "") -> tuple[Score, ...]:
+        return SCORE.unmeasured(no_answer(SCORE, self._spec, episode, self._deadline_s, more))
 
     def describe(self) -> str:
         return self._worker.describe()

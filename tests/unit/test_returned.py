@@ -194,3 +194,17 @@ def test_a_plugin_may_import_a_module_beside_it(folder: Path, episode: Episode) 
     text += "    return beside_rewards.HALF\n"
     (folder / "rewards.py").write_text(text, encoding="utf-8")
     assert score(folder, episode, "half").value == 0.5
+
+
+def test_a_reward_that_always_hangs_is_given_up_after_a_few_deadlines(folder: Path, episode: Episode) -> None:
+    """It notes each call: three that were late, and none for the other nine."""
+    text = (
+        f"import time\nfrom pathlib import Path\ndef slow(episode):\n    Path({str(folder)!r}, episode.id).touch()\n"
+        "    time.sleep(3600)\n"
+    )
+    (folder / "always.py").write_text(text, encoding="utf-8")
+    spec = replace(SPEC, rewards=(RewardSpec(f"{folder}/always.py:slow"),))
+    with closing(LocalPool(spec, deadline_s=0.3)) as pool:
+        scores = pool.score([replace(episode, id=f"e{n}") for n in range(12)])
+    assert all(score.value is None and "gave no answer in 0.3 s" in score.why for (score,) in scores)
+    assert sorted(path.name for path in folder.glob("e*[0-9]")) == ["e0", "e1", "e2"]
