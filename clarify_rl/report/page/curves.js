@@ -6,7 +6,7 @@ const PANELS = [
   ["Held-out loss", ["eval/loss"]],
   ["Facts revealed", ["episode/revealed"]],
   ["Reward", ["reward/total", "train/reward", "reward", "eval/reward"]],
-  ["Share of hidden tests passed", ["reward/pass_rate"]],
+  ["Each reward, before its weight", ["reward/*"]],
   ["Solved", ["episode/solved", "eval/solved"]],
   ["Asked", ["episode/asked_unclear", "episode/asked_clear"]],
   ["Asked, held out", ["eval/asked_unclear", "eval/asked_clear"]],
@@ -26,10 +26,16 @@ function renderCurves(data, section) {
   section.replaceChildren(el("h2", {}, "Training"), ...stages.map((stage) => stageView(data, stage)));
 }
 
+/** Whether a metric belongs to a panel: by its name, or as one of the rewards, whose names are the user's. */
+function isIn(name, names) {
+  const isReward = name.startsWith("reward/") && name !== "reward/total" && name !== "reward/std";
+  return names.includes(name) || (isReward && names.includes("reward/*"));
+}
+
 function stageView(data, stage) {
   const series = data.curves.filter((candidate) => candidate.stage === stage);
   const alarms = data.alarms.filter((alarm) => alarm.stage === stage);
-  const main = PANELS.map(([title, names]) => [title, series.filter((s) => names.includes(s.name))]);
+  const main = PANELS.map(([title, names]) => [title, series.filter((s) => isIn(s.name, names))]);
   const known = main.filter(([, found]) => found.length);
   const taken = new Set(known.flatMap(([, found]) => found));
   const rest = series.filter((s) => !taken.has(s)).sort((a, b) => (a.name < b.name ? -1 : 1));

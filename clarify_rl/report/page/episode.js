@@ -150,8 +150,8 @@ function scoresView(episode) {
         score.by_turn.length > 1 ? ` (by turn ${score.by_turn.map(compact).join(", ")})` : "",
         score.why ? el("small", {}, score.why) : null,
       ),
-      el("td", {}, score.value === null ? "unmeasured" : compact(score.value)),
-      el("td", {}, `× ${compact(score.weight)}`),
+      el("td", {}, !score.applies ? "does not apply" : score.value === null ? "unmeasured" : compact(score.value)),
+      el("td", {}, score.applies ? `× ${compact(score.weight)}` : ""),
     ),
   );
   const total = episode.reward === null ? "Reward: masked" : `Reward: ${compact(episode.reward)}`;
