@@ -50,7 +50,7 @@ def train_rl(
     newest = newest_checkpoint(checkpoints)
     step = int(newest.rpartition("-")[2]) if newest else 0
     run.drop_episodes("rl", from_step=step)
-    run.drop_metrics("rl", from_step=step + 1)
+    run.drop_metrics("rl", from_step=step + 1 if newest else 0)
     args = rl_config(config, section, checkpoints)
     check_enough(len(variants), args)
     check_model(loaded.model.name_or_path, args)
