@@ -14,6 +14,7 @@ from clarify_rl.types import Episode, Rating, Turn, Variant
 
 PROMPT_VERSION = 1  # of the text below: what another version graded is no grade of this one
 _GRADES = (1, 2, 3)
+_SERVER = {"parallel": 64}  # a batch of 128 episodes then waits for a judge twice
 _ASKS = """A programming task was given with something missing, ambiguous or contradictory. Grade the questions that
 someone asked about it:
 3: good: they ask for what is wrong with the task as it was given, so that the answer leads to the task as it was meant.
@@ -67,7 +68,7 @@ class QuestionQuality:
 
     @property
     def _judge(self) -> Consulted:
-        return _consulted(self.model, json.dumps(dict(self.server)), self.cache, self.most_calls)
+        return _consulted(self.model, json.dumps({**_SERVER, **self.server}), self.cache, self.most_calls)
 
     def __call__(self, episode: Episode) -> Rating:
         asking = [place for place, turn in enumerate(episode.turns) if turn.reply.questions]
