@@ -25,7 +25,7 @@ from typing import Any
 from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
-from clarify_rl.config import Config, GroupsSection
+from clarify_rl.config import Config
 from clarify_rl.config_files import load_config
 from clarify_rl.dialogue.chat import Chat
 from clarify_rl.dialogue.replies import parse_reply
@@ -33,6 +33,7 @@ from clarify_rl.pipeline.data import family_roles
 from clarify_rl.pipeline.environments import open_pool
 from clarify_rl.players import chat_for, dialogue_limits, dtype_for
 from clarify_rl.policies.models import device_named, load_model
+from clarify_rl.rl_sections import GroupsSection
 from clarify_rl.store import Run
 from clarify_rl.synthesis.mix import Mix, sample_variants
 from clarify_rl.training.groups import Groups

@@ -4,25 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from clarify_rl.registry import short_name
+from clarify_rl.rl_sections import RLSection
+from clarify_rl.sections import CONTINUE, Lora, Options, Section, Share, Weight
 
-Options = dict[str, Any]  # Any: passed through untouched to the library or plugin that owns these names
-CONTINUE: Literal["continue"] = "continue"
-Lora = Literal["continue"] | Options | None
 StageName = Literal["data", "sft", "rl"]
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
-Weight = Annotated[float, Field(ge=0.0)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ModelConfig(_Section):
+class ModelConfig(Section):
     """`base` is `embedded`, a Hugging Face folder, an adapter's folder, a hub name, or a .gguf file.
 
     `dtype: auto` is float32 on a CPU. On a GPU it is what each use wants: float32 weights under bfloat16 autocast where
@@ -41,7 +34,7 @@ class ModelConfig(_Section):
     attn_implementation: str | None = None
 
 
-class MixConfig(_Section):
+class MixConfig(Section):
     """How many variants to make, and of which kinds.
 
     `missing` maps a number of missing facts to its weight among unclear variants; `defects` weighs what befalls each.
@@ -70,14 +63,14 @@ class PartConfig(MixConfig):
     sources: dict[str, Weight] = {"bank": 1.0}
 
 
-class SourceConfig(_Section):
+class SourceConfig(Section):
     """Problems beside the bank. `use` names a source: rows, mbpp, leetcode, apps, made, or path/to/file.py:name."""
 
     use: str
     options: Options = {}
 
 
-class DataConfig(_Section):
+class DataConfig(Section):
     """Families of the bank by what they serve for.
 
     `demonstrated` ones have SFT dialogues that clarify; `tests_only` ones (none named: all that remain) have tests for
@@ -106,7 +99,7 @@ class SuiteConfig(MixConfig):
     price: float | None = None  # of a question, as the prompt says it; by default each of dialogue.prices, in turn
 
 
-class DialogueConfig(_Section):
+class DialogueConfig(Section):
     """Budgets in tokens; `instruction` stands before each problem, `last_call` behind the last answer of the user.
 
     `prices`: what a question costs, drawn anew for each episode (each group, in RL) and said behind the problem in the
@@ -138,7 +131,7 @@ class DialogueConfig(_Section):
         return self
 
 
-class ExecutorConfig(_Section):
+class ExecutorConfig(Section):
     """What one program may use and find; see clarify_rl/executor. CPU seconds decide, wall seconds are the backstop.
 
     `files_mb` is the size of a private /tmp, `python` an interpreter of another environment, `packages` makes its
@@ -160,7 +153,7 @@ class ExecutorConfig(_Section):
     unsafe: bool = False  # tier D: for trusted programs only
 
 
-class WorkersConfig(_Section):
+class WorkersConfig(Section):
     """`min` environment workers are kept; up to `max` while episodes wait and Ray has room."""
 
     min: int = Field(1, ge=1)
@@ -176,7 +169,7 @@ class WorkersConfig(_Section):
         return f"{self.min} to {self.max}"
 
 
-class EnvConfig(_Section):
+class EnvConfig(Section):
     """`workers` 0 runs the environments in this process; otherwise that many Ray actors do, or {min: 2, max: 64}.
 
     `worker_resources` is what each of them asks Ray for, in Ray's names: CPU, memory (bytes), or your cluster's own.
@@ -203,7 +196,7 @@ class EnvConfig(_Section):
 Kind = Literal["clear", "unclear", "ambiguous", "incomplete", "inconsistent"]
 
 
-class RewardConfig(_Section):
+class RewardConfig(Section):
     """`use` names a reward: a name, package.module:name, or path/to/file.py:name.
 
     `clip`: the lowest and the highest value that counts, either may be null. `only`: the kind of problems that it is
@@ -230,7 +223,7 @@ class RewardConfig(_Section):
         return short_name(self.use)
 
 
-class SFTSection(_Section):
+class SFTSection(Section):
     """`trainer` goes to TRL's SFTConfig and `lora` to peft's LoraConfig, untouched.
 
     `lora: continue` goes on with the adapter that `model.base` is. `patience`: evaluations without progress before it
@@ -242,154 +235,7 @@ class SFTSection(_Section):
     patience: int = Field(2, ge=1)
 
 
-class PPOSection(_Section):
-    """What `algorithm: ppo` adds to `trainer`, whose `epsilon`, `num_iterations` and `beta` it keeps.
-
-    `critic`: a value head on the policy's backbone (`shared`), or on one of its `own`, a copy of the starting model's.
-    `gae_lambda` below 1 trusts the critic about what comes later: at 0.95, a reward 50 tokens away counts for 0.08, and
-    whether to ask is decided in the first ones. `learning_rate`: the critic's; by default the policy's.
-    """
-
-    critic: Literal["shared", "own"] = "shared"
-    gamma: Share = 1.0
-    gae_lambda: Share = 1.0
-    value_clip: float | None = Field(0.2, gt=0.0)
-    value_weight: float = Field(0.5, ge=0.0)
-    learning_rate: float | None = Field(None, gt=0.0)
-
-
-class GroupsSection(_Section):
-    """Groups that can teach, all of it off by default; docs/training.md tells when to turn on what.
-
-    `resample`: how many times the groups of a batch whose rewards are all equal are exchanged for groups of other
-    problems. `by_solve_rate`: prefer problems that were solved about half of the time. `ask_share` and `code_share`: in
-    these shares of an unclear problem's group the first reply is made to begin as a question, or as code.
-    """
-
-    resample: int = Field(0, ge=0)
-    by_solve_rate: bool = False
-    ask_share: Share = 0.0
-    code_share: Share = 0.0
-
-
-class CreditSection(_Section):
-    """Which turns the scores of an episode are laid to; clarify_rl/training/credit.py tells the ways apart.
-
-    `by`: `episode` (all of it to all turns), `to_go` (to a turn what came of it and after it), `turn` (to a turn its
-    own scores, and of the outcome a share of `outcome` where it asks), or path/to/file.py:name, a function from the
-    episodes of a group to an advantage for each of their turns. `rl.credit=turn` is short for `rl.credit.by=turn`.
-    """
-
-    by: str = "episode"
-    outcome: Share = 0.5
-
-    @field_validator("by")
-    @classmethod
-    def _known(cls, by: str) -> str:
-        if by not in ("episode", "to_go", "turn") and ":" not in by:
-            raise ValueError(f"no credit named {by!r}. Known: episode, to_go, turn, or path/to/file.py:name")
-        return by
-
-
-class InformationSection(_Section):
-    """What answers were worth, as one more reward, each with its turn; clarify_rl/training/information.py tells how.
-
-    `measure`: `withheld` plays on without each answer (`rollouts` on each side), `siblings` compares with those of the
-    group that did not ask, `answer_effect` is what an answer changes in the reply, `information_gain` how much likelier
-    it makes the reference solution. The first two are logged as value_of_information, the others by their names.
-    """
-
-    measure: Literal["withheld", "siblings", "answer_effect", "information_gain"] = "withheld"
-    weight: float = 0.5
-    rollouts: int = Field(1, ge=1)
-
-
-class GateSection(_Section):
-    """What the first batch of RL, sampled before any update, must show of the policy that RL starts from.
-
-    `asks`: the least share of unclear problems in which it asks. `understood`: the least share of its questions that
-    the user understands. Below, the run says what to change; with `stop` it ends there.
-    """
-
-    asks: Share = 0.02
-    understood: Share = 0.5
-    stop: bool = False
-
-
-class EvaluationSection(_Section):
-    """Plays `data.rl_dev` greedily before the first step, after each `every` steps (0: never) and after the last.
-
-    models/rl is then the best policy by `metric`, not the last. Training ends after `patience` evaluations in a row
-    without progress; null: it goes on to its last step.
-    """
-
-    every: int = Field(0, ge=0)
-    metric: Literal["reward", "solved"] = "reward"
-    patience: int | None = Field(5, ge=1)
-
-
-AlarmName = Literal[
-    "ask_collapse",
-    "entropy_collapse",
-    "malformed",
-    "zero_variance",
-    "kl",
-    "gradient",
-    "unmeasured",
-    "unclear",
-    "flat_reward",
-    "reward_hacking",
-]
-
-
-class HealthSection(_Section):
-    """When RL warns: by means over the last `window` steps, some against the mean over the first ones.
-
-    `ask_left`, `entropy_left`: what is left of asking in unclear problems, of entropy. `malformed_rise`: how many
-    more dialogues have a malformed reply. `zero_variance`: groups whose episodes all earned the same. `kl`: nats a
-    token from the reference. `gradient_rise`: how many times the first norm of the gradient. Unmeasured episodes: half
-    of env.max_failed_share. `unclear`: questions that the user did not understand. `solved_fall`: how much less is
-    solved while the reward rises (reward_hacking). A reward that is the same for all episodes is a flat_reward. Alarms
-    named in `stop_on` end training, and the best evaluated policy becomes models/rl.
-    """
-
-    window: int = Field(5, ge=1)
-    ask_left: Share = 0.5
-    entropy_left: Share = 0.1
-    malformed_rise: Share = 0.1
-    zero_variance: Share = 0.75
-    kl: float = Field(0.5, gt=0.0)
-    gradient_rise: float = Field(10.0, gt=1.0)
-    unclear: Share = 0.1
-    solved_fall: Share = 0.1
-    stop_on: tuple[AlarmName, ...] = ()
-
-
-class RLSection(_Section):
-    """`trainer` goes to TRL's GRPOConfig and `lora` to peft's LoraConfig, untouched.
-
-    A `lora` of its own is a fresh adapter on the merged SFT model; `lora: continue` goes on with SFT's adapter (without
-    SFT, with the one that `model.base` is). Either way the reference of the KL term is the policy that RL starts from.
-    """
-
-    algorithm: Literal["grpo", "ppo"] = "grpo"
-    groups: GroupsSection = GroupsSection()
-    credit: CreditSection = CreditSection()
-    information: InformationSection | None = None
-    ppo: PPOSection = PPOSection()
-    evaluation: EvaluationSection = EvaluationSection()
-    gate: GateSection = GateSection()
-    health: HealthSection = HealthSection()
-    trainer: Options = {}
-    lora: Lora = None
-
-    @field_validator("credit", mode="before")
-    @classmethod
-    def _short(cls, credit: object) -> object:
-        return {"by": credit} if isinstance(credit, str) else credit
-
-
-class LearnersConfig(_Section):
+class LearnersConfig(Section):
     """How many processes train in the RL stage. Above 1, Ray Train spreads them, with gloo on CPUs and nccl on GPUs.
 
     Each learner plays and trains on a batch of its own, as `rl.trainer` sizes it, with `env.workers` of its own, so the
@@ -403,7 +249,7 @@ class LearnersConfig(_Section):
     restarts: int = Field(3, ge=0)
 
 
-class ServerConfig(_Section):
+class ServerConfig(Section):
     """How models behind a server are asked (`eval.models: {name: openai:http://127.0.0.1:8000/v1#model}`).
 
     `parallel` requests are under way at once; one that cannot be made, or is answered with 429 or 5xx, is made again up
@@ -420,7 +266,7 @@ class ServerConfig(_Section):
     json_schema: bool = True
 
 
-class EvalConfig(_Section):
+class EvalConfig(Section):
     """`temperature` 0 is greedy. `batch_size` episodes run at once.
 
     `models` maps names to models that are evaluated in place of the run's own checkpoints: what `model.base` may be,
@@ -434,7 +280,7 @@ class EvalConfig(_Section):
     batch_size: int = Field(128, ge=1)
 
 
-class PretrainConfig(_Section):
+class PretrainConfig(Section):
     """The embedded base model: architecture, and the plain language-model training on clear problems that makes it.
 
     In `completed_share` of the problems the user completes the statement in further messages; in `reading_share` the
@@ -458,7 +304,7 @@ class PretrainConfig(_Section):
     device: str = "auto"
 
 
-class Config(_Section):
+class Config(Section):
     """A whole run. `out` is the run folder; the resolved configuration is saved there before work starts."""
 
     name: str = "run"

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from transformers import GenerationConfig, PreTrainedTokenizerFast
 
-from clarify_rl.config import Config, Lora
+from clarify_rl.config import Config
 from clarify_rl.dialogue.chat import Chat, TextChat
 from clarify_rl.dialogue.episodes import DialogueLimits
 from clarify_rl.dialogue.prices import Prices
@@ -16,6 +16,7 @@ from clarify_rl.errors import ConfigError
 from clarify_rl.policies.hf import HFPolicy
 from clarify_rl.policies.models import LoadedModel, device_named, generation_config, load_model
 from clarify_rl.policies.openai import OpenAIPolicy, served
+from clarify_rl.sections import Lora
 from clarify_rl.types import Policy
 
 _NO_LIMIT = 1 << 20  # tokens of context, where a model does not say how many it holds

@@ -14,8 +14,8 @@ from tokenizers.models import WordLevel
 from transformers import PreTrainedTokenizerFast, PrinterCallback, Qwen2Config, Qwen2ForCausalLM
 from trl import GRPOConfig
 
-from clarify_rl.config import PPOSection
 from clarify_rl.policies.hf import HFPolicy
+from clarify_rl.rl_sections import PPOSection
 from clarify_rl.training.groups import GenerationBatch
 from clarify_rl.training.grpo import reward_function
 from clarify_rl.training.ppo import DialoguePPOTrainer

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from clarify_rl.config import CONTINUE, Config
+from clarify_rl.config import Config
+from clarify_rl.sections import CONTINUE
 
 
 def checkpoints(config: Config) -> dict[str, str | None]:

@@ -13,13 +13,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from clarify_rl.config import CONTINUE, Config
+from clarify_rl.config import Config
 from clarify_rl.config_files import holds_run
 from clarify_rl.errors import ClarifyError, ConfigError, unknown_name
 from clarify_rl.pipeline.checkpoints import checkpoints, rl_start
 from clarify_rl.pipeline.data import family_roles
 from clarify_rl.pipeline.sources import BANK, named_source
 from clarify_rl.problems.humaneval_comm import HUB_NAME, may_be_on_hub
+from clarify_rl.sections import CONTINUE
 
 
 @dataclass(frozen=True)

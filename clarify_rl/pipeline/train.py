@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from rich.markup import escape
 
-from clarify_rl.config import Config, RLSection
+from clarify_rl.config import Config
 from clarify_rl.demonstrations import demonstrate
 from clarify_rl.pipeline.checkpoints import rl_start
 from clarify_rl.pipeline.environments import open_pool
 from clarify_rl.pipeline.fitting import say_what_is_cut_off
 from clarify_rl.pipeline.terminal import say
 from clarify_rl.players import chat_for, dialogue_limits, load, training_use
+from clarify_rl.rl_sections import RLSection
 from clarify_rl.store import Run
 
 

@@ -11,9 +11,9 @@ import torch
 from peft import LoraConfig, PeftModel
 from transformers import PreTrainedModel
 
-from clarify_rl.config import CONTINUE, Lora, Options
 from clarify_rl.errors import ClarifyError, ConfigError
 from clarify_rl.policies.models import is_quantized, load_model
+from clarify_rl.sections import CONTINUE, Lora, Options
 
 ADAPTER = "adapter"  # the folder of an adapter in that of the model that it was merged into
 TIED = (

@@ -29,9 +29,9 @@ from typing import Any, cast
 
 import torch
 
-from clarify_rl.config import CreditSection, RLSection
 from clarify_rl.errors import ClarifyError, ConfigError
 from clarify_rl.loading import load_object
+from clarify_rl.rl_sections import CreditSection, RLSection
 from clarify_rl.types import Episode, Opening, ReplyKind
 
 Turns = tuple[float, ...]  # one number for each turn of an episode

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 from tqdm.auto import tqdm
 
-from clarify_rl.config import GateSection
 from clarify_rl.errors import ClarifyError
+from clarify_rl.rl_sections import GateSection
 from clarify_rl.store import Run
 from clarify_rl.types import Episode, Outcome
 

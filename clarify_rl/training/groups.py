@@ -17,8 +17,9 @@ from random import Random
 from transformers import PreTrainedTokenizerBase
 from trl import GRPOConfig
 
-from clarify_rl.config import GroupsSection, Options, RLSection
 from clarify_rl.errors import ConfigError
+from clarify_rl.rl_sections import GroupsSection, RLSection
+from clarify_rl.sections import Options
 from clarify_rl.seeds import derive_seed
 from clarify_rl.store import PastEpisode
 from clarify_rl.training.openings import Openings

@@ -20,11 +20,13 @@ from torch.utils.data import Sampler
 from transformers import PreTrainedModel, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
-from clarify_rl.config import Config, GateSection, InformationSection, Options, RewardConfig, RLSection
+from clarify_rl.config import Config, RewardConfig
 from clarify_rl.dialogue.chat import Chat
 from clarify_rl.dialogue.episodes import DialogueLimits, run_episodes
 from clarify_rl.errors import ConfigError
 from clarify_rl.policies.hf import HFPolicy
+from clarify_rl.rl_sections import GateSection, InformationSection, RLSection
+from clarify_rl.sections import Options
 from clarify_rl.seeds import derive_seed
 from clarify_rl.store import PastEpisode, Run
 from clarify_rl.training.checkpoints import check_saving

@@ -15,8 +15,9 @@ from accelerate.utils import broadcast_object_list
 from tqdm.auto import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState
 
-from clarify_rl.config import AlarmName, Config, HealthSection, RLSection
+from clarify_rl.config import Config
 from clarify_rl.errors import ConfigError
+from clarify_rl.rl_sections import AlarmName, HealthSection, RLSection
 from clarify_rl.store import Run
 from clarify_rl.training.checkpoints import is_first
 from clarify_rl.training.progress import RecordProgress

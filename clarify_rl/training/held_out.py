@@ -19,10 +19,11 @@ from accelerate.utils import broadcast_object_list, gather_object
 from tqdm.auto import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState
 
-from clarify_rl.config import Config, RLSection
+from clarify_rl.config import Config
 from clarify_rl.dialogue.chat import Chat
 from clarify_rl.dialogue.episodes import DialogueLimits, run_episodes
 from clarify_rl.policies.hf import HFPolicy
+from clarify_rl.rl_sections import RLSection
 from clarify_rl.seeds import derive_seed
 from clarify_rl.store import Run
 from clarify_rl.training.best import keep_only, keep_weights, restore_weights

@@ -29,8 +29,8 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedModel
 
-from clarify_rl.config import InformationSection
 from clarify_rl.dialogue.chat import Chat
+from clarify_rl.rl_sections import InformationSection
 from clarify_rl.seeds import derive_seed
 from clarify_rl.training.credit import turn_of_token
 from clarify_rl.training.groups import in_groups

@@ -13,8 +13,8 @@ import torch
 from huggingface_hub import HfApi
 from transformers import Trainer, TrainingArguments
 
-from clarify_rl.config import Options
 from clarify_rl.errors import ConfigError
+from clarify_rl.sections import Options
 from clarify_rl.training.progress import check_reporters
 
 

@@ -19,8 +19,9 @@ from accelerate.utils import gather_object
 from transformers import TrainerCallback
 from trl import GRPOConfig
 
-from clarify_rl.config import Config, PPOSection, RLSection
+from clarify_rl.config import Config
 from clarify_rl.errors import ConfigError
+from clarify_rl.rl_sections import PPOSection, RLSection
 from clarify_rl.training.credit import token_rewards
 from clarify_rl.training.critic import SaveCritic, attach, make_critic
 from clarify_rl.training.gae import at_last_token, clipped_squares, explained_variance, gae, mean_and_std

@@ -12,8 +12,8 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from trl import GRPOConfig
 from trl.trainer.callbacks import SyncRefModelCallback
 
-from clarify_rl.config import Lora
 from clarify_rl.errors import ConfigError
+from clarify_rl.sections import Lora
 
 _FILE = "reference.safetensors"
 

@@ -10,10 +10,11 @@ from typing import Any
 from transformers import PrinterCallback
 from trl import GRPOConfig
 
-from clarify_rl.config import Config, RLSection
+from clarify_rl.config import Config
 from clarify_rl.dialogue.chat import Chat
 from clarify_rl.dialogue.episodes import DialogueLimits
 from clarify_rl.policies.models import LoadedModel
+from clarify_rl.rl_sections import RLSection
 from clarify_rl.store import Run
 from clarify_rl.training.adapters import adapter_for, naming
 from clarify_rl.training.checkpoints import MarkComplete, is_first, newest_checkpoint, save_model, train_from

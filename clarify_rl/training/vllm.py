@@ -15,10 +15,10 @@ from typing import Any
 
 from trl import GRPOConfig
 
-from clarify_rl.config import RLSection
 from clarify_rl.dialogue.episodes import DialogueLimits
 from clarify_rl.errors import ClarifyError, ConfigError
 from clarify_rl.policies.models import EMBEDDED
+from clarify_rl.rl_sections import RLSection
 from clarify_rl.types import Request, Sample
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from clarify_rl.config import Config, RLSection
+from clarify_rl.config import Config
+from clarify_rl.rl_sections import RLSection
 from clarify_rl.store import Run
 from clarify_rl.training import held_out
 from clarify_rl.training.health import WatchHealth

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel, PreTrainedModel
 
 from clarify_rl.cli import main
-from clarify_rl.config import CONTINUE, Config, EnvConfig, Lora, RewardConfig, RLSection, SFTSection
+from clarify_rl.config import Config, EnvConfig, RewardConfig, SFTSection
 from clarify_rl.config_files import load_config
 from clarify_rl.demonstrations import demonstrate
 from clarify_rl.dialogue.episodes import DialogueLimits
@@ -26,6 +26,8 @@ from clarify_rl.errors import ClarifyError, ConfigError
 from clarify_rl.pipeline.checkpoints import rl_start
 from clarify_rl.policies.models import LoadedModel, embedded_folder, load_model, quantized
 from clarify_rl.pool import LocalPool, RewardSpec
+from clarify_rl.rl_sections import RLSection
+from clarify_rl.sections import CONTINUE, Lora
 from clarify_rl.store import Run
 from clarify_rl.training import adapters, checkpoints
 from clarify_rl.training.adapters import adapter_for, lora_config

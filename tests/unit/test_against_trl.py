@@ -18,13 +18,15 @@ from peft import LoraConfig
 from transformers import PrinterCallback
 from trl import GRPOConfig, GRPOTrainer
 
-from clarify_rl.config import Config, EnvConfig, GroupsSection, Lora, RewardConfig, RLSection
+from clarify_rl.config import Config, EnvConfig, RewardConfig
 from clarify_rl.dialogue.episodes import DialogueLimits
 from clarify_rl.dialogue.replies import parse_reply
 from clarify_rl.policies import hf
 from clarify_rl.policies.hf import HFPolicy
 from clarify_rl.policies.models import load_model
 from clarify_rl.pool import LocalPool, RewardSpec
+from clarify_rl.rl_sections import GroupsSection, RLSection
+from clarify_rl.sections import Lora
 from clarify_rl.store import Run
 from clarify_rl.training.adapters import lora_config
 from clarify_rl.training.groups import Groups

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 import torch
 
-from clarify_rl.config import Config, CreditSection, RLSection
+from clarify_rl.config import Config
 from clarify_rl.config_files import load_config
 from clarify_rl.errors import ClarifyError, ConfigError
+from clarify_rl.rl_sections import CreditSection, RLSection
 from clarify_rl.training.credit import (
     by_turn,
     credit_of,

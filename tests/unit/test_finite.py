@@ -13,12 +13,13 @@ import pytest
 import torch
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
-from clarify_rl.config import Config, RewardConfig, RLSection, SFTSection
+from clarify_rl.config import Config, RewardConfig, SFTSection
 from clarify_rl.dialogue.episodes import DialogueLimits
 from clarify_rl.errors import ClarifyError, RunFolderError
 from clarify_rl.policies.hf import HFPolicy
 from clarify_rl.policies.models import LoadedModel, load_model
 from clarify_rl.pool import LocalPool
+from clarify_rl.rl_sections import RLSection
 from clarify_rl.store import Run
 from clarify_rl.training import sft
 from clarify_rl.training.best import keep_weights

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from clarify_rl.config import GateSection
 from clarify_rl.errors import ClarifyError
+from clarify_rl.rl_sections import GateSection
 from clarify_rl.store import Run
 from clarify_rl.training.gate import locked, pass_gate
 from clarify_rl.types import Answer, Episode, Heard, Opening, Outcome, Reply, ReplyKind, Stop, Turn, Variant

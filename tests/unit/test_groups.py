@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from trl import GRPOConfig
 
-from clarify_rl.config import Config, GroupsSection, PPOSection, RLSection
+from clarify_rl.config import Config
 from clarify_rl.config_files import load_config
 from clarify_rl.errors import ConfigError
+from clarify_rl.rl_sections import GroupsSection, PPOSection, RLSection
 from clarify_rl.store import PastEpisode, Run
 from clarify_rl.training.groups import GenerationBatch, Groups, Moment, is_informative, make_groups
 from clarify_rl.training.grpo import grpo_config

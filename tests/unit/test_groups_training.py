@@ -14,10 +14,11 @@ import pytest
 import torch
 from transformers import PrinterCallback
 
-from clarify_rl.config import Config, EnvConfig, RewardConfig, RLSection
+from clarify_rl.config import Config, EnvConfig, RewardConfig
 from clarify_rl.dialogue.episodes import DialogueLimits
 from clarify_rl.policies.models import load_model
 from clarify_rl.pool import LocalPool
+from clarify_rl.rl_sections import RLSection
 from clarify_rl.store import Run
 from clarify_rl.training.groups import make_groups
 from clarify_rl.training.grpo import (

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 import torch
 
-from clarify_rl.config import Config, CreditSection, EnvConfig, InformationSection, RewardConfig, RLSection
+from clarify_rl.config import Config, EnvConfig, RewardConfig
 from clarify_rl.dialogue.episodes import DialogueLimits
 from clarify_rl.errors import ClarifyError, ConfigError
 from clarify_rl.policies.models import load_model
 from clarify_rl.pool import LocalPool, PoolSpec, RewardSpec
+from clarify_rl.rl_sections import CreditSection, InformationSection, RLSection
 from clarify_rl.store import Run
 from clarify_rl.training.credit import by_turn, to_go, turn_of_token
 from clarify_rl.training.groups import check_enough, check_shared

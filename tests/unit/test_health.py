@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from transformers import TrainerControl, TrainerState
 
-from clarify_rl.config import AlarmName, Config
+from clarify_rl.config import Config
 from clarify_rl.config_files import load_config
 from clarify_rl.errors import ConfigError
+from clarify_rl.rl_sections import AlarmName
 from clarify_rl.store import Run
 from clarify_rl.training.grpo import grpo_config
 from clarify_rl.training.health import Alarm, Series, WatchHealth, rules

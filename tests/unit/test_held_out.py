@@ -15,11 +15,12 @@ import torch
 from safetensors.torch import load_file
 from transformers import TrainerCallback
 
-from clarify_rl.config import Config, EnvConfig, EvaluationSection, HealthSection, RewardConfig, RLSection
+from clarify_rl.config import Config, EnvConfig, RewardConfig
 from clarify_rl.dialogue.episodes import DialogueLimits
 from clarify_rl.errors import ClarifyError, RunFolderError
 from clarify_rl.policies.models import load_model
 from clarify_rl.pool import LocalPool
+from clarify_rl.rl_sections import EvaluationSection, HealthSection, RLSection
 from clarify_rl.store import Run
 from clarify_rl.training import grpo, held_out
 from clarify_rl.training.best import keep_only, keep_weights, restore_weights

@@ -24,12 +24,13 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from clarify_rl.config import Config, CreditSection, EnvConfig, PPOSection, RewardConfig, RLSection
+from clarify_rl.config import Config, EnvConfig, RewardConfig
 from clarify_rl.config_files import load_config
 from clarify_rl.dialogue.episodes import DialogueLimits
 from clarify_rl.errors import ConfigError
 from clarify_rl.policies.models import load_model
 from clarify_rl.pool import LocalPool
+from clarify_rl.rl_sections import CreditSection, PPOSection, RLSection
 from clarify_rl.store import Run
 from clarify_rl.training.credit import rewards_to_go, turn_of_token
 from clarify_rl.training.critic import FILE, make_critic

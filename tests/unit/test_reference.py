@@ -13,11 +13,12 @@ import torch
 from transformers import TrainerState
 from trl import GRPOConfig
 
-from clarify_rl.config import Config, RewardConfig, RLSection
+from clarify_rl.config import Config, RewardConfig
 from clarify_rl.dialogue.episodes import DialogueLimits
 from clarify_rl.errors import ConfigError
 from clarify_rl.policies.models import load_model
 from clarify_rl.pool import LocalPool
+from clarify_rl.rl_sections import RLSection
 from clarify_rl.store import Run
 from clarify_rl.training.reference import MoveReference, check_reference
 from clarify_rl.training.rl import train_rl

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from transformers import PrinterCallback
 from trl import GRPOConfig
 
-from clarify_rl.config import PPOSection
 from clarify_rl.dialogue.chat import Chat
 from clarify_rl.dialogue.episodes import DialogueLimits, run_episodes
 from clarify_rl.policies.hf import HFPolicy
+from clarify_rl.rl_sections import PPOSection
 from clarify_rl.training.groups import GenerationBatch
 from clarify_rl.training.grpo import DialogueGRPOTrainer, reward_function
 from clarify_rl.training.ppo import DialoguePPOTrainer

@@ -14,7 +14,7 @@ import torch
 from trl import GRPOTrainer
 from trl.generation.vllm_generation import VLLMGeneration
 
-from clarify_rl.config import Config, EnvConfig, RewardConfig, RLSection
+from clarify_rl.config import Config, EnvConfig, RewardConfig
 from clarify_rl.config_files import load_config
 from clarify_rl.dialogue.episodes import DialogueLimits
 from clarify_rl.errors import ConfigError
@@ -22,6 +22,7 @@ from clarify_rl.pipeline.plan import heavy_checks
 from clarify_rl.policies.hf import HFPolicy
 from clarify_rl.policies.models import load_model
 from clarify_rl.pool import LocalPool, PoolSpec, RewardSpec
+from clarify_rl.rl_sections import RLSection
 from clarify_rl.store import Run
 from clarify_rl.training.export import export_model
 from clarify_rl.training.grpo import DialogueGRPOTrainer, grpo_config
