@@ -113,9 +113,10 @@ class RewardReport:
 
 
 def chosen_variants(config: Config, suite: str, made: str | None, count: int) -> list[Variant]:
-    """The variants of a suite (`bank`, or a HumanEvalComm.jsonl), or the first ones of a file that was made."""
+    """The variants of a suite (`bank`, or a HumanEvalComm.jsonl), or some of a made file, from all over it."""
     if made:
-        return list(islice(Made(made).variants(), count))
+        step = max(1, sum(1 for _ in Made(made).variants()) // count)
+        return list(islice(Made(made).variants(), 0, step * count, step))
     return suite_variants(config, "canaries", SuiteConfig(source=suite, count=count), quiet=True)
 
 
