@@ -56,6 +56,7 @@ def test_every_command_is_there() -> None:
         "check source",
         "check user",
         "check reward",
+        "check env",
         "data-make",
         "data-propose",
         "data-rewrite",
