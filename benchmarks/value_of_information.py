@@ -23,7 +23,7 @@ from statistics import fmean
 import torch
 
 from clarify_rl.config import Config
-from clarify_rl.config_files import load_config
+from clarify_rl.config_files import saved_config
 from clarify_rl.dialogue.chat import Chat
 from clarify_rl.dialogue.episodes import run_episodes
 from clarify_rl.pipeline.environments import open_pool
@@ -63,7 +63,7 @@ def main() -> None:
     """Plays, measures and prints."""
     arguments = _arguments()
     torch.set_num_threads(1)
-    config = load_config(str(arguments.run), ["eval.temperature=1.0", "eval.batch_size=128"])
+    config = saved_config(arguments.run, ["eval.temperature=1.0", "eval.batch_size=128"])
     variants = _variants(arguments.run, arguments.problems)
     player = player_for(config, str(arguments.run / "models" / arguments.checkpoint))
     with open_pool(config) as pool:
