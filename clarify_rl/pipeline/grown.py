@@ -15,8 +15,8 @@ from clarify_rl.types import Variant
 class GrownFile:
     """Variants written for one item after another. FILE.done tells which items are decided, and what came of each.
 
-    `notes` holds a sentence for each decided item ("" where there is nothing to say), `counts` its number of variants;
-    `variants` is the sum of these.
+    `counts` holds each decided item's number of variants, `notes` a sentence about those of which there is one to say;
+    `variants` is the sum of the counts. A few hundred bytes an item are all that stays in memory.
     """
 
     def __init__(self, path: Path) -> None:
@@ -37,7 +37,7 @@ class GrownFile:
         whole = [line for line in lines if line.endswith("\n")]
         for line in whole:
             name, count, note = json.loads(line)
-            self.counts[name], self.notes[name] = count, note
+            self._decide(name, count, note)
         return len(whole)
 
     def __enter__(self) -> GrownFile:
@@ -59,8 +59,13 @@ class GrownFile:
         self._file.flush()
         self._done.write(json.dumps([name, len(lines), note]) + "\n")
         self._done.flush()
-        self.counts[name], self.notes[name] = len(lines), note
+        self._decide(name, len(lines), note)
         self.variants += len(lines)
+
+    def _decide(self, name: str, count: int, note: str) -> None:
+        self.counts[name] = count
+        if note:
+            self.notes[name] = note
 
 
 def _cut(path: Path, lines: int) -> None:

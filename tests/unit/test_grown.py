@@ -45,7 +45,7 @@ def test_what_is_decided_is_known_again_with_its_note(tmp_path: Path) -> None:
     grow(tmp_path / "made.jsonl", *"abc")
     grown = GrownFile(tmp_path / "made.jsonl")
     assert "a" in grown and "z" not in grown
-    assert grown.notes == {"a": "nothing in it", "b": "", "c": ""}
+    assert grown.notes == {"a": "nothing in it"}
     assert grown.counts == {"a": 0, "b": 1, "c": 2}
     assert [variant.id for variant in Made(str(tmp_path / "made.jsonl")).variants()] == ["b/0", "c/0", "c/1"]
 
