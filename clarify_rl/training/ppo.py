@@ -22,14 +22,11 @@ from trl import GRPOConfig
 from clarify_rl.config import Config
 from clarify_rl.errors import ConfigError
 from clarify_rl.rl_sections import PPOSection, RLSection
+from clarify_rl.training.batches import trim
 from clarify_rl.training.credit import token_rewards
 from clarify_rl.training.critic import SaveCritic, attach, make_critic
 from clarify_rl.training.gae import at_last_token, clipped_squares, explained_variance, gae, mean_and_std
-from clarify_rl.training.grpo import (
-    DialogueGRPOTrainer,
-    grpo_config,
-    trim,
-)
+from clarify_rl.training.grpo import DialogueGRPOTrainer, grpo_config
 from clarify_rl.types import Episode
 
 Tensors = dict[str, Any]  # Any: TRL's tensors and scalars, by its own names

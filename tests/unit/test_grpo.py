@@ -17,15 +17,14 @@ from clarify_rl.policies.models import load_model
 from clarify_rl.pool import LocalPool, PoolSpec, RewardSpec
 from clarify_rl.rl_sections import CreditSection, InformationSection, RLSection
 from clarify_rl.store import Run
+from clarify_rl.training.batches import by_length, trim
 from clarify_rl.training.credit import by_turn, to_go, turn_of_token
 from clarify_rl.training.groups import check_enough, check_shared
 from clarify_rl.training.grpo import (
     DialogueGRPOTrainer,
     Rollouts,
-    by_length,
     grpo_config,
     reward_function,
-    trim,
 )
 from clarify_rl.training.information import MEASURES
 from clarify_rl.training.rl import train_rl
