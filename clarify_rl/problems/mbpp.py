@@ -11,7 +11,7 @@ from clarify_rl.errors import DataError
 from clarify_rl.problems.programs import as_pairs, called_function, parameters, parsed
 from clarify_rl.problems.reading import Row, read_rows
 from clarify_rl.registry import source
-from clarify_rl.types import Assertions, Problem, Skipped
+from clarify_rl.types import Assertions, HiddenTests, Problem, Skipped
 
 HUB_NAME = "google-research-datasets/mbpp"
 
@@ -52,12 +52,29 @@ class MBPP:
                 id=f"MBPP/{fields['task_id']}",
                 prompt=statement(sentence, name, parameters(program, name), checks[: self.examples]),
                 entry_point=name,
-                tests=as_pairs(checks, [name]) or Assertions(checks, setup),
+                tests=_tests(checks, name, program, setup),
                 solution=program.strip() + "\n",
                 source="MBPP",
             )
         except DataError as error:
             return Skipped(row.where, str(error))
+
+
+def _tests(checks: tuple[str, ...], name: str, program: str, setup: str) -> HiddenTests:
+    """The tests as pairs where they have that form.
+
+    A reference that returns 1 where True is due is right by the tests' own ==, and wrong as a value: such tests stay as
+    they are written.
+    """
+    pairs = as_pairs(checks, [name])
+    if pairs and any(isinstance(case.expected, bool) for case in pairs.cases) and _returns_numbers(program):
+        return Assertions(checks, setup)
+    return pairs or Assertions(checks, setup)
+
+
+def _returns_numbers(program: str) -> bool:
+    returned = [node.value for node in ast.walk(parsed(program)) if isinstance(node, ast.Return)]
+    return any(isinstance(value, ast.Constant) and type(value.value) is int for value in returned)
 
 
 def types_given(checks: Sequence[str]) -> str:

@@ -269,8 +269,16 @@ def test_mbpp_tests_may_build_objects_of_the_programs_own_class_and_those_that_g
         "test_setup_code": "",
         "test_list": ["assert without([1, 'a'], int) == ['a']"],
     }
-    (tmp_path / "mbpp.jsonl").write_text("".join(json.dumps(row) + "\n" for row in (own_class, types)))
-    tree, skipped = load_source("mbpp", {"path": str(tmp_path / "mbpp.jsonl")}).read()
+    number = {
+        "task_id": 3,
+        "text": "Tell whether a list has an item.",
+        "code": "def has(xs, x):\n    for y in xs:\n        if x == y:\n            return 1\n    return 0\n",
+        "test_setup_code": "",
+        "test_list": ["assert has([1], 1) == True", "assert has([1], 2) == False"],
+    }
+    (tmp_path / "mbpp.jsonl").write_text("".join(json.dumps(row) + "\n" for row in (own_class, types, number)))
+    tree, skipped, has = load_source("mbpp", {"path": str(tmp_path / "mbpp.jsonl")}).read()
+    assert isinstance(has, Problem) and passes(has, executor), "1 is as good as True by =="
     assert isinstance(tree, Problem) and passes(tree, executor)
     assert isinstance(skipped, Skipped) and "give the type int" in skipped.why
 
