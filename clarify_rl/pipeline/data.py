@@ -105,9 +105,7 @@ def suite_variants(
             say(f"[bold]data[/bold]: {name}: {escape(loaded.summary())}")
         return list(loaded.variants)
     families: tuple[Family, ...] = getattr(family_roles(config), suite.families)
-    return _sample(
-        suite, families, families, suite.split, derive_seed("suite", name.partition("@")[0], suite.draw), on_variant
-    )
+    return _sample(suite, families, families, suite.split, seed, on_variant)
 
 
 def _sample(

@@ -136,16 +136,21 @@ def by_siblings(group: Sequence[Episode]) -> list[Worths]:
 
 def by_effect(episodes: Sequence[Episode], chat: Chat, likelihoods: Likelihoods) -> list[Worths]:
     """How much likelier each answer made the reply that followed it; see `answer_effect` above."""
-    asked = [
+    asked = _told_and_replied(episodes)
+    pairs = [_followed(episodes[number], place, chat) for number, place in asked]
+    found = likelihoods([continuation for pair in pairs for continuation in pair])
+    effects = [given - withheld for given, withheld in zip(found[::2], found[1::2], strict=True)]
+    return _at_turns(episodes, dict(zip(asked, effects, strict=True)))
+
+
+def _told_and_replied(episodes: Sequence[Episode]) -> list[tuple[int, int]]:
+    """The answers that told something and that a reply came after: numbers of episodes, with places of turns."""
+    return [
         (number, place)
         for number, episode in enumerate(episodes)
         for place in told(episode)
         if place + 1 < len(episode.turns)
     ]
-    pairs = [_followed(episodes[number], place, chat) for number, place in asked]
-    found = likelihoods([continuation for pair in pairs for continuation in pair])
-    effects = [given - withheld for given, withheld in zip(found[::2], found[1::2], strict=True)]
-    return _at_turns(episodes, dict(zip(asked, effects, strict=True)))
 
 
 def _followed(episode: Episode, place: int, chat: Chat) -> tuple[Continuation, Continuation]:
@@ -160,12 +165,7 @@ def _followed(episode: Episode, place: int, chat: Chat) -> tuple[Continuation, C
 
 def by_gain(episodes: Sequence[Episode], chat: Chat, likelihoods: Likelihoods) -> list[Worths]:
     """How much likelier each answer made the reference solution; see `information_gain` above."""
-    asked = [
-        (number, place)
-        for number, episode in enumerate(episodes)
-        for place in told(episode)
-        if place + 1 < len(episode.turns)
-    ]
+    asked = _told_and_replied(episodes)
     pairs = []
     for number, place in asked:
         episode = episodes[number]
