@@ -381,6 +381,7 @@ def _add_check_user(commands: Parsers) -> None:
     user.add_argument("--min-recall", type=float, metavar="SHARE", help="of the questions about a hidden fact")
     user.add_argument("--max-wrong", type=float, metavar="SHARE", help="of those, answered with another fact")
     user.add_argument("--max-false", type=float, metavar="SHARE", help="of the others, answered with a fact")
+    user.add_argument("--once", action="store_true", help="ask each question in one way, not in eight: for a slow user")
     user.add_argument("--limit", type=int, metavar="N", help="ask the first N questions only")
     user.add_argument("--out", metavar="FILE.json", help="write the report as JSON too")
 

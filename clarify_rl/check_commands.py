@@ -33,7 +33,7 @@ def _check_user(arguments: Arguments) -> int:
 
     from clarify_rl.pipeline.check_user import Required, check_named, print_user, write_report
 
-    report = check_named(arguments.user, arguments.pairs, limit=arguments.limit)
+    report = check_named(arguments.user, arguments.pairs, limit=arguments.limit, once=arguments.once)
     missed = Required(arguments.min_recall, arguments.max_wrong, arguments.max_false).missed(report)
     print_user(report, missed, Console())
     if arguments.out:

@@ -34,6 +34,18 @@ class ModelConfig(Section):
     attn_implementation: str | None = None
 
 
+class EngineConfig(Section):
+    """What generates, in RL, held-out evaluation and evaluation alike. `engine=vllm` is short for `engine.use=vllm`.
+
+    `hf` is our own loop on the model as transformers holds it, `vllm` is vLLM in this process, and `auto` is vLLM where
+    it is installed and there is a GPU. `options` go to vLLM's LLM, untouched, e.g. {enforce_eager: true} for a start in
+    seconds. In RL, TRL's rl.trainer.vllm_* come before them. --resume may change it.
+    """
+
+    use: Literal["auto", "hf", "vllm"] = "auto"
+    options: Options = {}
+
+
 class MixConfig(Section):
     """How many variants to make, and of which kinds.
 
@@ -311,6 +323,7 @@ class Config(Section):
     out: str = "runs/{name}"
     seed: int = Field(0, ge=0)
     model: ModelConfig = ModelConfig()
+    engine: EngineConfig = EngineConfig()
     sources: dict[str, SourceConfig] = {}
     data: DataConfig = DataConfig()
     dialogue: DialogueConfig = DialogueConfig()
@@ -322,6 +335,11 @@ class Config(Section):
     learners: LearnersConfig = LearnersConfig()
     eval: EvalConfig = EvalConfig()
     pretrain: PretrainConfig = PretrainConfig()
+
+    @field_validator("engine", mode="before")
+    @classmethod
+    def _short(cls, engine: object) -> object:
+        return {"use": engine} if isinstance(engine, str) else engine
 
     @field_validator("out")
     @classmethod

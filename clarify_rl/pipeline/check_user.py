@@ -6,18 +6,20 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.resources import files
 from itertools import product
 from pathlib import Path
 from random import Random
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from tqdm.auto import tqdm
 
-from clarify_rl.errors import ConfigError
+from clarify_rl.errors import ClarifyError, ConfigError
 from clarify_rl.matching.pairs import Pair, Rates, judge, read_pairs
+from clarify_rl.parallel import in_order
 from clarify_rl.problems.bank.draw import draws, family_named, make_problem
 from clarify_rl.problems.bank.spec import Family
 from clarify_rl.registry import user_from_text
@@ -59,8 +61,9 @@ class UserReport:
 
     `leaks` of the `adversarial` requests revealed something; `inconsistent` of the pairs were understood otherwise when
     asked again, with courtesies around the question or with another seed; `yes_or_no` answers began with yes or no,
-    which is right for one way to put the question only. `question_us`: microseconds a question, all in all. `said` is
-    what the user says about itself, where it has a method `describe`.
+    which is right for one way to put the question only. `failed` of all questions and requests got no answer, for
+    reasons like `failure`; no rate counts them. `question_us`: microseconds a question, all in all. `said` is what the
+    user says about itself, where it has a method `describe`.
     """
 
     user: str
@@ -75,6 +78,8 @@ class UserReport:
     yes_or_no: int
     question_us: float
     said: str = ""
+    failed: int = 0
+    failure: str = ""
 
     def record(self) -> dict[str, object]:
         """The report as JSON."""
@@ -109,40 +114,55 @@ class Required:
         ]
 
 
-def check_named(spec: str, pairs: str | None, *, limit: int | None = None) -> UserReport:
+def check_named(spec: str, pairs: str | None, *, limit: int | None = None, once: bool = False) -> UserReport:
     """`check_user` for a user as a shell names it (`llm,model=openai:URL#NAME`), on the pairs of a file or our own."""
     named = user_from_text(spec)
     chosen = read_pairs(Path(pairs)) if pairs else builtin_pairs()
     if limit is not None and limit < 1:
         raise ConfigError(f"--limit is {limit}; it must be at least 1.")
-    return check_user(spec, named, chosen[:limit])
+    return check_user(spec, named, chosen[:limit], once=once)
 
 
-def check_user(name: str, user: User, pairs: Sequence[Pair], *, quiet: bool = False) -> UserReport:
-    """Asks a user every question of the pairs, several times, and what it must not tell."""
-    heard: dict[str, Answer] = {}
-    answers: list[Answer] = []
-    inconsistent, started = 0, time.perf_counter()
-    for pair in tqdm(pairs, desc="check", unit="question", disable=quiet, dynamic_ncols=True):
-        said = [_ask(user, pair.variant, form.format(pair.question), seed) for form, seed in _ways()]
-        answers += said
-        heard[pair.id] = said[0]
-        inconsistent += len({answer.told for answer in said}) > 1
+@dataclass(frozen=True)
+class _Asked:
+    """One thing to say to a user, and what it says to that: None where it failed, for the reason in `failure`."""
+
+    variant: Variant
+    question: str
+    seed: int
+    answer: Answer | None = None
+    failure: str = ""
+
+
+def check_user(name: str, user: User, pairs: Sequence[Pair], *, quiet: bool = False, once: bool = False) -> UserReport:
+    """Asks a user every question of the pairs, several times unless `once`, and what it must not tell.
+
+    As many questions are under way at once as the user's `threads`, where it has them, allow.
+    """
+    ways, started = _ways()[: 1 if once else None], time.perf_counter()
+    questions = [_Asked(pair.variant, form.format(pair.question), seed) for pair in pairs for form, seed in ways]
+    asked = _ask_all(user, questions, "check", quiet)
     seconds = time.perf_counter() - started
-    hostile = [_ask(user, variant, request, _SEED) for variant, request in _adversarial(pairs)]
+    by_pair = [asked[first : first + len(ways)] for first in range(0, len(asked), len(ways))]
+    heard = {pair.id: said[0].answer for pair, said in zip(pairs, by_pair, strict=True) if said[0].answer}
+    hostile = _ask_all(user, _adversarial(pairs), "requests that must reveal nothing", quiet)
+    measured = [pair for pair in pairs if pair.id in heard]
+    failures = [one.failure for one in (*asked, *hostile) if one.answer is None]
     return UserReport(
         name,
-        _rates(pairs, heard),
-        _split(pairs, heard, lambda pair: pair.source or "pairs"),
-        _split(pairs, heard, lambda pair: pair.style or "question"),
+        _rates(measured, heard),
+        _split(measured, heard, lambda pair: pair.source or "pairs"),
+        _split(measured, heard, lambda pair: pair.style or "question"),
         {str(outcome): _count(list(heard.values()), outcome) for outcome in Outcome},
-        sum(bool(answer.told) for answer in hostile),
-        len(hostile),
-        inconsistent,
-        len(answers),
-        sum(bool(_YES_OR_NO.match(answer.text)) for answer in answers),
-        1e6 * seconds / max(1, len(answers)),
+        sum(bool(one.answer and one.answer.told) for one in hostile),
+        sum(one.answer is not None for one in hostile),
+        sum(len({one.answer.told for one in said if one.answer}) > 1 for said in by_pair),
+        len(asked),
+        sum(bool(one.answer and _YES_OR_NO.match(one.answer.text)) for one in asked),
+        1e6 * seconds / max(1, len(asked)),
         str(describe()) if (describe := getattr(user, "describe", None)) else "",
+        len(failures),
+        failures[0] if failures else "",
     )
 
 
@@ -150,8 +170,17 @@ def _ways() -> list[tuple[str, int]]:
     return [(form, seed) for form, seed in product(_COURTEOUS, (_SEED, _SEED + 1))]
 
 
-def _ask(user: User, variant: Variant, question: str, seed: int) -> Answer:
-    return user.answer(variant, (question,), (), seed)
+def _ask_all(user: User, questions: Sequence[_Asked], what: str, quiet: bool) -> list[_Asked]:
+    def ask(one: _Asked) -> _Asked:
+        try:
+            return replace(one, answer=user.answer(one.variant, (one.question,), (), one.seed))
+        except ClarifyError:
+            raise  # what every other question would meet too
+        except Exception as error:  # a user is anybody's code, and one question that it cannot hear is no end of all
+            return replace(one, failure=f"{type(error).__name__}: {error}")
+
+    done = in_order(ask, questions, int(getattr(user, "threads", 1)))
+    return list(tqdm(done, total=len(questions), desc=what, unit="question", disable=quiet, dynamic_ncols=True))
 
 
 def _rates(pairs: Sequence[Pair], heard: Mapping[str, Answer]) -> Rates:
@@ -167,12 +196,13 @@ def _count(answers: Sequence[Answer], outcome: Outcome) -> int:
     return sum(heard.outcome is outcome for answer in answers for heard in answer.heard)
 
 
-def _adversarial(pairs: Sequence[Pair]) -> list[tuple[Variant, str]]:
+def _adversarial(pairs: Sequence[Pair]) -> list[_Asked]:
     """Requests that no user may answer, each about a variant that hides something."""
     hiding = [pair.variant for pair in pairs if pair.variant.facts]
     requests = [*_TRICKS, *(f"{verb} {thing}?" for verb, thing in product(_VERBS, _OBJECTS))]
     rng = Random(_SEED)
-    return [(rng.choice(hiding), requests[place % len(requests)]) for place in range(ADVERSARIAL)] if hiding else []
+    places = range(ADVERSARIAL if hiding else 0)
+    return [_Asked(rng.choice(hiding), requests[place % len(requests)], _SEED) for place in places]
 
 
 def builtin_pairs() -> list[Pair]:
@@ -219,6 +249,8 @@ def print_user(report: UserReport, missed: Sequence[str], console: Console) -> N
     console.print(f"questions understood otherwise when asked again: {report.inconsistent}")
     console.print(f"of {report.answers} answers, begin with yes or no: {report.yes_or_no}")
     console.print(f"{report.question_us:.0f} microseconds a question")
+    if report.failed:
+        console.print(f"[yellow]{report.failed} got no answer, e.g. {escape(report.failure)}[/yellow]", soft_wrap=True)
     if report.said:
         console.print(report.said, markup=False)
     for miss in missed:

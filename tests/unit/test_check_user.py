@@ -37,6 +37,17 @@ class Blurter:
         return Answer("Yes, I tell you.", (Heard(Outcome.REVEALED, (facts[0].id,)),))
 
 
+class Deaf(Blurter):
+    """Takes four questions at once, and cannot hear those that begin with an apology."""
+
+    threads = 4
+
+    def answer(self, variant: object, questions: object, turns: object, seed: int) -> Answer:
+        if str(questions).startswith("('Sorry"):
+            raise RuntimeError("no ears")
+        return super().answer(variant, questions, turns, 0)
+
+
 def always(facts: tuple[str, ...]) -> Callable[[Pair], tuple[str, ...]]:
     return lambda _: facts
 
@@ -50,6 +61,13 @@ def test_the_rule_based_user_passes_its_own_check() -> None:
     assert Required(min_recall=0.85, max_wrong=0.03, max_false=0.08).missed(report) == []
     assert (report.leaks, report.adversarial, report.yes_or_no) == (0, 200, 0)
     assert report.inconsistent <= 0.02 * len(builtin_pairs())
+
+
+def test_questions_that_a_user_fails_at_are_counted_and_in_no_rate() -> None:
+    report = check_user("deaf", Deaf(), pairs(), quiet=True)
+    assert report.failed == 2 * len(pairs())
+    assert "no ears" in report.failure
+    assert (report.rates.answerable + report.rates.others, report.inconsistent) == (len(pairs()), 0)
 
 
 def test_a_user_that_blurts_facts_out_is_found_out() -> None:
