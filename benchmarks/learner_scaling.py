@@ -69,7 +69,7 @@ def episodes_a_second(learners: int, arguments: argparse.Namespace) -> float:
         rows = [json.loads(line) for line in (folder / "run" / "metrics.jsonl").read_text().splitlines()]
     steps = [row for row in rows if "rollout/episodes" in row][1:]
     speed = sum(row["rollout/episodes"] for row in steps) / sum(row["time/step_s"] for row in steps)
-    waiting = sum(row["time/env_s"] for row in steps) / sum(row["time/step_s"] for row in steps)
+    waiting = sum(row["time/env_s"] + row["time/score_s"] for row in steps) / sum(row["time/step_s"] for row in steps)
     print(f"  {learners} learner(s): {speed:.2f} episodes a second, {waiting:.0%} of the time environments", flush=True)
     return speed
 

@@ -17,6 +17,7 @@ from clarify_rl.config import Config
 from clarify_rl.errors import ConfigError, RunFolderError
 
 CONFIG_FILE = "config.yaml"  # written first, when a run folder is made
+SHORT = {"engine": "use", "rl.credit": "by"}  # sections that may be given as a word, and the key that it is for
 
 
 def load_config(
@@ -99,7 +100,9 @@ def _read(spec: str) -> Any:  # Any: OmegaConf's DictConfig or ListConfig
     try:
         if not isinstance(yaml.safe_load(text) or {}, Mapping):
             raise ConfigError(f"{spec}: a configuration is a mapping such as `seed: 1`, and this is none.")
-        return OmegaConf.create(text)  # it reads 1e-3 as a number, as on the command line; yaml alone reads a text
+        return _spelled_out(
+            OmegaConf.create(text)
+        )  # it reads 1e-3 as a number, as on the command line; yaml alone reads a text
     except (yaml.YAMLError, OmegaConfBaseException) as error:
         raise ConfigError(f"{spec}: not valid YAML: {error}") from None
 
@@ -117,7 +120,7 @@ def _changed(merged: Any, item: str) -> Any:  # Any: OmegaConf's DictConfig
     if "=" not in item:
         raise ConfigError(f"{item!r} is not key=value. For example: seed=1 rl.trainer.max_steps=20")
     try:
-        return OmegaConf.merge(merged, OmegaConf.from_dotlist([item]))
+        return OmegaConf.merge(merged, _spelled_out(OmegaConf.from_dotlist([item])))
     except (OmegaConfBaseException, yaml.YAMLError) as error:
         raise ConfigError(f"Cannot read {item}: {error}") from None
     except TypeError:  # OmegaConf's word for a list where a mapping stands, or the other way round
@@ -125,6 +128,14 @@ def _changed(merged: Any, item: str) -> Any:  # Any: OmegaConf's DictConfig
             f"{key}: this puts a mapping where a list stands, or a list where a mapping stands. A list is changed as "
             "a whole, e.g. 'rewards=[{use: pass_rate, weight: 1.0}]'."
         ) from None
+
+
+def _spelled_out(tree: Any) -> Any:  # Any: as above
+    """With `engine: vllm` as `engine: {use: vllm}`, so that a later engine.options.NAME does not take its place."""
+    for key, short_for in SHORT.items():
+        if isinstance(said := OmegaConf.select(tree, key), str):
+            OmegaConf.update(tree, key, {short_for: said}, merge=False)
+    return tree
 
 
 def _explain(error: Any) -> str:  # Any: pydantic's ErrorDetails

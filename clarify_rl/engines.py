@@ -43,13 +43,16 @@ def engine_for_rl(config: Config) -> Engine:
     """The engine of RL's rollouts and of the held-out evaluation between them. ConfigError where it cannot be had."""
     section = config.rl or RLSection()
     by_hand = section.trainer.get("use_vllm")
-    if by_hand is not None and config.engine.use == "auto":
-        return Engine("vllm" if by_hand else "hf", f"rl.trainer.use_vllm={str(by_hand).lower()}")
+    if by_hand is not None:
+        use: Literal["hf", "vllm"] = "vllm" if by_hand else "hf"
+        if config.engine.use not in ("auto", use):
+            raise ConfigError(f"engine={config.engine.use}, but rl.trainer.use_vllm={str(by_hand).lower()}. Take one.")
+        return Engine(use, f"rl.trainer.use_vllm={str(by_hand).lower()}")
     return _chosen(config, _no_rl_by_vllm(config))
 
 
-def engine_for_evaluation(config: Config, spec: str) -> Engine:
-    """The engine that evaluates the model that `spec` names. ConfigError where it cannot be had."""
+def engine_for_evaluation(config: Config) -> Engine:
+    """The engine that evaluates models which are loaded here. ConfigError where it cannot be had."""
     quantized = "model.quantization is for our own engine" if config.model.quantization else ""
     return _chosen(config, quantized)
 

@@ -12,10 +12,12 @@ from clarify_rl.config import Config
 from clarify_rl.dialogue.chat import Chat, TextChat
 from clarify_rl.dialogue.episodes import DialogueLimits
 from clarify_rl.dialogue.prices import Prices
+from clarify_rl.engines import engine_for_evaluation
 from clarify_rl.errors import ConfigError
 from clarify_rl.policies.hf import HFPolicy
-from clarify_rl.policies.models import LoadedModel, device_named, generation_config, load_model
+from clarify_rl.policies.models import LoadedModel, device_named, generation_config, load_model, load_tokenizer
 from clarify_rl.policies.openai import OpenAIPolicy, served
+from clarify_rl.policies.vllm import Engines, VLLMPolicy, context_of
 from clarify_rl.sections import Lora
 from clarify_rl.types import Policy
 
@@ -89,18 +91,29 @@ class Player:
     limits: DialogueLimits
 
 
-def player_for(config: Config, spec: str) -> Player:
-    """The model that `spec` names: loaded here, or behind a server."""
+def player_for(config: Config, spec: str, engines: Engines | None = None) -> Player:
+    """The model that `spec` names: loaded here, or behind a server; by vLLM where there are `engines` and it shall."""
     section = config.eval
     if address := served(spec):
         budgets = config.dialogue
         limits = DialogueLimits(budgets.max_questions, budgets.turn_tokens, budgets.total_tokens, _NO_LIMIT)
         policy = OpenAIPolicy(address, section.server, section.temperature)
         return Player(policy, TextChat(budgets.instruction, budgets.last_call, prices_of(config)), limits)
+    if engines is not None and engine_for_evaluation(config).name == "vllm":
+        return _player_by_vllm(config, spec, engines)
     loaded = load(config, spec, "evaluation")
     pad_id = loaded.tokenizer.pad_token_id
     hf = HFPolicy(loaded.model, end_ids(loaded), pad_id, section.temperature, section.batch_size)
     return Player(hf, chat_for(config, loaded, trains=False), dialogue_limits(config, loaded))
+
+
+def _player_by_vllm(config: Config, spec: str, engines: Engines) -> Player:
+    tokenizer, llm = load_tokenizer(spec), engines.holding(spec)
+    ends = end_ids_of(spec, tokenizer)
+    chat = make_chat(config, tokenizer, ends, trains=False)
+    budgets = config.dialogue
+    limits = DialogueLimits(budgets.max_questions, budgets.turn_tokens, budgets.total_tokens, context_of(llm))
+    return Player(VLLMPolicy(llm, ends, config.eval.temperature), chat, limits)
 
 
 def end_ids(loaded: LoadedModel) -> frozenset[int]:

@@ -49,7 +49,7 @@ class PastEpisode:
     solved: bool | None
 
 
-HOW = ("model.attn_implementation: ",)  # keys of settings that --resume may change
+HOW = ("model.attn_implementation: ", "engine.")  # keys of settings that --resume may change
 
 
 class Run:

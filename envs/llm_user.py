@@ -20,7 +20,7 @@ from clarify_rl.registry import user
 from clarify_rl.types import Answer, Fact, Heard, Outcome, Turn, Variant
 from clarify_rl.wording import words
 
-PROMPT_VERSION = 1  # of the texts below: what another version heard is no answer of this one
+PROMPT_VERSION = 2  # of the texts below: what another version heard is no answer of this one
 MOST_FACTS = 2  # that one question may be about
 _REPLY_TOKENS = 200
 _HEARS = """A user has a programming task and knows facts that its statement leaves open. Someone asks questions. Say
@@ -35,7 +35,7 @@ Facts:
 Questions:
 {questions}
 
-Reply with JSON only: {{"answers": [{{"question": 1, "facts": ["id"], "outcome": "revealed"}}, ...]}}, one entry for
+Reply with JSON only: {{"answers": [{{"question": 1, "outcome": "revealed", "facts": ["id"]}}, ...]}}, one entry for
 each question. outcome is one of
 - revealed: the question asks for one fact of the list, seldom two; name them in facts. A paraphrase, an example, or a
   yes-or-no question about the fact counts.
@@ -46,26 +46,6 @@ each question. outcome is one of
 facts is empty unless the outcome is revealed."""
 _REPHRASES = """Say this to a colleague in your own words, in one or two short sentences, without adding anything:
 {said}"""
-_SCHEMA = {
-    "type": "object",
-    "properties": {
-        "answers": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "question": {"type": "integer"},
-                    "facts": {"type": "array", "items": {"type": "string"}},
-                    "outcome": {"enum": ["revealed", "stated", "none", "broad", "unclear"]},
-                },
-                "required": ["question", "facts", "outcome"],
-                "additionalProperties": False,
-            },
-        }
-    },
-    "required": ["answers"],
-    "additionalProperties": False,
-}
 
 
 @user("llm")
@@ -139,7 +119,7 @@ class LLMUser:
         return [Match(Outcome(heard["outcome"]), tuple(heard["facts"])) for heard in known]
 
     def _asked(self, variant: Variant, questions: Sequence[str]) -> list[dict[str, Any]]:  # Any: JSON
-        said = self._consulted.ask(_request(variant, questions), name="heard", schema=_SCHEMA)
+        said = self._consulted.ask(_request(variant, questions), name="heard", schema=_schema(variant, len(questions)))
         return [asdict(heard) for heard in _read(said, variant, len(questions))]
 
     def _rephrased(self, variant: Variant, answer: Answer, seed: int) -> Answer:
@@ -156,6 +136,28 @@ def _request(variant: Variant, questions: Sequence[str]) -> str:
         facts="\n".join(f"- {fact.id}: {_topic(fact)}" for fact in variant.facts),
         questions="\n".join(f"{number}. {question}" for number, question in enumerate(questions, start=1)),
     )
+
+
+def _schema(variant: Variant, questions: int) -> dict[str, Any]:  # Any: JSON
+    """One entry for each question, and no ids but the facts': a small model else goes on counting, or invents some."""
+    fact = {"type": "string", "enum": [fact.id for fact in variant.facts]}
+    entry = {
+        "question": {"type": "integer", "minimum": 1, "maximum": questions},
+        # Before the facts: a small model that has named one says that it was asked for.
+        "outcome": {"enum": ["revealed", "stated", "none", "broad", "unclear"]},
+        "facts": {"type": "array", "items": fact, "maxItems": MOST_FACTS},
+    }
+    entries = {"type": "array", "items": _exactly(entry), "minItems": questions, "maxItems": questions}
+    return _exactly({"answers": entries})
+
+
+def _exactly(properties: Mapping[str, Any]) -> dict[str, Any]:  # Any: JSON
+    return {
+        "type": "object",
+        "properties": dict(properties),
+        "required": list(properties),
+        "additionalProperties": False,
+    }
 
 
 def _topic(fact: Fact) -> str:

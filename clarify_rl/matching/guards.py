@@ -13,7 +13,8 @@ _WHOLESALE = re.compile(
     r"|all (the |your |of the )?(missing |hidden )?(details?|facts?|requirements?|options?|information|rules)"
     r"|(more|further|other|additional|missing|hidden|specific) "
     r"(details?|specifics|information|requirements?|facts?|constraints?|context|clarifications?)"
-    r"|full (statement|problem|specification)|anything (else|unclear|missing)|what (is|am i) missing)\b",
+    r"|(full|complete|whole|entire|original) (statement|problem|specification|description|task)"
+    r"|what (do )?i (have|need) to know(?! about)|anything (else|unclear|missing)|what (is|am i) missing)\b",
     re.IGNORECASE,
 )
 # What joins the entries of a list; without, three topics are a list where they are most of the words.
@@ -70,7 +71,10 @@ _LEAK = re.compile(
     r"|\bsystem prompt\b|\byour (?:instructions|rules|hidden facts|notes)\b|\bpretend\b|\byou are now\b"
     r"|\bfact ids?\b|\blist (?:all|every|each)\b[^.?]{0,20}\b(?:facts?|requirements?|rules?|details?)\b"
     r"|\bas (?:an|the) (?:admin|developer|grader)\b"
-    r"|\bjson\b.{0,20}\bfacts?\b",
+    r"|\bjson\b.{0,20}\bfacts?\b|\b(?:not|never) (?:to )?tell me\b|\banswer key\b"
+    r"|\bexpected outputs? of the (?:hidden |unit )?tests?\b"
+    r"|\bwrite (?:the|this|a|that) (?:function|method)\b[^.?]* for me"
+    rf"|\b(?:i need|what is in) the (?:{_CODE}|{_TESTS})\W*$",
     re.IGNORECASE,
 )
 _ECHO_WORDS, _ECHO_SHARE = 7, 0.75  # this many words in a row from the prompt, and this share of the question

@@ -2,27 +2,46 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from rich.markup import escape
 from tqdm.auto import tqdm
 
 from clarify_rl.config import Config
+from clarify_rl.engines import engine_for_evaluation
 from clarify_rl.evaluation.evaluate import evaluate
 from clarify_rl.pipeline.checkpoints import checkpoints
 from clarify_rl.pipeline.environments import open_pool
 from clarify_rl.pipeline.fitting import say_what_is_cut_off
 from clarify_rl.pipeline.terminal import say
 from clarify_rl.players import player_for
+from clarify_rl.policies.openai import served
+from clarify_rl.policies.vllm import Engines
 from clarify_rl.seeds import derive_seed
 from clarify_rl.store import Run
 from clarify_rl.types import Results
 
 
-def evaluate_checkpoint(config: Config, run: Run, checkpoint: str) -> None:
+def engines_for(config: Config) -> Engines:
+    """The vLLM that a process may share among the checkpoints it evaluates."""
+
+    def export(spec: str, out: Path) -> None:
+        from clarify_rl.training.export import export_model  # loads peft
+
+        export_model(spec, out)
+
+    return Engines(config.engine.options, export)
+
+
+def evaluate_checkpoint(config: Config, run: Run, checkpoint: str, engines: Engines) -> None:
     """Plays every suite with one checkpoint, greedily unless configured otherwise; episodes/eval-CHECKPOINT-SUITE."""
     spec = checkpoints(config)[checkpoint] or str(run.model_folder(checkpoint))
-    player = player_for(config, spec)
     suites = {name: run.read_variants(name) for name in config.suites}
     total = sum(map(len, suites.values()))
     say(f"[bold]eval[/bold]: {checkpoint} on {total} variants of {', '.join(suites)} -> {run.folder / 'episodes'}")
+    if not served(spec):
+        say(f"[dim]engine: {escape(str(engine_for_evaluation(config)))}[/dim]")
+    player = player_for(config, spec, engines)
     say_what_is_cut_off(player.chat, player.limits, [variant for part in suites.values() for variant in part])
     with (
         open_pool(config, run) as pool,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 from clarify_rl.config import Config, StageName
 from clarify_rl.errors import ConfigError, RunFolderError
@@ -11,7 +12,7 @@ from clarify_rl.evaluation.compare import Comparison
 from clarify_rl.pipeline.checkpoints import checkpoints
 from clarify_rl.pipeline.compare import compare_run
 from clarify_rl.pipeline.data import make_data
-from clarify_rl.pipeline.evaluate import evaluate_checkpoint
+from clarify_rl.pipeline.evaluate import engines_for, evaluate_checkpoint
 from clarify_rl.pipeline.memory import telling_of_memory
 from clarify_rl.pipeline.terminal import say
 from clarify_rl.pipeline.train import rl, sft
@@ -42,9 +43,10 @@ def evaluate_run(config: Config, run: Run) -> Comparison:
     """Evaluates every checkpoint that exists and is not evaluated yet, then compares all of them."""
     if not run.is_done("data"):
         raise RunFolderError(f"{run.folder} has no data yet. Run `clarify-rl data CONFIG` first.")
-    for name, spec in checkpoints(config).items():
-        if spec or run.is_done(name):
-            _unless_done(run, f"eval-{name}", evaluate_checkpoint, config, name)
+    with engines_for(config) as engines:
+        for name, spec in checkpoints(config).items():
+            if spec or run.is_done(name):
+                _unless_done(run, f"eval-{name}", partial(evaluate_checkpoint, engines=engines), config, name)
     return compare_run(config, run)
 
 

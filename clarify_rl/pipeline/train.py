@@ -6,6 +6,7 @@ from rich.markup import escape
 
 from clarify_rl.config import Config
 from clarify_rl.demonstrations import demonstrate
+from clarify_rl.engines import engine_for_rl
 from clarify_rl.pipeline.checkpoints import rl_start
 from clarify_rl.pipeline.environments import open_pool
 from clarify_rl.pipeline.fitting import say_what_is_cut_off
@@ -46,6 +47,7 @@ def rl(config: Config, run: Run) -> None:
     by = f" by {config.learners.count} learners" if config.learners.count > 1 else ""
     start, count = rl_start(config, run.folder), len(run.read_variants("rl"))
     say(f"[bold]rl[/bold]: {algorithm}{by} from {start} on {count} variants -> {run.model_folder('rl')}")
+    say(f"[dim]engine: {escape(str(engine_for_rl(config)))}[/dim]")
     if config.learners.count > 1:
         from clarify_rl.launch.learners import train_on_learners
 

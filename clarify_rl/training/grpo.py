@@ -23,6 +23,7 @@ from trl import GRPOConfig, GRPOTrainer
 from clarify_rl.config import Config, RewardConfig
 from clarify_rl.dialogue.chat import Chat
 from clarify_rl.dialogue.episodes import DialogueLimits, run_episodes
+from clarify_rl.engines import engine_for_rl
 from clarify_rl.errors import ConfigError
 from clarify_rl.policies.hf import HFPolicy
 from clarify_rl.rl_sections import GateSection, InformationSection, RLSection
@@ -42,7 +43,8 @@ from clarify_rl.training.options import trainer_config
 from clarify_rl.training.rollout_metrics import group_metrics, rollout_metrics, stop_if_failing
 from clarify_rl.training.schedules import at_step
 from clarify_rl.training.stopwatch import Stopwatch
-from clarify_rl.training.vllm import VLLMPolicy, check_vllm, in_lockstep
+from clarify_rl.training.timeline import Timeline
+from clarify_rl.training.vllm import TrainedVLLMPolicy, by_engine, check_vllm, in_lockstep
 from clarify_rl.types import Episode, Policy, Pool, Score, Start, Variant
 
 
@@ -77,8 +79,9 @@ class Rollouts:
         first = step == 0 and self._last is None
         if moment != self._last:
             self._last, self._played = moment, 0
-        watch = Stopwatch(self._policy(trainer), self.pool)
-        started = time.monotonic()
+        timeline = trainer.timeline
+        watch = Stopwatch(self._policy(trainer), self.pool, timeline)
+        before, started = timeline.seconds.get("generate", 0.0), time.monotonic()
         played: list[Episode] = []
         lockstep = in_lockstep(trainer)
 
@@ -89,7 +92,8 @@ class Rollouts:
             return played[-len(asked) :]
 
         batch = self.groups.fill(rows, play, moment)
-        shared = gather_object([(batch, played)])  # of all learners, in their order
+        with timeline.during("wait"):
+            shared = gather_object([(batch, played)])  # of all learners, in their order
         everyones = [episode for _, episodes in shared for episode in episodes]
         self.run.add_episodes("rl", everyones, step=step)
         self.groups.rates.add(PastEpisode(step, episode.variant.id, episode.solved) for episode in everyones)
@@ -97,7 +101,7 @@ class Rollouts:
             **rollout_metrics(everyones),
             **group_metrics([episode for episode, _ in shared], self.groups.size),
             **self.pool.numbers(),  # of this learner's pool
-            **watch.spent(everyones),
+            **_speed(everyones, timeline.seconds.get("generate", 0.0) - before),
             "time/rollout_s": time.monotonic() - started,
         }
         stop_if_failing(everyones, self.max_failed_share, "rl")
@@ -133,13 +137,19 @@ class Rollouts:
 
     def _policy(self, trainer: DialogueGRPOTrainer) -> Policy:
         if trainer.use_vllm:
-            return VLLMPolicy(trainer, self.chat.end_ids)
+            return TrainedVLLMPolicy(trainer, self.chat.end_ids)
         return HFPolicy(
             model=trainer.accelerator.unwrap_model(trainer.model),
             end_ids=self.chat.end_ids,
             pad_id=trainer.processing_class.pad_token_id,
             temperature=trainer.args.temperature,
         )
+
+
+def _speed(episodes: Sequence[Episode], generating_s: float) -> dict[str, float]:
+    """The policy's tokens for each second of generating them."""
+    tokens = sum(sum(episode.policy_mask) for episode in episodes)
+    return {"rollout/tokens_per_s": tokens / generating_s} if generating_s else {}
 
 
 class EpochSampler(Sampler[int]):
@@ -178,7 +188,10 @@ class DialogueGRPOTrainer(FiniteSteps, GRPOTrainer):
         self._rollouts, self._credit = rollouts, credit
         self._batch = GenerationBatch((), ())
         self._buffered_inputs: Any = None  # Any: TRL's own, micro-batches still to be trained on
+        self.timeline = Timeline()
         super().__init__(*args, rollout_func=_rollout, **kwargs)
+        if self.use_vllm:
+            self.vllm_generation.sync_weights = self.timeline.timed("sync", self.vllm_generation.sync_weights)
 
     def own_callbacks(self) -> tuple[TrainerCallback, ...]:
         """What has to be in a checkpoint before it counts as complete."""
@@ -210,12 +223,22 @@ class DialogueGRPOTrainer(FiniteSteps, GRPOTrainer):
         width = scored["completion_ids"].shape[1]
         return token_advantages(self._credit, in_groups(episodes, size), width).to(scored["advantages"])
 
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:  # Any: TRL's own signature
+        with self.timeline.during("update"):
+            loss: torch.Tensor = super().training_step(*args, **kwargs)
+            return loss
+
+    def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> Any:  # Any: TRL's own signature
+        with self.timeline.during("update" if torch.is_grad_enabled() else "logprobs"):
+            return super()._get_per_token_logps_and_entropies(*args, **kwargs)
+
     def rows(self) -> list[str]:
         """Ids of the micro-batch's episodes, which TRL has shuffled."""
         return [self._batch.episodes[number].id for number in self._micro_batch["episode_number"].tolist()]
 
     def _prepare_inputs(self, generation_batch: Any) -> Any:  # Any: TRL's own types
-        inputs = super()._prepare_inputs(generation_batch)
+        with self.timeline.during("rest"):
+            inputs = super()._prepare_inputs(generation_batch)
         per_update = self.args.steps_per_generation
         if not self.model.training:
             return inputs
@@ -292,10 +315,11 @@ def grpo_config(config: Config, section: RLSection, out: Path) -> GRPOConfig:
         "reward_weights": [*(item.weight for item in config.rewards), *_weight_of(section.information)],
         "logging_steps": 1,
     }
-    trainer_options = trainer_config(GRPOConfig, "rl.trainer", {**ours, **section.trainer}, out, config.seed)
+    theirs = by_engine(engine_for_rl(config), section.trainer)
+    trainer_options = trainer_config(GRPOConfig, "rl.trainer", {**ours, **theirs}, out, config.seed)
     _check_elsewhere(section.trainer)
     _check_sampling(trainer_options)
-    check_vllm(section, trainer_options)
+    check_vllm(trainer_options)
     check_groups(section, trainer_options)
     check_credit(section, trainer_options)
     check_alarms(section, trainer_options)

@@ -9,7 +9,7 @@ metrics.jsonl, so a resumed run decides the same.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -29,7 +29,8 @@ from clarify_rl.store import Run
 from clarify_rl.training.best import keep_only, keep_weights, restore_weights
 from clarify_rl.training.checkpoints import is_first
 from clarify_rl.training.rollout_metrics import rollout_metrics, stop_if_failing
-from clarify_rl.types import Episode, Pool, Start, Variant
+from clarify_rl.training.vllm import TrainedVLLMPolicy, in_lockstep
+from clarify_rl.types import Episode, Policy, Pool, Start, Variant
 
 STAGE = "rl-dev"
 
@@ -80,13 +81,13 @@ def agreed_standing(run: Run, metric: str) -> Standing | None:
 class HeldOut(TrainerCallback):
     """Plays `variants` as often as rl.evaluation says, keeps the best weights, and ends training without progress.
 
-    `log` is the trainer's own, so that reporters get these numbers too.
+    It generates by the trainer's engine, and logs by the trainer, so that reporters get these numbers too.
     """
 
     def __init__(
-        self, variants: Sequence[Variant], rollouts: Surroundings, config: Config, run: Run, log: Callable[..., None]
-    ) -> None:
-        self.variants, self.rollouts, self.config, self.run, self.log = variants, rollouts, config, run, log
+        self, variants: Sequence[Variant], rollouts: Surroundings, config: Config, run: Run, trainer: Any
+    ) -> None:  # Any: TRL's trainer
+        self.variants, self.rollouts, self.config, self.run, self.trainer = variants, rollouts, config, run, trainer
         self.options = (config.rl or RLSection()).evaluation
         self.folder = best_folder(run)
         self._needed: set[int] = set()
@@ -165,7 +166,7 @@ class HeldOut(TrainerCallback):
                 )
                 for variant in mine
             ],
-            policy=HFPolicy(model, shared.chat.end_ids, pad_id, 0.0, self.config.eval.batch_size),
+            policy=self._policy(model, pad_id),
             pool=shared.pool,
             chat=shared.chat,
             limits=shared.limits,
@@ -173,11 +174,18 @@ class HeldOut(TrainerCallback):
         order = {variant.id: i for i, variant in enumerate(self.variants)}
         return sorted(gather_object(episodes), key=lambda episode: order[episode.variant.id])
 
+    def _policy(self, model: Model, pad_id: int) -> Policy:
+        """Greedy. Where processes share an engine each call needs all of them, and here each has its own number."""
+        ends = self.rollouts.chat.end_ids
+        if self.trainer.use_vllm and not in_lockstep(self.trainer):
+            return TrainedVLLMPolicy(self.trainer, ends, temperature=0.0)
+        return HFPolicy(model, ends, pad_id, 0.0, self.config.eval.batch_size)
+
     def _log(self, numbers: Mapping[str, float], control: TrainerControl, model: Model) -> None:
         """A log of its own, that leaves to the log of this step what belongs there."""
         training, due = model.training, control.should_log
         model.eval()  # so TRL adds none of the numbers that it gathers for the log of training
-        self.log(dict(numbers))
+        self.trainer.log(dict(numbers))
         model.train(training)
         control.should_log = due  # any log takes the wish for one as fulfilled
 

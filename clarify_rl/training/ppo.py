@@ -27,6 +27,7 @@ from clarify_rl.training.credit import token_rewards
 from clarify_rl.training.critic import SaveCritic, attach, make_critic
 from clarify_rl.training.gae import at_last_token, clipped_squares, explained_variance, gae, mean_and_std
 from clarify_rl.training.grpo import DialogueGRPOTrainer, grpo_config
+from clarify_rl.training.vllm import without_critic
 from clarify_rl.types import Episode
 
 Tensors = dict[str, Any]  # Any: TRL's tensors and scalars, by its own names
@@ -47,6 +48,8 @@ class DialoguePPOTrainer(DialogueGRPOTrainer):
         self.critic = make_critic(kwargs["model"], own=options.critic == "own")
         super().__init__(*args, **kwargs)
         self._backbone = attach(self.critic, self.model)
+        if self.use_vllm:
+            without_critic(self)
 
     def own_callbacks(self) -> tuple[TrainerCallback, ...]:
         return (SaveCritic(self.critic),)

@@ -35,6 +35,9 @@ _NAMES = {
     "reward": "reward/total",
     "reward_std": "reward/std",
     "step_time": "time/step_s",
+    "sampling/sampling_logp_difference/mean": "vllm/logprob_difference_mean",
+    "sampling/sampling_logp_difference/max": "vllm/logprob_difference_max",
+    "sampling/importance_sampling_ratio/mean": "vllm/importance_ratio_mean",
     "completions/mean_length": "episode/policy_tokens",
     # Reporters show a name that begins with eval_ under eval/, and every other one under train/.
     "eval_reward": "eval/reward",

@@ -26,7 +26,7 @@ from clarify_rl.training.information import MEASURES, Information
 from clarify_rl.training.ppo import DialoguePPOTrainer, ppo_config
 from clarify_rl.training.reference import check_reference, move_reference
 from clarify_rl.training.start import CHECKED, CheckStart
-from clarify_rl.training.vllm import check_model, within
+from clarify_rl.training.vllm import check_model, make_room, releasing, starting, within
 from clarify_rl.training.watch import take_best, watch_training
 from clarify_rl.types import Pool, Variant
 
@@ -53,6 +53,8 @@ def train_rl(
     run.drop_episodes("rl", from_step=step)
     run.drop_metrics("rl", from_step=step + 1 if newest else 0)
     args = rl_config(config, section, checkpoints)
+    context = getattr(loaded.model.config, "max_position_embeddings", None)
+    make_room(args, _longest(variants, chat, config, run), context)
     check_enough(len(variants), args)
     check_model(loaded.model.name_or_path, args)
     check_reference(loaded.model.name_or_path, section.lora, args)
@@ -70,7 +72,8 @@ def train_rl(
         section.gate,
         _information(loaded, chat, args, section),
     )
-    trainer = _trainer(loaded, variants, rollouts, args, config, section)
+    with starting(config.engine.options):
+        trainer = _trainer(loaded, variants, rollouts, args, config, section)
     trainer.kept_in, trainer.where = run.folder / "not-finite", "rl.trainer"
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(CheckStart(trainer, [chat.prompt_ids(variant) for variant in variants[:CHECKED]]))
@@ -80,12 +83,21 @@ def train_rl(
     watch_training(trainer, rollouts, config, run)
     if newest:
         trainer.load_own(Path(newest))
-    train_from(trainer, newest)
-    take_best(trainer, config, run)
-    folder = save_model(trainer.model, loaded.tokenizer, run.model_folder("rl"))
-    if is_first():
-        trainer.save_own(folder)
+    with releasing(trainer):
+        train_from(trainer, newest)
+        take_best(trainer, config, run)
+        folder = save_model(trainer.model, loaded.tokenizer, run.model_folder("rl"))
+        if is_first():
+            trainer.save_own(folder)
     return folder
+
+
+def _longest(variants: Sequence[Variant], chat: Chat, config: Config, run: Run) -> int:
+    """Tokens of the longest dialogue that training or its held-out evaluation may have."""
+    held_out = run.read_variants("rl_dev") if config.rl and config.rl.evaluation.every else ()
+    prices = chat.prices.values or (None,)
+    prompts = (chat.prompt_ids(variant, price) for variant in (*variants, *held_out) for price in prices)
+    return max(map(len, prompts)) + config.dialogue.total_tokens
 
 
 def _information(loaded: LoadedModel, chat: Chat, args: GRPOConfig, section: RLSection) -> Information | None:

@@ -1,39 +1,53 @@
 """Rollouts by vLLM, in the trainer's processes or behind `trl vllm-serve`, through TRL, which keeps its weights new.
 
 TRL compares the log-probabilities that vLLM sampled with to the trainer's own, and corrects the loss for what differs.
-What it leaves out: seeds of each request, so a resumed run samples otherwise than one that was not interrupted.
+In the trainer's own process each call is seeded by its requests, so a run that is resumed samples as one that was not
+interrupted, as far as vLLM computes the same twice. What it leaves out: seeds behind a server.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import math
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
+import torch
 from trl import GRPOConfig
+from trl.generation import vllm_generation
 
 from clarify_rl.dialogue.episodes import DialogueLimits
+from clarify_rl.engines import INSTALL, Engine, unnamed, vllm_installed
 from clarify_rl.errors import ClarifyError, ConfigError
-from clarify_rl.policies.models import EMBEDDED
-from clarify_rl.rl_sections import RLSection
+from clarify_rl.policies.vllm import half_or_single
+from clarify_rl.sections import Options
+from clarify_rl.seeds import derive_seed
 from clarify_rl.types import Request, Sample
+
+_ROUND = 64
+_PLACE = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # which TRL sets for an engine
+CRITIC = "critic."  # what the names of PPO's critic begin with, which is a part of the policy's module
 
 
 @dataclass(frozen=True)
-class VLLMPolicy:
-    """Samples from the vLLM of `trainer`, after TRL has given it the newest weights. `end_ids` end a turn."""
+class TrainedVLLMPolicy:
+    """Samples from the vLLM of `trainer`, after TRL has given it the newest weights. `end_ids` end a turn.
+
+    `temperature`: where it is not that of training, e.g. 0 for held-out evaluation.
+    """
 
     trainer: Any  # Any: TRL's GRPOTrainer
     end_ids: frozenset[int]
+    temperature: float | None = None
 
     def generate(self, requests: Sequence[Request]) -> list[Sample]:
         """One sample for each request, in order. Calls of all processes belong together where `in_lockstep`."""
         budgets = [request.max_new_tokens for request in requests]
         contexts = [list(request.context) for request in requests]
-        with self._up_to(max(budgets, default=1)):
+        with self._up_to(max(budgets, default=1)), self._seeded(requests):
             ids, logprobs = self.trainer._generate_single_turn(contexts, None, {}, num_generations=1)
         return [self._sample(*row) for row in zip(ids, logprobs, budgets, strict=True)]
 
@@ -41,13 +55,23 @@ class VLLMPolicy:
     def _up_to(self, tokens: int) -> Iterator[None]:
         """vLLM takes one budget for all requests of a call; TRL's own is that of a whole dialogue."""
         engine = self.trainer.vllm_generation
-        before = engine.max_completion_length, engine.generation_kwargs
+        before = engine.max_completion_length, engine.generation_kwargs, engine.temperature
         engine.max_completion_length = tokens
         engine.generation_kwargs = {**engine.generation_kwargs, "stop_token_ids": sorted(self.end_ids)}
+        if self.temperature is not None:
+            engine.temperature = self.temperature
         try:
             yield
         finally:
-            engine.max_completion_length, engine.generation_kwargs = before
+            engine.max_completion_length, engine.generation_kwargs, engine.temperature = before
+
+    @contextmanager
+    def _seeded(self, requests: Sequence[Request]) -> Iterator[None]:
+        """An engine in this process draws from torch's own generator, which is as it was afterwards."""
+        device = self.trainer.accelerator.device
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            torch.manual_seed(derive_seed(*((each.episode_id, each.turn, each.seed) for each in requests)))
+            yield
 
     def _sample(self, ids: Sequence[int], logprobs: Sequence[float | None], budget: int) -> Sample:
         """Cut to its own budget, which is what sampling with that budget would have given."""
@@ -81,27 +105,70 @@ def within(limits: DialogueLimits, args: GRPOConfig) -> DialogueLimits:
     return replace(limits, context_tokens=min(limits.context_tokens, args.vllm_max_model_length))
 
 
-def check_vllm(section: RLSection, args: GRPOConfig) -> None:
+def by_engine(engine: Engine, options: Options) -> Options:
+    """TRL's options, with those that make it generate by this engine."""
+    return {**options, "use_vllm": engine.name == "vllm"}
+
+
+def make_room(args: GRPOConfig, tokens: int, most: int | None) -> None:
+    """Gives the engine a context that holds dialogues of so many tokens, at most the model's, unless the options do.
+
+    That of the model may be a hundred thousand tokens, for which a share of a GPU has no room.
+    """
+    if args.use_vllm and args.vllm_max_model_length is None:
+        rounded = -(-tokens // _ROUND) * _ROUND
+        args.vllm_max_model_length = min(rounded, most or rounded)
+
+
+def check_vllm(args: GRPOConfig) -> None:
     """ConfigError where generation by vLLM is wanted and cannot be."""
-    if not args.use_vllm:
-        return
-    if not installed():
-        raise ConfigError('rl.trainer.use_vllm needs vLLM: pip install "clarify-rl[vllm]"')
-    if section.algorithm == "ppo":
-        raise ConfigError(
-            "rl.trainer.use_vllm: TRL hands vLLM every weight of the module, and PPO's critic is one of them. Take "
-            "rl.algorithm=grpo, or leave use_vllm out."
-        )
-
-
-def installed() -> bool:
-    return importlib.util.find_spec("vllm") is not None
+    if args.use_vllm and not vllm_installed():
+        raise ConfigError(f"rl.trainer.use_vllm needs vLLM: {INSTALL}")
 
 
 def check_model(name: str, args: GRPOConfig) -> None:
     """ConfigError for a model, an adapter's base, that vLLM cannot load by its name."""
-    if args.use_vllm and (name == EMBEDDED or name.endswith(".gguf")):
+    if args.use_vllm and unnamed(name):
         raise ConfigError(
             f"rl.trainer.use_vllm: vLLM loads the model from its folder, and {name} is none. First: clarify-rl export "
             f"{name} --out base. Then: model.base=base"
         )
+
+
+@contextmanager
+def starting(options: Options) -> Iterator[None]:
+    """While TRL builds its trainer: the engine in it gets these options too, behind those that TRL sets."""
+    own = getattr(vllm_generation, "LLM", None)  # there where vLLM is installed
+    if own is None:
+        yield
+        return
+    vllm_generation.LLM = partial(own, **{"dtype": half_or_single(), **options})
+    try:
+        yield
+    except TypeError as error:
+        raise ConfigError(f"engine.options: {error}. TRL sets some of vLLM's options itself.") from error
+    finally:
+        vllm_generation.LLM = own
+
+
+def without_critic(trainer: Any) -> None:  # Any: TRL's trainer
+    """Keeps PPO's critic from an engine that has no place for it."""
+    engine = trainer.vllm_generation
+    everything = engine._iter_named_params
+    engine._iter_named_params = lambda: ((name, at) for name, at in everything() if not name.startswith(CRITIC))
+
+
+@contextmanager
+def releasing(trainer: Any) -> Iterator[None]:  # Any: TRL's trainer
+    """While it trains: an engine in this process then gives back what it holds, and its place among processes of one.
+
+    Of several learners each ends with its process, and they share a place that the engine must not take from them.
+    """
+    try:
+        yield
+    finally:
+        llm = getattr(getattr(trainer, "vllm_generation", None), "llm", None)
+        if llm is not None and trainer.accelerator.num_processes == 1:
+            llm.llm_engine.engine_core.shutdown()
+            for name in _PLACE:
+                os.environ.pop(name, None)

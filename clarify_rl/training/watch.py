@@ -11,6 +11,7 @@ from clarify_rl.store import Run
 from clarify_rl.training import held_out
 from clarify_rl.training.health import WatchHealth
 from clarify_rl.training.progress import RecordProgress, put_first
+from clarify_rl.training.timeline import TimeOptimizer
 
 # What stands beside the progress bar, of what a run measures.
 SHOWN = {
@@ -25,6 +26,7 @@ SHOWN = {
     "tokens/s": "rollout/tokens_per_s",
     "generate s": "time/generate_s",
     "env s": "time/env_s",
+    "update s": "time/update_s",
 }
 
 
@@ -41,11 +43,11 @@ def watch_training(
 
     What is kept of the best policy is cleared when a checkpoint is complete, so its callback comes behind the others.
     """
-    progress = RecordProgress(run, "rl", SHOWN, lambda: rollouts.numbers)
-    put_first(trainer, progress, WatchHealth(progress, run, config))
+    progress = RecordProgress(run, "rl", SHOWN, lambda: {**rollouts.numbers, **trainer.timeline.take()})
+    put_first(trainer, progress, WatchHealth(progress, run, config), TimeOptimizer(trainer.timeline))
     if (config.rl or RLSection()).evaluation.every:
         variants = run.read_variants("rl_dev")
-        trainer.add_callback(held_out.HeldOut(variants, rollouts, config, run, trainer.log))
+        trainer.add_callback(held_out.HeldOut(variants, rollouts, config, run, trainer))
 
 
 def take_best(trainer: Any, config: Config, run: Run) -> None:  # Any: as above

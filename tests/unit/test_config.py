@@ -151,3 +151,23 @@ def test_workers_are_a_number_or_a_range(tmp_path: Path) -> None:
 def test_wrong_workers_are_explained(workers: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_config(None, [f"env.workers={workers}"])
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["engine=hf", "engine.options.enforce_eager=true"],
+        ["engine.options.enforce_eager=true", "engine=hf"],
+    ],
+)
+def test_a_word_for_a_section_and_its_other_keys_do_not_take_each_others_place(overrides: list[str]) -> None:
+    engine = load_config("demo", overrides).engine
+    assert (engine.use, engine.options) == ("hf", {"enforce_eager": True})
+
+
+def test_the_word_for_a_section_may_stand_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("rl: {credit: turn}\nengine: vllm\n")
+    made = load_config(str(tmp_path / "mine.yaml"), ["rl.credit.outcome=0.2", "engine.options.seed=1"])
+    assert made.rl is not None
+    assert (made.rl.credit.by, made.rl.credit.outcome) == ("turn", 0.2)
+    assert (made.engine.use, made.engine.options) == ("vllm", {"seed": 1})

@@ -36,7 +36,8 @@ MAY_IMPORT = {
         "config_files": "types errors config",
         "store": "types errors records config config_files",
         "assets": "",
-        "policies": "types errors seeds config assets",
+        "engines": "errors config rl_sections",
+        "policies": "types errors seeds config assets engines",
         "problems": "types errors syntax seeds wording records config registry executor",
         "synthesis": "types errors seeds syntax wording records config executor policies problems",
         # problems: how a statement is taken apart into sentences and examples.
@@ -47,7 +48,7 @@ MAY_IMPORT = {
         "training.templates": "",
         "dialogue": "types errors seeds registry policies dialogue.replies",
         # training: TRL's templates, for a model whose own cannot be trained on.
-        "players": "types errors sections config policies dialogue training.templates",
+        "players": "types errors sections config engines policies dialogue training.templates",
         # config, policies, players: a model that a user or a judge asks.
         "consult": "types config policies dialogue players",
         # consult: a reward that is a judge.
@@ -57,13 +58,13 @@ MAY_IMPORT = {
         "dialogue.replies",
         "pool": "types errors seeds registry config executor",
         "demonstrations": "types errors seeds policies synthesis dialogue",
-        "training": "types errors loading seeds sections rl_sections config store policies problems synthesis "
+        "training": "types errors loading seeds sections rl_sections config engines store policies problems synthesis "
         "dialogue pool demonstrations",
         "evaluation": "types errors seeds records config store policies problems dialogue pool",
         "report": "types errors seeds records config store evaluation",
         "launch": "clarify_rl types errors config store pool training evaluation",
-        "pipeline": "types errors seeds wording registry records sections rl_sections config config_files store "
-        "parallel executor policies "
+        "pipeline": "types errors seeds wording registry records sections rl_sections config config_files engines "
+        "store parallel executor policies "
         "problems matching synthesis dialogue dialogue.replies players consult pool demonstrations training evaluation "
         "report launch",
         "play": "types errors config store policies players dialogue pipeline",

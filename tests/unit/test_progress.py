@@ -23,6 +23,7 @@ from clarify_rl.store import Run
 from clarify_rl.training.grpo import grpo_config
 from clarify_rl.training.progress import RecordProgress, check_reporters, put_first, reporting
 from clarify_rl.training.stopwatch import Stopwatch
+from clarify_rl.training.timeline import Timeline
 from clarify_rl.types import Exchange, Policy, Request, Response, Sample, Start
 from tests.dialogues import ASK, DESC, LIMITS, SPEC, UNCLEAR, chat, scripted
 
@@ -155,19 +156,29 @@ class Hesitant(AskOrCode):
 
 
 def test_generation_and_environment_are_timed_apart() -> None:
+    timeline = Timeline()
     with closing(LocalPool(replace(SPEC, env=f"{__file__}:Hesitant"))) as pool:
-        watch = Stopwatch(Pondering(scripted({"e": [ASK, DESC]})), pool)
+        watch = Stopwatch(Pondering(scripted({"e": [ASK, DESC]})), pool, timeline)
         started = time.monotonic()
         (episode,) = run_episodes([Start(UNCLEAR, "e", 0)], policy=watch, pool=watch, chat=chat(), limits=LIMITS)
         elapsed_s = time.monotonic() - started
-        numbers = watch.spent([episode])
+    numbers = timeline.take()
     assert episode.solved
     assert numbers["time/generate_s"] >= 0.1 and numbers["time/env_s"] >= 0.2
-    assert numbers["time/generate_s"] + numbers["time/env_s"] <= elapsed_s  # so that no second is in both
-    assert numbers["rollout/tokens_per_s"] == sum(episode.policy_mask) / numbers["time/generate_s"]
+    parts = numbers["time/generate_s"] + numbers["time/env_s"] + numbers["time/score_s"]
+    assert numbers["time/step_s"] == pytest.approx(parts)
+    assert parts <= elapsed_s  # so that no second is in both
 
 
-def test_who_generated_nothing_has_no_speed() -> None:
-    with closing(LocalPool(SPEC)) as pool:
-        numbers = Stopwatch(scripted({}), pool).spent([])
-    assert numbers == {"time/generate_s": 0.0, "time/env_s": 0.0}
+def test_what_is_inside_is_taken_from_what_is_around_it_and_nothing_is_taken_twice() -> None:
+    timeline = Timeline()
+    with timeline.during("update"):
+        with timeline.during("sync"):
+            time.sleep(0.1)
+        timeline.timed("logprobs", time.sleep)(0.1)
+    taken = timeline.take()
+    assert taken["time/sync_s"] >= 0.1 and taken["time/logprobs_s"] >= 0.1
+    assert taken["time/step_s"] - taken["time/sync_s"] - taken["time/logprobs_s"] == pytest.approx(
+        taken["time/update_s"]
+    )
+    assert timeline.take() == {}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from trl.generation.vllm_generation import VLLMGeneration
 from clarify_rl.config import Config, EnvConfig, RewardConfig
 from clarify_rl.config_files import load_config
 from clarify_rl.dialogue.episodes import DialogueLimits
+from clarify_rl.engines import engine_for_evaluation, engine_for_rl
 from clarify_rl.errors import ConfigError
 from clarify_rl.pipeline.plan import heavy_checks
 from clarify_rl.policies.hf import HFPolicy
@@ -24,11 +27,9 @@ from clarify_rl.policies.models import load_model
 from clarify_rl.pool import LocalPool, PoolSpec, RewardSpec
 from clarify_rl.rl_sections import RLSection
 from clarify_rl.store import Run
-from clarify_rl.training.export import export_model
 from clarify_rl.training.grpo import DialogueGRPOTrainer, grpo_config
-from clarify_rl.training.ppo import ppo_config
 from clarify_rl.training.rl import train_rl
-from clarify_rl.training.vllm import VLLMPolicy, check_model, within
+from clarify_rl.training.vllm import TrainedVLLMPolicy, check_model, within, without_critic
 from clarify_rl.types import Request
 from tests.dialogues import CLEAR, UNCLEAR, chat
 
@@ -48,6 +49,7 @@ class Engine:
     trainer: DialogueGRPOTrainer
     bias: float = 0.0
     max_completion_length: int = 160
+    temperature: float = 1.0
     generation_kwargs: dict[str, Any] = field(default_factory=dict)  # Any: vLLM's own options
     synced: list[int] = field(default_factory=list)
     calls: list[int] = field(default_factory=list)
@@ -60,7 +62,9 @@ class Engine:
     ) -> tuple[object, list[list[int]], list[list[list[float | None]]], object]:
         assert num_generations == 1
         ends = frozenset(self.generation_kwargs["stop_token_ids"])
-        policy = HFPolicy(self.trainer.model, ends, self.trainer.processing_class.pad_token_id, logprobs=True)
+        policy = HFPolicy(
+            self.trainer.model, ends, self.trainer.processing_class.pad_token_id, self.temperature, logprobs=True
+        )
         number = len(self.calls)
         self.calls.append(self.max_completion_length)
         requests = [
@@ -106,9 +110,9 @@ def config(**trainer: object) -> Config:
 
 
 @pytest.fixture(autouse=True)
-def installed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    if "gpu" not in request.keywords:
-        monkeypatch.setattr("clarify_rl.training.vllm.installed", lambda: True)
+def installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("clarify_rl.engines", "clarify_rl.training.vllm"):
+        monkeypatch.setattr(f"{module}.vllm_installed", lambda: True)
 
 
 @pytest.fixture
@@ -154,7 +158,7 @@ def test_each_reply_keeps_to_its_own_budget_and_the_engine_is_left_as_it_was(run
     assert max(engine.calls) <= LIMITS.turn_tokens
     assert (engine.max_completion_length, engine.generation_kwargs) == (160, {})
     requests = [Request(chat().prompt_ids(CLEAR), budget, f"e{budget}", 0, 0) for budget in (3, 40, 1)]
-    short, long, one = VLLMPolicy(trainer, chat().end_ids).generate(requests)
+    short, long, one = TrainedVLLMPolicy(trainer, chat().end_ids).generate(requests)
     assert engine.calls[-1] == 40
     assert (len(short.token_ids), short.finished) == (3, False)
     assert (len(one.token_ids), one.finished) == (1, False)
@@ -185,8 +189,6 @@ def test_sampling_that_rollouts_would_pass_over_is_refused(
 def test_what_vllm_cannot_do_is_refused(tmp_path: Path) -> None:
     made = config()
     assert made.rl is not None
-    with pytest.raises(ConfigError, match=r"PPO's critic.*Take rl\.algorithm=grpo"):
-        ppo_config(made, made.rl.model_copy(update={"algorithm": "ppo"}), tmp_path)
     args = grpo_config(made, made.rl, tmp_path)
     for spec in ("embedded", "model.gguf"):
         with pytest.raises(ConfigError, match=rf"First: clarify-rl export {spec} --out base"):
@@ -198,7 +200,7 @@ def test_what_vllm_cannot_do_is_refused(tmp_path: Path) -> None:
 
 
 def test_without_vllm_the_message_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("clarify_rl.training.vllm.installed", lambda: False)
+    monkeypatch.setattr("clarify_rl.training.vllm.vllm_installed", lambda: False)
     made = config()
     assert made.rl is not None
     with pytest.raises(ConfigError, match=r'pip install "clarify-rl\[vllm\]"'):
@@ -255,25 +257,52 @@ def test_trl_corrects_with_the_logprobs_of_the_policys_tokens_only() -> None:
     assert 'per_token_loss = per_token_loss * inputs["importance_sampling_ratio"]' in source(GRPOTrainer._compute_loss)
 
 
-@pytest.mark.gpu
-def test_vllm_itself_samples_what_the_trainer_would(tmp_path: Path) -> None:
-    pytest.importorskip("vllm")
-    export_model("embedded", tmp_path / "base", "bfloat16")
-    loaded = load_model(str(tmp_path / "base"), dtype="bfloat16", device="cuda")
-    made = config(vllm_mode="colocate", vllm_gpu_memory_utilization=0.2, vllm_max_model_length=512)
-    with (
-        Run.create(tmp_path / "run", "seed: 0\n", ["pytest"]) as run,
-        closing(LocalPool(POOL)) as pool,
-    ):
-        train_rl(loaded, [UNCLEAR, CLEAR], pool, chat(), LIMITS, made, run)
-        episodes = run.read_episodes("rl", [UNCLEAR, CLEAR])
-    assert len(episodes) == 16
-    trained = load_model(str(tmp_path / "base"), device="cpu").model
-    for episode in episodes[:4]:  # those of the first step, before any weight moved
-        assert episode.logprobs is not None
-        ids = torch.tensor([[*episode.prompt_ids, *episode.completion_ids]])
-        with torch.inference_mode():
-            steps = trained(ids).logits[0, len(episode.prompt_ids) - 1 : -1].log_softmax(-1)
-        plain = steps.gather(1, ids[0, len(episode.prompt_ids) :, None])[:, 0]
-        own = torch.tensor(episode.policy_mask, dtype=torch.bool)
-        assert (torch.tensor(episode.logprobs)[own] - plain[own]).abs().mean() < 0.05
+def test_trl_walks_over_the_weights_in_a_method_that_we_can_stand_before() -> None:
+    code = source(VLLMGeneration.sync_weights)
+    assert code.count("self._iter_named_params()") == 4
+    assert "load_weights([(name, param)])" in code
+    assert "self.llm = LLM(" in source(VLLMGeneration._init_vllm)  # the module's own name, which `starting` replaces
+
+
+def test_the_critic_of_ppo_is_no_weight_of_the_engine() -> None:
+    engine = SimpleNamespace(_iter_named_params=lambda: iter([("critic.value_head.bias", 1), ("model.norm", 2)]))
+    without_critic(SimpleNamespace(vllm_generation=engine))
+    assert list(engine._iter_named_params()) == [("model.norm", 2)]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "engine", "why"),
+    [
+        ([], "hf", "no GPU here"),
+        (["engine=vllm"], "vllm", "engine=vllm"),
+        (["engine=hf"], "hf", "engine=hf"),
+        (["rl.trainer.use_vllm=true"], "vllm", r"rl\.trainer\.use_vllm=true"),
+        (["engine=hf", "rl.trainer.use_vllm=false"], "hf", "use_vllm=false"),
+    ],
+)
+def test_the_engine_is_what_the_configuration_says_and_says_why(overrides: list[str], engine: str, why: str) -> None:
+    chosen = engine_for_rl(load_config("demo", ["model.device=cpu", *overrides]))
+    assert chosen.name == engine
+    assert re.search(why, chosen.why)
+
+
+def test_auto_is_vllm_where_there_is_a_gpu_unless_it_cannot_load_what_rl_starts_from(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("clarify_rl.engines.gpu_here", lambda device: True)
+    assert engine_for_rl(load_config("demo")).name == "vllm"
+    assert engine_for_evaluation(load_config("demo")).name == "vllm"
+    without_sft = load_config("demo", ["sft=null"])
+    assert "clarify-rl export embedded --out base" in engine_for_rl(without_sft).why
+    assert engine_for_evaluation(without_sft).name == "vllm"
+
+
+def test_an_engine_that_cannot_be_had_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match=r"engine=hf, but rl\.trainer\.use_vllm=true"):
+        engine_for_rl(load_config("demo", ["engine=hf", "rl.trainer.use_vllm=true"]))
+    with pytest.raises(ConfigError, match=r"engine=vllm: vLLM loads what RL starts from.*engine=auto"):
+        engine_for_rl(load_config("demo", ["engine=vllm", "sft=null"]))
+    monkeypatch.setattr("clarify_rl.engines.vllm_installed", lambda: False)
+    assert "is not installed: pip install" in engine_for_rl(load_config("demo")).why
+    with pytest.raises(ConfigError, match=r"engine=vllm needs vLLM: pip install"):
+        engine_for_evaluation(load_config("demo", ["engine=vllm"]))

@@ -13,7 +13,9 @@ const PANELS = [
   ["Questions per episode", ["episode/questions"]],
   ["Questions not understood", ["user/unclear"]],
   ["KL from the start", ["train/kl"]],
-  ["Seconds per step", ["time/step_s", "time/generate_s", "time/env_s"]],
+  ["Seconds per step", ["time/step_s", "time/generate_s", "time/update_s"]],
+  ["Seconds per step, the rest", ["time/env_s", "time/score_s", "time/logprobs_s", "time/sync_s", "time/wait_s"]],
+  ["vLLM's logprobs against the learner's", ["vllm/logprob_difference_mean"]],
 ];
 const BOX = { width: 300, height: 150, left: 40, right: 8, top: 10, bottom: 20 };
 
