@@ -16,6 +16,8 @@ from rich.table import Table
 from tqdm.auto import tqdm
 
 import clarify_rl
+from clarify_rl.config import Config
+from clarify_rl.engines import engine_for_evaluation
 from clarify_rl.errors import DataError, ExecutorError, unknown_name
 from clarify_rl.executor import Capabilities, Layer, capabilities
 from clarify_rl.executor.capabilities import ADVICE, TIERS, WHAT
@@ -93,6 +95,7 @@ def _print_libraries(console: Console) -> None:
     if gpus and build.endswith("+cpu"):
         use += f", but torch {build} is a build for processors only: pip install torch from the GPU's index"
     _print_line("GPU", use, works=bool(gpus) and not build.endswith("+cpu"), console=console)
+    _print_line("engine=auto", str(engine_for_evaluation(Config())), works=True, console=console)
 
 
 def _installed(name: str) -> str:

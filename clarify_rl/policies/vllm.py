@@ -6,6 +6,7 @@ which takes a second where a start takes a minute.
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import tempfile
@@ -121,8 +122,12 @@ class VLLMPolicy:
 
 def start(folder: str, options: Options) -> LLM:
     """vLLM's engine on the model in `folder`. ClarifyError with vLLM's own reason where it does not start."""
+    import torch
     import vllm
 
+    gc.collect()  # a model that RL has left behind; vLLM takes what torch keeps for later as taken
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
     ours: dict[str, Any] = {  # Any: vLLM's own
         "dtype": half_or_single(),
         "gpu_memory_utilization": GPU_SHARE,

@@ -68,7 +68,7 @@ MAY_IMPORT = {
         "problems matching synthesis dialogue dialogue.replies players consult pool demonstrations training evaluation "
         "report launch",
         "play": "types errors config store policies players dialogue pipeline",
-        "doctor": "clarify_rl errors executor",
+        "doctor": "clarify_rl errors executor config engines",
         "data_commands": "config_files pipeline arguments",
         "check_commands": "clarify_rl config_files pipeline arguments doctor",
         # training: the base model's pretraining is no stage of a run, so the command calls it itself.
