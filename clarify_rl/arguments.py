@@ -66,6 +66,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_eval(commands)
     _add_compare(commands)
     _add_rescore(commands)
+    _add_replay(commands)
     _add_play(commands)
     _add_export(commands)
     _add_pretrain(commands)
@@ -183,6 +184,23 @@ def _add_rescore(commands: Parsers) -> None:
     parser.add_argument("folder", metavar="RUN_FOLDER")
     parser.add_argument("--out", metavar="FILE.json", help="write the numbers as JSON too")
     parser.add_argument("overrides", nargs="*", metavar="rewards=[...]", help="the rewards (default: the run's own)")
+
+
+def _add_replay(commands: Parsers) -> None:
+    parser = _command(
+        commands,
+        "replay",
+        "recorded dialogues of any model, without the model: HumanEvalComm's published metrics and ours, as a run",
+        "clarify-rl replay recorded/*.jsonl.gz --suite HumanEvalComm.jsonl",
+    )
+    parser.add_argument(
+        "files", nargs="+", metavar="FILE.jsonl", help="recordings, plain or gzipped (docs/evaluation.md)"
+    )
+    parser.add_argument("--suite", default="jie-jw-wu/HumanEvalComm", help="HumanEvalComm.jsonl (default: the hub's)")
+    parser.add_argument(
+        "--out", metavar="FOLDER", help="the run folder to make or go on with (default: runs/replay-NAMES)"
+    )
+    parser.add_argument("--full", action="store_true", help="every table and difference, not the summary alone")
 
 
 def _add_play(commands: Parsers) -> None:

@@ -8,7 +8,7 @@ import shlex
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from clarify_rl.arguments import Arguments, parse
 from clarify_rl.check_commands import CHECK_COMMANDS
 from clarify_rl.data_commands import DATA_COMMANDS
 from clarify_rl.errors import ClarifyError, ConfigError, RunFolderError
+from clarify_rl.reading_commands import READING_COMMANDS
 from clarify_rl.trouble import trouble
 
 if TYPE_CHECKING:
@@ -132,30 +133,6 @@ def _eval_run(folder: Path, arguments: Arguments) -> None:
         evaluate_run(config, run)
 
 
-def _compare(arguments: Arguments) -> None:
-    from clarify_rl.config_files import holds_run, saved_config
-    from clarify_rl.store import Run
-
-    folders = [Path(folder) for folder in dict.fromkeys(arguments.folders)]
-    configs = [saved_config(folder) for folder in folders]
-    names = [folder.resolve().name for folder in folders]
-    out = Path(arguments.out) if arguments.out else None
-    if len(folders) > 1 and out is None:
-        raise ConfigError("Say where the comparison of several runs is written: --out FOLDER")
-    if out and holds_run(out):
-        raise RunFolderError(f"{out} holds a run. Choose another folder with --out.")
-    _quieten(arguments.verbose)
-    from clarify_rl.pipeline.compare import compare_run, compare_runs
-
-    with ExitStack() as stack:
-        runs = [stack.enter_context(Run(folder)) for folder in folders]
-        if out is None:
-            compare_run(configs[0], runs[0], full=arguments.full)
-        else:
-            labels = names if len(set(names)) == len(names) else [str(folder) for folder in folders]
-            compare_runs(dict(zip(labels, zip(configs, runs, strict=True), strict=True)), out, full=arguments.full)
-
-
 def _play(arguments: Arguments) -> None:
     from clarify_rl.pipeline.choose import choose_variant
     from clarify_rl.pipeline.terminal import console
@@ -232,25 +209,6 @@ def _doctor(arguments: Arguments) -> int:
     return 0 if doctor.examine(Console()) else 1
 
 
-def _rescore(arguments: Arguments) -> None:
-    from rich.console import Console
-
-    from clarify_rl.config_files import saved_config
-    from clarify_rl.pipeline.rescore import print_rescored, rescore, write_rescored
-    from clarify_rl.store import Run
-
-    folder = Path(arguments.folder)
-    other = [item for item in arguments.overrides if not item.startswith("rewards")]
-    if other:
-        raise ConfigError(f"Only rewards can be changed here, and {other[0]!r} is none: the episodes are as they were.")
-    config = saved_config(folder, arguments.overrides)
-    with Run(folder) as run:
-        paid = rescore(config, run)
-    print_rescored(paid, Console())
-    if arguments.out:
-        write_rescored(paid, Path(arguments.out))
-
-
 _COMMANDS: Mapping[str, Callable[[Arguments], int | None]] = {
     "run": _run,
     "data": _stage,
@@ -258,8 +216,6 @@ _COMMANDS: Mapping[str, Callable[[Arguments], int | None]] = {
     "rl": _stage,
     "submit": _submit,
     "eval": _eval,
-    "compare": _compare,
-    "rescore": _rescore,
     "play": _play,
     "export": _export,
     "pretrain": _pretrain,
@@ -268,6 +224,7 @@ _COMMANDS: Mapping[str, Callable[[Arguments], int | None]] = {
     "doctor": _doctor,
     **CHECK_COMMANDS,
     **DATA_COMMANDS,
+    **READING_COMMANDS,
 }
 
 

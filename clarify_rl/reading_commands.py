@@ -1,0 +1,78 @@
+"""The commands that read what is there already, and train nothing: compare, rescore, replay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+from clarify_rl.arguments import Arguments
+from clarify_rl.errors import ConfigError, RunFolderError
+
+
+def _compare(arguments: Arguments) -> None:
+    from clarify_rl.config_files import holds_run, saved_config
+    from clarify_rl.store import Run
+
+    folders = [Path(folder) for folder in dict.fromkeys(arguments.folders)]
+    configs = [saved_config(folder) for folder in folders]
+    names = [folder.resolve().name for folder in folders]
+    out = Path(arguments.out) if arguments.out else None
+    if len(folders) > 1 and out is None:
+        raise ConfigError("Say where the comparison of several runs is written: --out FOLDER")
+    if out and holds_run(out):
+        raise RunFolderError(f"{out} holds a run. Choose another folder with --out.")
+    from clarify_rl.pipeline.compare import compare_run, compare_runs
+
+    with ExitStack() as stack:
+        runs = [stack.enter_context(Run(folder)) for folder in folders]
+        if out is None:
+            compare_run(configs[0], runs[0], full=arguments.full)
+        else:
+            labels = names if len(set(names)) == len(names) else [str(folder) for folder in folders]
+            compare_runs(dict(zip(labels, zip(configs, runs, strict=True), strict=True)), out, full=arguments.full)
+
+
+def _rescore(arguments: Arguments) -> None:
+    from rich.console import Console
+
+    from clarify_rl.config_files import saved_config
+    from clarify_rl.pipeline.rescore import print_rescored, rescore, write_rescored
+    from clarify_rl.store import Run
+
+    folder = Path(arguments.folder)
+    other = [item for item in arguments.overrides if not item.startswith("rewards")]
+    if other:
+        raise ConfigError(f"Only rewards can be changed here, and {other[0]!r} is none: the episodes are as they were.")
+    config = saved_config(folder, arguments.overrides)
+    with Run(folder) as run:
+        paid = rescore(config, run)
+    print_rescored(paid, Console())
+    if arguments.out:
+        write_rescored(paid, Path(arguments.out))
+
+
+def _replay(arguments: Arguments) -> None:
+    from clarify_rl.config_files import holds_run, to_yaml
+    from clarify_rl.pipeline.data import make_data
+    from clarify_rl.pipeline.replay import replay, replay_config
+    from clarify_rl.store import Run
+
+    config = replay_config([Path(file) for file in arguments.files], arguments.suite, arguments.out)
+    again = holds_run(config.folder)
+    with (
+        Run.resume(config.folder, to_yaml(config))
+        if again
+        else Run.create(config.folder, to_yaml(config), arguments.argv) as run
+    ):
+        if not run.is_done("data"):
+            make_data(config, run)
+            run.mark_done("data", 0.0)
+        replay(config, run, full=arguments.full)
+
+
+READING_COMMANDS: Mapping[str, Callable[[Arguments], int | None]] = {
+    "compare": _compare,
+    "rescore": _rescore,
+    "replay": _replay,
+}
