@@ -171,6 +171,13 @@ def _add_compare(commands: Parsers) -> None:
     parser = _command(commands, "compare", "compare what runs evaluated", "clarify-rl compare runs/demo")
     parser.add_argument("folders", nargs="+", metavar="RUN_FOLDER")
     parser.add_argument("--out", metavar="FOLDER", help="where the comparison of several runs is written")
+    parser.add_argument(
+        "--require",
+        action="append",
+        default=[],
+        metavar="DEMAND",
+        help="exit with 1 unless it holds, such as 'solved +2 at 95%%' or 'asked clear below +2'; repeatable",
+    )
     parser.add_argument("--full", action="store_true", help="every table and difference, not the summary alone")
 
 

@@ -10,7 +10,7 @@ from clarify_rl.arguments import Arguments
 from clarify_rl.errors import ConfigError, RunFolderError
 
 
-def _compare(arguments: Arguments) -> None:
+def _compare(arguments: Arguments) -> int:
     from clarify_rl.config_files import holds_run, saved_config
     from clarify_rl.store import Run
 
@@ -22,15 +22,19 @@ def _compare(arguments: Arguments) -> None:
         raise ConfigError("Say where the comparison of several runs is written: --out FOLDER")
     if out and holds_run(out):
         raise RunFolderError(f"{out} holds a run. Choose another folder with --out.")
+    from clarify_rl.evaluation.require import demand
     from clarify_rl.pipeline.compare import compare_run, compare_runs
 
+    demands = [demand(text) for text in arguments.require]
     with ExitStack() as stack:
         runs = [stack.enter_context(Run(folder)) for folder in folders]
         if out is None:
-            compare_run(configs[0], runs[0], full=arguments.full)
+            compared = compare_run(configs[0], runs[0], full=arguments.full, demands=demands)
         else:
             labels = names if len(set(names)) == len(names) else [str(folder) for folder in folders]
-            compare_runs(dict(zip(labels, zip(configs, runs, strict=True), strict=True)), out, full=arguments.full)
+            named = dict(zip(labels, zip(configs, runs, strict=True), strict=True))
+            compared = compare_runs(named, out, full=arguments.full, demands=demands)
+    return 0 if compared.holds else 1
 
 
 def _rescore(arguments: Arguments) -> None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 
 from clarify_rl.errors import DataError
 from clarify_rl.evaluation.metrics import Group, Metric, Summary, summarise
-from clarify_rl.evaluation.paired import PairedDifference, paired_difference
+from clarify_rl.evaluation.paired import PairedDifference, holm, paired_difference
 from clarify_rl.types import Results
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 # Asking on all variants together mixes a virtue with a vice, so it is compared apart only.
 COMPARED: tuple[tuple[Metric, Group], ...] = (
@@ -57,18 +57,28 @@ def compare(
     """Summaries and paired differences of every checkpoint on every suite, earlier checkpoints first."""
     _check(results)
     suites = tuple(dict.fromkeys(result.suite for result in results))
-    differences = tuple(
+    differences = [
         paired_difference(a, b, seed=seed, resamples=resamples, confidence=confidence, metric=metric, group=group)
         for suite in suites
         for a, b in combinations([result for result in results if result.suite == suite], 2)
         for metric, group in COMPARED
-    )
+    ]
     return Comparison(
         checkpoints=tuple(dict.fromkeys(result.checkpoint for result in results)),
         suites=suites,
         summaries=tuple(map(summarise, results)),
-        differences=differences,
+        differences=_corrected(differences),
     )
+
+
+def _corrected(differences: Sequence[PairedDifference]) -> tuple[PairedDifference, ...]:
+    """With `holm`: of one question, asked about several pairs of checkpoints, chance will answer some with yes."""
+    corrected = list(differences)
+    for question in {(each.suite, each.metric, each.group) for each in differences}:
+        places = [i for i, d in enumerate(differences) if (d.suite, d.metric, d.group) == question]
+        for place, p in zip(places, holm([differences[place].p for place in places]), strict=True):
+            corrected[place] = replace(differences[place], holm=p)
+    return tuple(corrected)
 
 
 def to_json(comparison: Comparison) -> str:

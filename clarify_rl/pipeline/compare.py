@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+from rich.markup import escape
 
 from clarify_rl.config import Config
 from clarify_rl.errors import DataError, RunFolderError
 from clarify_rl.evaluation.compare import Comparison, compare, to_json
+from clarify_rl.evaluation.require import Demand, Ruling, judge
 from clarify_rl.pipeline.checkpoints import checkpoints
 from clarify_rl.pipeline.evaluate import read_results
 from clarify_rl.pipeline.terminal import console, say
@@ -18,19 +21,41 @@ from clarify_rl.store import Run, write_atomically
 from clarify_rl.types import Results
 
 
-def compare_run(config: Config, run: Run, *, full: bool = False) -> Comparison:
+@dataclass(frozen=True)
+class Compared:
+    """A comparison, and what became of the demands on it."""
+
+    comparison: Comparison
+    rulings: tuple[Ruling, ...] = ()
+
+    @property
+    def holds(self) -> bool:
+        return all(ruling.holds for ruling in self.rulings)
+
+
+def compare_run(config: Config, run: Run, *, full: bool = False, demands: Sequence[Demand] = ()) -> Compared:
     """Compares what a run evaluated: a summary here, comparison.json and report.html in its folder.
 
     `full` prints every table and difference instead.
     """
     _tell_what_is_left_out(config, run)
-    comparison = _write_comparison(run.folder, read_results(config, run), run.read_metrics(), run.info())
+    results = read_results(config, run)
+    comparison = _write_comparison(run.folder, results, run.read_metrics(), run.info())
     _tell(comparison, run.folder, f"clarify-rl compare {run.folder} --full", full=full)
-    return comparison
+    return Compared(comparison, _judged(demands, results))
 
 
-def compare_runs(runs: Mapping[str, tuple[Config, Run]], out: Path, *, full: bool = False) -> Comparison:
-    """Compares the checkpoints of several runs, named RUN/CHECKPOINT, and writes to `out`. They need equal suites."""
+def _judged(demands: Sequence[Demand], results: Sequence[Results]) -> tuple[Ruling, ...]:
+    rulings = tuple(judge(wanted, results) for wanted in demands)
+    for ruling in rulings:
+        say(f"[{'green' if ruling.holds else 'red'}]{escape(ruling.sentence())}[/]")
+    return rulings
+
+
+def compare_runs(
+    runs: Mapping[str, tuple[Config, Run]], out: Path, *, full: bool = False, demands: Sequence[Demand] = ()
+) -> Compared:
+    """Compares the checkpoints of several runs, named RUN/CHECKPOINT, on what they share, and writes to `out`."""
     for config, run in runs.values():
         _tell_what_is_left_out(config, run)
     results = [
@@ -38,18 +63,19 @@ def compare_runs(runs: Mapping[str, tuple[Config, Run]], out: Path, *, full: boo
         for name, (config, run) in runs.items()
         for result in read_results(config, run)
     ]
+    results = _shared(results)
     suites = list(dict.fromkeys(result.suite for result in results))
-    _check_same_suites(results)
     metrics = [
         {**row, "stage": f"{name}/{row['stage']}"} for name, (_, run) in runs.items() for row in run.read_metrics()
     ]
     info = {f"{name}: {key}": value for name, (_, run) in runs.items() for key, value in run.info().items()}
     out.mkdir(parents=True, exist_ok=True)
     # Suite by suite, so that the checkpoints of all runs stand beside each other.
-    comparison = _write_comparison(out, sorted(results, key=lambda result: suites.index(result.suite)), metrics, info)
+    results.sort(key=lambda result: suites.index(result.suite))
+    comparison = _write_comparison(out, results, metrics, info)
     folders = " ".join(str(run.folder) for _, run in runs.values())
     _tell(comparison, out, f"clarify-rl compare {folders} --out {out} --full", full=full)
-    return comparison
+    return Compared(comparison, _judged(demands, results))
 
 
 def _tell_what_is_left_out(config: Config, run: Run) -> None:
@@ -62,19 +88,34 @@ def _tell_what_is_left_out(config: Config, run: Run) -> None:
         say(f"[yellow]{run.folder}: {name} is not {state} yet, so it is left out[/yellow]")
 
 
-def _check_same_suites(results: Sequence[Results]) -> None:
-    """Raises DataError unless every checkpoint was evaluated on the same variants of the same suites."""
-    variants = {(result.suite, result.checkpoint): [e.variant.id for e in result.episodes] for result in results}
-    names = dict.fromkeys(result.checkpoint for result in results)
-    for suite in dict.fromkeys(result.suite for result in results):
-        first = variants.get((suite, next(iter(names))))
-        for name in names:
-            own = variants.get((suite, name))
-            if own is None or own != first:
-                raise DataError(
-                    f"{name} and {next(iter(names))} were not evaluated on the same variants of suite {suite!r} "
-                    f"({len(own or ())} and {len(first or ())}). Compare runs with one eval.suites and one data."
-                )
+def _shared(results: Sequence[Results]) -> list[Results]:
+    """What every checkpoint was evaluated on, suite by suite; what is left out is said. DataError where that is all."""
+    names = list(dict.fromkeys(result.checkpoint for result in results))
+    by_suite = {suite: [r for r in results if r.suite == suite] for suite in dict.fromkeys(r.suite for r in results)}
+    shared: list[Results] = []
+    for suite, played in by_suite.items():
+        if len(played) < len(names):
+            lacking = [name for name in names if name not in {result.checkpoint for result in played}]
+            say(f"[yellow]{escape(suite)} is left out: {escape(', '.join(lacking))} was not evaluated on it[/yellow]")
+            continue
+        common = set.intersection(*({episode.variant.id for episode in result.episodes} for result in played))
+        most = max(len(result.episodes) for result in played)
+        if not common:
+            say(f"[yellow]{escape(suite)} is left out: its variants are others in each run[/yellow]")
+            continue
+        if len(common) < most:
+            say(f"[yellow]{escape(suite)}: the {len(common)} variants of {most} that all have are compared[/yellow]")
+        shared += [_only(result, common) for result in played]
+    if not shared:
+        raise DataError(
+            f"{names[0]} and {names[-1]} were evaluated on no variant in common. Compare runs of one data, or evaluate "
+            "them on one more suite: clarify-rl eval RUN --suite HumanEvalComm.jsonl"
+        )
+    return shared
+
+
+def _only(result: Results, variants: Collection[str]) -> Results:
+    return replace(result, episodes=tuple(e for e in result.episodes if e.variant.id in variants))
 
 
 def _write_comparison(

@@ -47,7 +47,7 @@ def evaluate_run(config: Config, run: Run) -> Comparison:
         for name, spec in checkpoints(config).items():
             if spec or run.is_done(name):
                 _unless_done(run, f"eval-{name}", partial(evaluate_checkpoint, engines=engines), config, name)
-    return compare_run(config, run)
+    return compare_run(config, run).comparison
 
 
 def _unless_done(run: Run, name: str, stage: Callable[..., None], config: Config, *arguments: str) -> None:

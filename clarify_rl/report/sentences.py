@@ -67,15 +67,23 @@ def evidence(difference: PairedDifference) -> str:
     parts = [_interval(difference)]
     if difference.mcnemar:
         won, lost = ("asked newly", "no longer") if difference.metric == "asked" else ("won", "lost")
-        parts.append(f"McNemar p {_p(difference.mcnemar.p)}")
+        parts.append(f"p {_p(difference.p)}{_holm(difference)}" if difference.p is not None else "no p")
         parts.append(f"{difference.mcnemar.won} {won}, {difference.mcnemar.lost} {lost}, of {difference.pairs}")
     else:
         parts.append(f"of {difference.pairs}")
+    if may_be_chance(difference) and difference.detectable:
+        parts.append(f"so many variants show a difference of {difference.detectable:.1f} points 4 times out of 5")
     if difference.unmeasured:
         parts.append(f"{difference.unmeasured} more could not be measured")
     if difference.missing:
         parts.append(f"{difference.missing} more are in only one of the two")
     return "; ".join(parts)
+
+
+def _holm(difference: PairedDifference) -> str:
+    """The corrected p, where there was something to correct for."""
+    corrected = difference.holm
+    return "" if corrected is None or corrected == difference.p else f", {_p(corrected)} by Holm"
 
 
 def may_be_chance(difference: PairedDifference) -> bool:

@@ -60,7 +60,7 @@ MAY_IMPORT = {
         "demonstrations": "types errors seeds policies synthesis dialogue",
         "training": "types errors loading seeds sections rl_sections config engines store policies problems synthesis "
         "dialogue pool demonstrations",
-        "evaluation": "types errors seeds records config store policies problems dialogue pool",
+        "evaluation": "types errors seeds records config store policies problems dialogue dialogue.replies pool",
         "report": "types errors seeds records config store evaluation",
         "launch": "clarify_rl types errors config store pool training evaluation",
         "pipeline": "types errors seeds wording registry records sections rl_sections config config_files engines "
@@ -71,9 +71,10 @@ MAY_IMPORT = {
         "doctor": "clarify_rl errors executor config engines",
         "data_commands": "config_files pipeline arguments",
         "check_commands": "clarify_rl config_files pipeline arguments doctor",
+        "reading_commands": "errors config_files store evaluation pipeline arguments",
         # training: the base model's pretraining is no stage of a run, so the command calls it itself.
         "cli": "clarify_rl errors config config_files store training launch pipeline play doctor arguments trouble "
-        "threads data_commands check_commands",
+        "threads data_commands check_commands reading_commands",
         "__main__": "cli",
     }.items()
 }

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from clarify_rl.errors import DataError
-from clarify_rl.evaluation.paired import PairedDifference, bootstrap_interval, mcnemar_p, paired_difference
+from clarify_rl.evaluation.paired import (
+    PairedDifference,
+    bootstrap_interval,
+    holm,
+    mcnemar_p,
+    paired_difference,
+    sign_flip_p,
+)
 from clarify_rl.types import (
     Case,
     Episode,
@@ -150,3 +157,67 @@ def test_one_id_with_two_prompts_is_refused() -> None:
     changed = replace(b.episodes[0], variant=replace(b.episodes[0].variant, prompt="another"))
     with pytest.raises(DataError, match="different prompts for 1 variants"):
         paired_difference(a, replace(b, episodes=(changed,)), seed=0)
+
+
+# ---- by chance or not
+
+
+def test_with_one_variant_a_problem_the_sign_flips_say_what_mcnemar_says() -> None:
+    for won, lost in ((6, 0), (9, 1), (5, 5), (3, 0)):
+        clusters = [[1.0]] * won + [[-1.0]] * lost + [[0.0]] * 20
+        assert sign_flip_p(clusters, seed=0) == pytest.approx(mcnemar_p(won, lost))
+
+
+def test_many_problems_are_drawn_and_come_near_the_exact_p() -> None:
+    clusters = [[1.0]] * 40 + [[-1.0]] * 20
+    assert sign_flip_p(clusters, seed=0) == pytest.approx(mcnemar_p(40, 20), abs=0.005)
+    assert sign_flip_p([[1.0]] * 60, seed=0) == pytest.approx(1 / 10_001)
+
+
+def test_variants_that_succeed_together_count_as_one_problem() -> None:
+    assert sign_flip_p([[1.0] * 6], seed=0) == 1.0
+    assert sign_flip_p([], seed=0) is None
+    assert sign_flip_p([[0.0], [1.0, -1.0]], seed=0) == 1.0
+
+
+def test_holm_corrects_for_how_many_were_asked_and_keeps_the_order() -> None:
+    assert holm([0.01, 0.04, 0.03, None]) == pytest.approx([0.03, 0.06, 0.06, None])
+    assert holm([0.6, 0.9]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def test_what_so_many_variants_would_show_halves_with_four_times_as_many() -> None:
+    before, after = "10" * 50, "01" * 10 + "10" * 40
+    few, many = difference(before, after).detectable, difference(before * 4, after * 4).detectable
+    assert few is not None and many is not None
+    assert few / many == pytest.approx(2.0, rel=0.1)
+
+
+def compared(lift: float, rng: np.random.Generator) -> list[list[float]]:
+    """775 variants or so of 164 problems, of which some are easy; two checkpoints agree on three of four variants."""
+    clusters = []
+    for size in rng.integers(4, 7, size=164):
+        chance = 0.1 + 0.8 * rng.beta(0.6, 0.6)
+        before = rng.random(size) < chance
+        other = rng.random(size) < min(1.0, chance + lift / 0.25)
+        after = np.where(rng.random(size) < 0.75, before, other)
+        clusters.append([float(b) - float(a) for a, b in zip(before, after, strict=True)])
+    return clusters
+
+
+@pytest.mark.slow
+def test_five_points_in_775_variants_are_found_and_nothing_is_not_and_intervals_cover() -> None:
+    rng = np.random.default_rng(7)
+    truth = float(np.mean([value for _ in range(2000) for cluster in compared(0.05, rng) for value in cluster]))
+    assert truth == pytest.approx(0.05, abs=0.01)
+    alarms = found = covered = 0
+    for number in range(1000):
+        alarms += (sign_flip_p(compared(0.0, rng), seed=number, flips=1000) or 0.0) < 0.05
+    for number in range(500):
+        planted = compared(0.05, rng)
+        found += (sign_flip_p(planted, seed=number, flips=1000) or 0.0) < 0.05
+        interval = bootstrap_interval(planted, seed=number, resamples=1000)
+        covered += interval is not None and interval.low <= truth <= interval.high
+    assert alarms <= 50
+    assert found >= 475
+    assert 0.92 <= covered / 500 <= 0.98
