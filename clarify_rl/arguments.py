@@ -172,6 +172,9 @@ def _add_compare(commands: Parsers) -> None:
     parser.add_argument("folders", nargs="+", metavar="RUN_FOLDER")
     parser.add_argument("--out", metavar="FOLDER", help="where the comparison of several runs is written")
     parser.add_argument(
+        "--seeds", action="store_true", help="the runs are seeds of one recipe: differences over all of them"
+    )
+    parser.add_argument(
         "--require",
         action="append",
         default=[],

@@ -18,16 +18,19 @@ def _compare(arguments: Arguments) -> int:
     configs = [saved_config(folder) for folder in folders]
     names = [folder.resolve().name for folder in folders]
     out = Path(arguments.out) if arguments.out else None
-    if len(folders) > 1 and out is None:
+    if len(folders) > 1 and out is None and not arguments.seeds:
         raise ConfigError("Say where the comparison of several runs is written: --out FOLDER")
     if out and holds_run(out):
         raise RunFolderError(f"{out} holds a run. Choose another folder with --out.")
     from clarify_rl.evaluation.require import demand
-    from clarify_rl.pipeline.compare import compare_run, compare_runs
+    from clarify_rl.pipeline.compare import compare_run, compare_runs, compare_seeds
 
     demands = [demand(text) for text in arguments.require]
     with ExitStack() as stack:
         runs = [stack.enter_context(Run(folder)) for folder in folders]
+        if arguments.seeds:
+            compare_seeds(dict(zip(map(str, folders), zip(configs, runs, strict=True), strict=True)), out)
+            return 0
         if out is None:
             compared = compare_run(configs[0], runs[0], full=arguments.full, demands=demands)
         else:

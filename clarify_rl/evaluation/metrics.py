@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from clarify_rl.types import Episode, Outcome, Results, Variant
+from clarify_rl.types import Episode, Fact, Outcome, Results, Variant
 
 Group = Literal["all", "clear", "unclear"]
 GROUPS: tuple[Group, ...] = ("all", "clear", "unclear")
@@ -32,11 +32,19 @@ class Count:
 
 
 @dataclass(frozen=True)
+class Share:
+    name: str
+    share: Mean
+
+
+@dataclass(frozen=True)
 class GroupSummary:
     """One group of variants. `failed` episodes could not be measured: they count in no mean of solved or pass_rate.
 
-    `revealed` is a share of the group's facts, not of its episodes; `replies` counts turns, `outcomes` questions, and
-    `unclear` is the share of them that the user did not understand.
+    `revealed` is a share of the group's facts, not of its episodes, and `revealed_by` the same for each defect: whether
+    the right thing was asked about, not whether anything was. `precision` is the share of questions that a hidden fact
+    was told for, and `ask_f1` the harmonic mean of the two (after HiL-Bench, arXiv 2604.09408). `replies` counts turns,
+    `outcomes` questions, and `unclear` is the share of them that the user did not understand.
     """
 
     group: str
@@ -52,6 +60,9 @@ class GroupSummary:
     replies: tuple[Count, ...]
     unclear: Mean = Mean(None, 0)
     outcomes: tuple[Count, ...] = ()
+    precision: Mean = Mean(None, 0)
+    ask_f1: float | None = None
+    revealed_by: tuple[Share, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -110,6 +121,9 @@ def _order(variant: Variant) -> tuple[int, str, int]:
 def _summarise_group(name: str, episodes: Sequence[Episode]) -> GroupSummary:
     # A failure of ours may cut a dialogue short, so only whole dialogues say how much was asked or revealed.
     whole = [episode for episode in episodes if not episode.failure]
+    facts = [(fact, fact.id in episode.revealed) for episode in whole for fact in episode.variant.facts]
+    revealed = _mean(found for _, found in facts)
+    precision = _mean(outcome is Outcome.REVEALED for episode in whole for outcome in episode.outcomes)
     return GroupSummary(
         group=name,
         episodes=len(episodes),
@@ -118,13 +132,30 @@ def _summarise_group(name: str, episodes: Sequence[Episode]) -> GroupSummary:
         pass_rate=_mean(episode.pass_rate for episode in episodes),
         asked=_mean(map(asked, episodes)),
         questions=_mean(len(episode.questions) for episode in whole),
-        revealed=_mean(fact.id in episode.revealed for episode in whole for fact in episode.variant.facts),
+        revealed=revealed,
         malformed=_mean(episode.malformed for episode in whole),
         stops=_counts(episode.stop for episode in episodes),
         replies=_counts(turn.reply.kind for episode in episodes for turn in episode.turns),
         unclear=_mean(outcome is Outcome.UNCLEAR for episode in whole for outcome in episode.outcomes),
         outcomes=_counts(outcome for episode in whole for outcome in episode.outcomes),
+        precision=precision,
+        ask_f1=_harmonic(precision.value, revealed.value),
+        revealed_by=tuple(
+            Share(name, _mean(found for fact, found in facts if _defect(fact) == name))
+            for name in sorted({_defect(fact) for fact, _ in facts})
+        ),
     )
+
+
+def _defect(fact: Fact) -> str:
+    return str(fact.defect) if fact.defect else "not said"
+
+
+def _harmonic(precision: float | None, recall: float | None) -> float | None:
+    """None where there was nothing to ask; 0 where nothing was asked, or nothing that was due."""
+    if recall is None:
+        return None
+    return 2 * precision * recall / (precision + recall) if precision and recall else 0.0
 
 
 def _mean(values: Iterable[float | None]) -> Mean:

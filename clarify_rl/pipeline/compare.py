@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from rich.markup import escape
@@ -11,7 +12,9 @@ from rich.markup import escape
 from clarify_rl.config import Config
 from clarify_rl.errors import DataError, RunFolderError
 from clarify_rl.evaluation.compare import Comparison, compare, to_json
+from clarify_rl.evaluation.metrics import Group, Metric
 from clarify_rl.evaluation.require import Demand, Ruling, judge
+from clarify_rl.evaluation.seeds import AcrossSeeds, across_seeds, pairs_of, sentence
 from clarify_rl.pipeline.checkpoints import checkpoints
 from clarify_rl.pipeline.evaluate import read_results
 from clarify_rl.pipeline.terminal import console, say
@@ -19,6 +22,13 @@ from clarify_rl.report.html import write_report
 from clarify_rl.report.table import print_comparison, print_summary
 from clarify_rl.store import Run, write_atomically
 from clarify_rl.types import Results
+
+_OVER_SEEDS: tuple[tuple[Metric, Group], ...] = (
+    ("solved", "all"),
+    ("solved", "unclear"),
+    ("asked", "unclear"),
+    ("asked", "clear"),
+)
 
 
 @dataclass(frozen=True)
@@ -76,6 +86,28 @@ def compare_runs(
     folders = " ".join(str(run.folder) for _, run in runs.values())
     _tell(comparison, out, f"clarify-rl compare {folders} --out {out} --full", full=full)
     return Compared(comparison, _judged(demands, results))
+
+
+def compare_seeds(runs: Mapping[str, tuple[Config, Run]], out: Path | None = None) -> list[AcrossSeeds]:
+    """The last checkpoint of one recipe against those before it, over runs that differ in their seed.
+
+    Prints a sentence for each suite and what was compared; with `out` writes seeds.json there.
+    """
+    results = {str(run.folder): read_results(config, run) for config, run in runs.values()}
+    first = next(iter(results.values()))
+    names = list(dict.fromkeys(result.checkpoint for result in first))
+    found = []
+    for suite in dict.fromkeys(result.suite for result in first):
+        for before in names[:-1]:
+            pairs = pairs_of(results, suite, before, names[-1])
+            for metric, group in _OVER_SEEDS:
+                if one := across_seeds(pairs, metric=metric, group=group):
+                    found.append(one)
+                    say(sentence(one))
+    if out:
+        out.mkdir(parents=True, exist_ok=True)
+        write_atomically(out / "seeds.json", json.dumps([asdict(one) for one in found], indent=2) + "\n")
+    return found
 
 
 def _tell_what_is_left_out(config: Config, run: Run) -> None:

@@ -65,7 +65,9 @@ def test_every_command_is_there() -> None:
         "data-show",
         "data-stats",
     }
-    assert found == set("run data sft rl submit eval compare rescore replay play export pretrain doctor".split()) | inner
+    assert (
+        found == set("run data sft rl submit eval compare rescore replay play export pretrain doctor".split()) | inner
+    )
 
 
 def test_key_value_pairs_may_stand_behind_options() -> None:

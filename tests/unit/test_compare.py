@@ -149,14 +149,14 @@ def test_the_summary_of_one_checkpoint_says_what_it_does() -> None:
 def test_the_table_shows_every_checkpoint_of_a_suite() -> None:
     text = printed(three_checkpoints())
     rows = [line.split() for line in text.splitlines()]
-    assert ["rl", "100.0", "100.0", "100.0", "100.0", "0.0", "0.0", "0.00", "0.0", "0.0", "1"] in rows
+    assert ["rl", "100.0", "100.0", "100.0", "100.0", "0.0", "0.0", "0.00", "0.0", "0.0", "0.0", "1"] in rows
     assert "near  6 variants (3 clear, 3 unclear)" in text
     assert "rl solves 60.0 points more than sft" in text
 
 
 def test_the_table_shows_a_dash_where_nothing_could_be_measured() -> None:
     rows = [line.split() for line in printed(compare([results("rl", "s", "???")])).splitlines()]
-    assert ["rl", "-", "-", "-", "-", "0.0", "0.0", "0.00", "0.0", "0.0", "3"] in rows
+    assert ["rl", "-", "-", "-", "-", "0.0", "0.0", "0.00", "0.0", "0.0", "0.0", "3"] in rows
 
 
 def test_names_that_look_like_markup_are_printed_as_they_are() -> None:

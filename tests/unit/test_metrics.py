@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from clarify_rl.evaluation.metrics import Count, GroupSummary, Mean, summarise
 from clarify_rl.types import (
     Answer,
@@ -20,6 +22,7 @@ from clarify_rl.types import (
     Variant,
     Verdict,
 )
+from tests.dialogues import ASK, DESC, UNCLEAR, play
 
 PROBLEM = Problem("p", "Add.", "add", Tests((Case((1,), 1),)), "def add(x): return x", "test")
 ONE = (Fact("order", Defect.INCOMPLETE, "Ascending."),)
@@ -141,3 +144,20 @@ def test_numbers_of_missing_facts_stand_in_their_order() -> None:
     )
     names = [group.group for group in summarise(Results("rl", "held_out", episodes)).groups]
     assert names[-2:] == ["2 missing", "10 missing"]
+
+
+def test_asking_for_the_right_thing_is_counted_by_defect_and_needless_questions_cost_precision() -> None:
+    dialogue = play((UNCLEAR, [f"{ASK} What is the weather like?", DESC]))
+    summary = summarise(Results("rl", "s", tuple(dialogue)))
+    group = summary.group("unclear")
+    assert group is not None
+    assert [(each.name, each.share.value, each.share.n) for each in group.revealed_by] == [("incomplete", 1.0, 1)]
+    assert (group.precision.value, group.precision.n) == (0.5, 2)
+    assert group.ask_f1 == pytest.approx(2 / 3)
+
+
+def test_who_asks_nothing_has_no_precision_and_an_f1_of_0_and_clear_problems_have_neither() -> None:
+    summary = summarise(Results("rl", "s", tuple(play((UNCLEAR, [DESC])))))
+    group, clear = summary.group("unclear"), summary.group("clear")
+    assert group is not None and clear is not None
+    assert (group.precision.value, group.ask_f1, clear.ask_f1) == (None, 0.0, None)

@@ -10,6 +10,7 @@ const COLUMNS = [
   { title: "false-ask", group: "clear", metric: "asked", good: -1, help: "first reply asks, on clear variants" },
   { title: "questions each", group: "all", metric: "questions", plain: true, help: "questions asked per episode" },
   { title: "facts revealed", group: "unclear", metric: "revealed", help: "share of all hidden facts" },
+  { title: "questions that hit", group: "unclear", metric: "precision", help: "share of questions that a hidden fact was told for" },
   { title: "not understood", group: "all", metric: "unclear", help: "share of questions that the user did not understand" },
   { title: "malformed", group: "all", metric: "malformed", help: "some reply is neither a question nor fenced code" },
   {
