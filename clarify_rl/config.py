@@ -8,9 +8,10 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
+from clarify_rl.eval_sections import EvalConfig, SuiteConfig, suites_of
 from clarify_rl.registry import short_name
 from clarify_rl.rl_sections import RLSection
-from clarify_rl.sections import CONTINUE, Lora, Options, Section, Share, Weight
+from clarify_rl.sections import CONTINUE, Lora, MixConfig, Options, Section, Share, Weight
 
 StageName = Literal["data", "sft", "rl"]
 
@@ -46,29 +47,6 @@ class EngineConfig(Section):
     options: Options = {}
 
 
-class MixConfig(Section):
-    """How many variants to make, and of which kinds.
-
-    `missing` maps a number of missing facts to its weight among unclear variants; `defects` weighs what befalls each.
-    """
-
-    count: int = Field(100, ge=1)
-    clear_share: Share = 0.5
-    missing: dict[Annotated[int, Field(ge=1)], Weight] = {1: 1.0}
-    defects: dict[Literal["ambiguous", "incomplete", "inconsistent"], Weight] = {
-        "ambiguous": 1.0,
-        "incomplete": 1.0,
-        "inconsistent": 1.0,
-    }
-
-    @field_validator("missing", "defects")
-    @classmethod
-    def _some_weight(cls, weights: Mapping[object, float]) -> Mapping[object, float]:
-        if not any(weights.values()):
-            raise ValueError("give one of these a weight above 0")
-        return weights
-
-
 class PartConfig(MixConfig):
     """`sources` are shares of problems: of the bank, and of those that the configuration names under `sources`."""
 
@@ -98,17 +76,6 @@ class DataConfig(Section):
     sft_dev: PartConfig = PartConfig(count=200, clear_share=0.5)
     rl: PartConfig = PartConfig(count=2000, clear_share=0.25)
     rl_dev: PartConfig = PartConfig(count=100, clear_share=0.25)
-
-
-class SuiteConfig(MixConfig):
-    """Variants to evaluate on: of the bank (`families`: trained, held_out or unseen), of a named source, or
-    HumanEvalComm (its file, or its name on the hub)."""
-
-    source: str = "bank"
-    families: Literal["trained", "held_out", "unseen"] = "trained"
-    split: Literal["dev", "test"] = "test"  # tune on dev, report on test
-    draw: int = 0  # another number draws other variants of the same mixture
-    price: float | None = None  # of a question, as the prompt says it; by default each of dialogue.prices, in turn
 
 
 class DialogueConfig(Section):
@@ -261,37 +228,6 @@ class LearnersConfig(Section):
     restarts: int = Field(3, ge=0)
 
 
-class ServerConfig(Section):
-    """How models behind a server are asked (`eval.models: {name: openai:http://127.0.0.1:8000/v1#model}`).
-
-    `parallel` requests are under way at once; one that cannot be made, or is answered with 429 or 5xx, is made again up
-    to `retries` times. The key is read from the environment variable `api_key_env`. `options` goes into each request,
-    untouched; a null takes a field out, e.g. {max_tokens: null, max_completion_tokens: 256}. `json_schema`: replies
-    that must be JSON are held to a schema (response_format); false for a server that refuses it.
-    """
-
-    parallel: int = Field(16, ge=1)
-    timeout_s: float = Field(120.0, gt=0.0)
-    retries: int = Field(4, ge=0)
-    api_key_env: str = "OPENAI_API_KEY"
-    options: Options = {}
-    json_schema: bool = True
-
-
-class EvalConfig(Section):
-    """`temperature` 0 is greedy. `batch_size` episodes run at once.
-
-    `models` maps names to models that are evaluated in place of the run's own checkpoints: what `model.base` may be,
-    or openai:URL#MODEL for one behind a server.
-    """
-
-    suites: dict[str, SuiteConfig] = {}
-    models: dict[str, str] = {}
-    server: ServerConfig = ServerConfig()
-    temperature: float = Field(0.0, ge=0.0)
-    batch_size: int = Field(128, ge=1)
-
-
 class PretrainConfig(Section):
     """The embedded base model: architecture, and the plain language-model training on clear problems that makes it.
 
@@ -378,14 +314,8 @@ class Config(Section):
 
     @property
     def suites(self) -> dict[str, SuiteConfig]:
-        """The suites to play: those of `eval`, each once for every price, NAME@PRICE, where prices are said."""
-        played: dict[str, SuiteConfig] = {}
-        for name, suite in self.eval.suites.items():
-            prices = self.dialogue.prices if suite.price is None else ()
-            played |= {f"{name}@{price:g}": suite.model_copy(update={"price": price}) for price in prices}
-            if not prices:
-                played[name] = suite
-        return played
+        """The suites to play: those of `eval`, and each again under the circumstances that it names."""
+        return suites_of(self.eval, self.dialogue.prices)
 
     def stage_before(self, stage: StageName) -> StageName | None:
         """The stage that `stage` goes on from."""

@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from clarify_rl.config import ServerConfig
+from clarify_rl.eval_sections import ServerConfig
 from clarify_rl.policies.openai import OpenAIPolicy, served
 from clarify_rl.types import Message, Policy, Request, Sample
 

@@ -172,3 +172,11 @@ class Silent(AskOrCode):
 
     def respond(self, exchange: Exchange) -> Response:
         return cast(Response, None)
+
+
+@dataclass
+class Mute:
+    """A user who has nothing to say."""
+
+    def answer(self, variant: Variant, questions: Sequence[str], turns: Sequence[Turn], seed: int) -> Answer:
+        return Answer("I cannot say.")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 
 from clarify_rl.errors import DataError
+from clarify_rl.eval_sections import SILENT, TOLD
 from clarify_rl.evaluation.metrics import Group, Metric, Summary, summarise
 from clarify_rl.evaluation.paired import PairedDifference, holm, paired_difference
 from clarify_rl.types import Results
@@ -29,12 +30,17 @@ COMPARED: tuple[tuple[Metric, Group], ...] = (
 
 @dataclass(frozen=True)
 class Comparison:
-    """Checkpoints and suites in the order given; each later checkpoint is compared with each earlier one."""
+    """Checkpoints and suites in the order given; each later checkpoint is compared with each earlier one.
+
+    `asking`, of each checkpoint on unclear variants: what it solves more where it may ask than where it may not
+    (NAME@silent was played), and what it would solve more if it were told everything (NAME@told).
+    """
 
     checkpoints: tuple[str, ...]
     suites: tuple[str, ...]
     summaries: tuple[Summary, ...]
     differences: tuple[PairedDifference, ...]
+    asking: tuple[PairedDifference, ...] = ()
 
     @property
     def last_two(self) -> tuple[str, str] | None:
@@ -68,7 +74,20 @@ def compare(
         suites=suites,
         summaries=tuple(map(summarise, results)),
         differences=_corrected(differences),
+        asking=tuple(_asking(results, seed=seed, resamples=resamples, confidence=confidence)),
     )
+
+
+def _asking(results: Sequence[Results], *, seed: int, resamples: int, confidence: float) -> Iterator[PairedDifference]:
+    played = {(result.checkpoint, result.suite): result for result in results}
+    how = {"seed": seed, "resamples": resamples, "confidence": confidence}
+    for (checkpoint, suite), result in played.items():
+        if silent := played.get((checkpoint, f"{suite}@{SILENT}")):
+            without = replace(silent, checkpoint=f"{checkpoint} without asking", suite=suite)
+            yield paired_difference(without, result, group="unclear", **how)  # type: ignore[arg-type] # named above
+        if told := played.get((checkpoint, f"{suite}@{TOLD}")):
+            knowing = replace(told, checkpoint=f"{checkpoint} told everything", suite=suite)
+            yield paired_difference(result, knowing, group="unclear", same_prompts=False, **how)  # type: ignore[arg-type] # as above
 
 
 def _corrected(differences: Sequence[PairedDifference]) -> tuple[PairedDifference, ...]:

@@ -84,9 +84,13 @@ def paired_difference(
     confidence: float = 0.95,
     metric: Metric = "solved",
     group: Group = "all",
+    same_prompts: bool = True,
 ) -> PairedDifference:
-    """How much more often `b` does it than `a`, paired by variant id, within a group of variants."""
-    _check_comparable(a, b)
+    """How much more often `b` does it than `a`, paired by variant id, within a group of variants.
+
+    DataError where they share no variant, or (`same_prompts`) were shown different prompts for one.
+    """
+    _check_comparable(a, b, same_prompts)
     before, after = _by_variant(a, group), _by_variant(b, group)
     shared = [variant for variant in before if variant in after]
     pairs = _measured_pairs([(before[variant], after[variant]) for variant in shared], metric)
@@ -213,7 +217,7 @@ def _mcnemar(pairs: Sequence[_Pair]) -> McNemar:
     return McNemar(won, lost, mcnemar_p(won, lost))
 
 
-def _check_comparable(a: Results, b: Results) -> None:
+def _check_comparable(a: Results, b: Results, same_prompts: bool) -> None:
     prompts_a, prompts_b = _prompts(a), _prompts(b)
     shared = prompts_a.keys() & prompts_b.keys()
     if not shared:
@@ -222,7 +226,7 @@ def _check_comparable(a: Results, b: Results) -> None:
             "Evaluate both checkpoints on the same suite with the same data seed."
         )
     changed = sorted(variant for variant in shared if prompts_a[variant] != prompts_b[variant])
-    if changed:
+    if changed and same_prompts:
         raise DataError(
             f"{_label(a)} and {_label(b)} were shown different prompts for {len(changed)} variants, the first is "
             f"{changed[0]!r}. Evaluate both again on one version of the data."

@@ -17,10 +17,11 @@ from random import Random
 from rich.console import Console
 from rich.table import Table
 
-from clarify_rl.config import Config, SuiteConfig
+from clarify_rl.config import Config
 from clarify_rl.dialogue.chat import TextChat
 from clarify_rl.dialogue.episodes import DialogueLimits, run_episodes
 from clarify_rl.errors import DataError
+from clarify_rl.eval_sections import SuiteConfig
 from clarify_rl.pipeline.data import suite_variants
 from clarify_rl.pipeline.earned import mean_of, values_of
 from clarify_rl.pipeline.environments import open_pool

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from random import Random
 
-from clarify_rl.config import Config, SuiteConfig
+from clarify_rl.config import Config
 from clarify_rl.errors import DataError
+from clarify_rl.eval_sections import SuiteConfig
 from clarify_rl.pipeline.data import suite_variants
 from clarify_rl.store import read_variants
 from clarify_rl.types import Defect, Variant

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich.markup import escape
 from tqdm.auto import tqdm
 
-from clarify_rl.config import Config, MixConfig, PartConfig, SuiteConfig
+from clarify_rl.config import Config, PartConfig
 from clarify_rl.errors import ConfigError, unknown_name
+from clarify_rl.eval_sections import SuiteConfig
 from clarify_rl.pipeline.sources import BANK, draw, source_variants
 from clarify_rl.pipeline.terminal import say
 from clarify_rl.problems.bank.draw import Split
 from clarify_rl.problems.bank.families import FAMILIES
 from clarify_rl.problems.bank.spec import Family
 from clarify_rl.problems.humaneval_comm import load_humaneval_comm
+from clarify_rl.sections import MixConfig
 from clarify_rl.seeds import derive_seed
 from clarify_rl.store import Run
 from clarify_rl.synthesis.mix import Mix, interleaved, sample_variants
@@ -59,7 +61,7 @@ def make_data(config: Config, run: Run) -> None:
         parts.append(("rl", data.rl, "train", roles.trained))
         if config.rl.evaluation.every:
             parts.append(("rl_dev", data.rl_dev, "dev", roles.trained))
-    suites = [suite for suite in config.suites.values() if suite.source == BANK]
+    suites = [suite for suite in config.eval.suites.values() if suite.source == BANK]
     total = sum(_counts(mix).get(BANK, 0) for _, mix, _, _ in parts) + sum(suite.count for suite in suites)
     if total:
         say(f"[bold]data[/bold]: {total} variants, each proved to matter by its tests -> {run.folder / 'data'}")
@@ -73,8 +75,17 @@ def make_data(config: Config, run: Run) -> None:
                 else:
                     variants += draw(source_variants(config, of, run), mix, count, split, seed, of)
             run.write_variants(name, interleaved(variants))
-        for name, suite in config.suites.items():
-            run.write_variants(name, suite_variants(config, name, suite, bar.update, run=run))
+        made = {
+            name: suite_variants(config, name, suite, bar.update, run=run) for name, suite in config.eval.suites.items()
+        }
+        for name, suite in config.suites.items():  # the same variants under each circumstance
+            variants = made[name.partition("@")[0]]
+            run.write_variants(name, map(told, variants) if suite.told else variants)
+
+
+def told(variant: Variant) -> Variant:
+    """The variant with its complete statement, and so with nothing left to ask for."""
+    return replace(variant, prompt=variant.problem.prompt, facts=(), stated=(*variant.stated, *variant.facts))
 
 
 def _counts(mix: PartConfig) -> dict[str, int]:

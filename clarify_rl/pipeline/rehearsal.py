@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from clarify_rl.config import Config, SuiteConfig
+from clarify_rl.config import Config
 from clarify_rl.dialogue.chat import Chat, TextChat
 from clarify_rl.dialogue.episodes import DialogueLimits, run_episodes
 from clarify_rl.errors import ConfigError
+from clarify_rl.eval_sections import SuiteConfig
 from clarify_rl.pipeline.checkpoints import checkpoints
 from clarify_rl.pipeline.data import family_roles, suite_variants
 from clarify_rl.pipeline.environments import open_pool

@@ -17,9 +17,10 @@ from rich.markup import escape
 from rich.table import Table
 from tqdm.auto import tqdm
 
-from clarify_rl.config import Config, EvalConfig, SuiteConfig
+from clarify_rl.config import Config
 from clarify_rl.dialogue.replies import parse_reply
 from clarify_rl.errors import DataError
+from clarify_rl.eval_sections import EvalConfig, SuiteConfig
 from clarify_rl.evaluation.published import GOOD, Published, as_executed, named_as_asked, published
 from clarify_rl.evaluation.recorded import Recording, read_recordings
 from clarify_rl.executor import Executor, Trial

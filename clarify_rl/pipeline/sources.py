@@ -9,13 +9,14 @@ from random import Random
 
 from tqdm.auto import tqdm
 
-from clarify_rl.config import Config, MixConfig
+from clarify_rl.config import Config
 from clarify_rl.errors import ConfigError, DataError, unknown_name
 from clarify_rl.executor import Executor
 from clarify_rl.parallel import in_order
 from clarify_rl.pipeline.environments import executor as configured_executor
 from clarify_rl.problems.overlap import group_of, splits
 from clarify_rl.registry import load_source
+from clarify_rl.sections import MixConfig
 from clarify_rl.store import Run
 from clarify_rl.synthesis.facts import sentence_of
 from clarify_rl.synthesis.unclear import Synthesis

@@ -19,8 +19,8 @@ from random import Random
 from typing import Any
 from urllib.parse import urlsplit
 
-from clarify_rl.config import ServerConfig
 from clarify_rl.errors import ClarifyError
+from clarify_rl.eval_sections import ServerConfig
 from clarify_rl.seeds import derive_seed
 from clarify_rl.types import Request, Sample
 

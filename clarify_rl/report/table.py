@@ -45,7 +45,8 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
         for difference in comparison.differences:
             if difference.suite == suite and (difference.metric, difference.group) in wording and difference.pairs:
                 console.print(Padding(escape(difference_sentence(difference)), (0, 0, 0, 2)), highlight=False)
-        for sentence in map(_found_by_defect, summaries):
+        worth = [difference_sentence(each) for each in comparison.asking if each.suite == suite and each.pairs]
+        for sentence in (*worth, *map(_found_by_defect, summaries)):
             if sentence:
                 console.print(Padding(escape(sentence), (0, 0, 0, 2)), highlight=False)
         for part in _beside_each_other(summaries, console):
@@ -74,6 +75,9 @@ def print_summary(comparison: Comparison, console: Console | None = None) -> Non
     else:
         for sentence in _in_words(comparison):
             console.print(escape(sentence), highlight=False, soft_wrap=True)
+    for difference in comparison.asking:
+        if difference.suite == comparison.suites[0] and difference.points is not None:
+            console.print(escape(difference_sentence(difference)), highlight=False, soft_wrap=True)
     if (left_out := len(comparison.suites) - _MOST_SUITES) > 0:
         console.print(f"[dim]{left_out} more suites are not shown[/dim]")
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from clarify_rl.cli import main
-from clarify_rl.config import Config, SuiteConfig
+from clarify_rl.config import Config
 from clarify_rl.config_files import load_config
 from clarify_rl.errors import DataError
+from clarify_rl.eval_sections import SuiteConfig
 from clarify_rl.executor import Executor
 from clarify_rl.pipeline.check_reward import CANARIES, ORACLE, RewardReport, check_reward
 from clarify_rl.pipeline.data import suite_variants

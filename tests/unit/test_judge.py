@@ -11,7 +11,8 @@ import pytest
 from rich.console import Console
 
 from clarify_rl.cli import main
-from clarify_rl.config import Config, EvalConfig, ServerConfig
+from clarify_rl.config import Config
+from clarify_rl.eval_sections import EvalConfig, ServerConfig
 from clarify_rl.executor import Executor
 from clarify_rl.pipeline.judge import Judgement, judge_named, print_judgements, told
 from clarify_rl.pipeline.make import make

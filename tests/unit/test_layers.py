@@ -32,12 +32,13 @@ MAY_IMPORT = {
         "records": "types errors executor",
         "sections": "",
         "rl_sections": "sections",
-        "config": "types errors registry sections rl_sections",
+        "eval_sections": "sections",
+        "config": "types errors registry sections rl_sections eval_sections",
         "config_files": "types errors config",
         "store": "types errors records config config_files",
         "assets": "",
         "engines": "errors config rl_sections",
-        "policies": "types errors seeds config assets engines",
+        "policies": "types errors seeds eval_sections config assets engines",
         "problems": "types errors syntax seeds wording records config registry executor",
         "synthesis": "types errors seeds syntax wording records config executor policies problems",
         # problems: how a statement is taken apart into sentences and examples.
@@ -50,7 +51,7 @@ MAY_IMPORT = {
         # training: TRL's templates, for a model whose own cannot be trained on.
         "players": "types errors sections config engines policies dialogue training.templates",
         # config, policies, players: a model that a user or a judge asks.
-        "consult": "types config policies dialogue players",
+        "consult": "types eval_sections config policies dialogue players",
         # consult: a reward that is a judge.
         "rewards": "clarify_rl types errors registry syntax consult",
         # consult: a user that is a language model.
@@ -60,11 +61,12 @@ MAY_IMPORT = {
         "demonstrations": "types errors seeds policies synthesis dialogue",
         "training": "types errors loading seeds sections rl_sections config engines store policies problems synthesis "
         "dialogue pool demonstrations",
-        "evaluation": "types errors seeds records config store policies problems dialogue dialogue.replies pool",
+        "evaluation": "types errors seeds records eval_sections config store policies problems dialogue "
+        "dialogue.replies pool",
         "report": "types errors seeds records config store evaluation",
         "launch": "clarify_rl types errors config store pool training evaluation",
-        "pipeline": "types errors seeds wording registry records sections rl_sections config config_files engines "
-        "store parallel executor policies "
+        "pipeline": "types errors seeds wording registry records sections rl_sections eval_sections config "
+        "config_files engines store parallel executor policies "
         "problems matching synthesis dialogue dialogue.replies players consult pool demonstrations training evaluation "
         "report launch",
         "play": "types errors config store policies players dialogue pipeline",

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from clarify_rl.cli import main
-from clarify_rl.config import ServerConfig
 from clarify_rl.dialogue.chat import TextChat
 from clarify_rl.dialogue.episodes import run_episodes
 from clarify_rl.errors import ClarifyError
+from clarify_rl.eval_sections import ServerConfig
 from clarify_rl.policies.models import load_model
 from clarify_rl.policies.openai import Address, OpenAIPolicy, served
 from clarify_rl.pool import LocalPool

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from clarify_rl.cli import main
-from clarify_rl.config import Config, EvalConfig, ServerConfig
+from clarify_rl.config import Config
+from clarify_rl.eval_sections import EvalConfig, ServerConfig
 from clarify_rl.executor import Executor, Trial
 from clarify_rl.pipeline.propose import UNPROVED, Proposals, propose_named
 from clarify_rl.problems.made import Made

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from clarify_rl.cli import main
-from clarify_rl.config import Config, EvalConfig, ServerConfig
+from clarify_rl.config import Config
+from clarify_rl.eval_sections import EvalConfig, ServerConfig
 from clarify_rl.executor import Executor
 from clarify_rl.pipeline.make import make
 from clarify_rl.pipeline.rewrite import Rewrites, rewrite_named, taken_apart

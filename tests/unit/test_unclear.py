@@ -15,7 +15,7 @@ import pytest
 from clarify_rl.envs.rule_based_user import RuleBasedUser
 from rich.console import Console
 
-from clarify_rl.config import MixConfig, PartConfig, SourceConfig
+from clarify_rl.config import PartConfig, SourceConfig
 from clarify_rl.config_files import load_config
 from clarify_rl.errors import DataError
 from clarify_rl.executor import Executor, Limits, Trial
@@ -24,6 +24,7 @@ from clarify_rl.pipeline.make import make, print_stats, show
 from clarify_rl.pipeline.sources import draw, unclear_one
 from clarify_rl.problems.made import Made
 from clarify_rl.registry import load_source
+from clarify_rl.sections import MixConfig
 from clarify_rl.synthesis.constraints import Bounds, bounds_in
 from clarify_rl.synthesis.facts import Reading, Wrapped, clear_of
 from clarify_rl.synthesis.inputs import more_inputs
