@@ -149,7 +149,10 @@ def _add_eval(commands: Parsers) -> None:
         "clarify-rl eval --model embedded --suite bank --limit 20",
     )
     parser.add_argument(
-        "items", nargs="*", metavar="RUN_FOLDER | key=value", help="a run folder, or settings to change"
+        "items",
+        nargs="*",
+        metavar="RUN_FOLDER | key=value",
+        help="a run folder, or settings to change (of a run: eval.suites, eval.also, eval.users, engine)",
     )
     parser.add_argument(
         "--model",
@@ -158,7 +161,9 @@ def _add_eval(commands: Parsers) -> None:
         metavar="[NAME=]SPEC",
         help="a folder, hub name, .gguf, or openai:URL#MODEL; may be repeated",
     )
-    parser.add_argument("--suite", help="bank, a HumanEvalComm.jsonl, or its hub name jie-jw-wu/HumanEvalComm")
+    parser.add_argument(
+        "--suite", help="bank, a HumanEvalComm.jsonl, or its hub name jie-jw-wu/HumanEvalComm; of a run, one more suite"
+    )
     parser.add_argument("--limit", type=int, metavar="N", help="the most prompts to take")
     parser.add_argument("--out", metavar="FOLDER", help="the run folder to make (default: runs/SUITE-NAMES)")
     parser.add_argument("--instruction", metavar="TEXT", help="what stands before each problem")

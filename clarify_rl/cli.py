@@ -107,12 +107,10 @@ def _submit(arguments: Arguments) -> int:
 def _eval(arguments: Arguments) -> None:
     overrides = [item for item in arguments.items if "=" in item and not Path(item).is_dir()]
     folders = [item for item in arguments.items if item not in overrides]
-    if bool(arguments.model) != bool(arguments.suite) or len(folders) != (0 if arguments.model else 1):
+    if len(folders) != (0 if arguments.model else 1) or (arguments.model and not arguments.suite):
         raise ConfigError("Give one run folder (clarify-rl eval runs/demo), or --model with --suite, and not both.")
     if folders:
-        if overrides:
-            raise ConfigError(f"A run is evaluated as it was configured, so {overrides[0]!r} cannot be changed here.")
-        _eval_run(Path(folders[0]), arguments)
+        _eval_run(Path(folders[0]), arguments, overrides)
         return
     config = _evaluation_config(arguments, overrides)
     with _open(config, arguments) as run:
@@ -121,16 +119,33 @@ def _eval(arguments: Arguments) -> None:
         run_all(config, run)
 
 
-def _eval_run(folder: Path, arguments: Arguments) -> None:
+def _eval_run(folder: Path, arguments: Arguments, overrides: Sequence[str]) -> None:
     from clarify_rl.config_files import saved_config
     from clarify_rl.store import Run
 
-    config = saved_config(folder)
+    before = saved_config(folder)
+    after = saved_config(folder, [*_suite_of(arguments), *overrides])
     with Run(folder) as run, _telling_what_is_kept(run, arguments):
-        _prepare(config, arguments, run)
+        _prepare(after, arguments, run)
+        from clarify_rl.pipeline.evaluate import evaluate_more
         from clarify_rl.pipeline.run import evaluate_run
 
-        evaluate_run(config, run)
+        if run.is_done("data"):
+            evaluate_more(run, before, after)
+        evaluate_run(after, run)
+
+
+def _suite_of(arguments: Arguments) -> list[str]:
+    """`--suite` as one more suite of a run that has suites of its own."""
+    if not arguments.suite:
+        return []
+    name = "bank" if arguments.suite == "bank" else "humaneval_comm"
+    count = [] if arguments.limit is None else [f"eval.suites.{name}.count={arguments.limit}"]
+    whole = [] if count or name == "bank" else [f"eval.suites.{name}.count={_WHOLE}"]
+    return [f"eval.suites.{name}.source={arguments.suite}", *count, *whole]
+
+
+_WHOLE = 10_000  # prompts: all that a benchmark has
 
 
 def _play(arguments: Arguments) -> None:

@@ -184,6 +184,20 @@ class Run:
         """Forgets the episodes of `from_step` and later, which a resumed stage will make again."""
         self._drop_rows(self.folder / "episodes" / f"{name}.jsonl", lambda row: _number(row.get("step")) < from_step)
 
+    def keep_episodes(self, name: str, count: int) -> None:
+        """Keeps the first `count` episodes, and forgets what an interruption left behind them."""
+        numbers = iter(range(count))
+        self._drop_rows(self.folder / "episodes" / f"{name}.jsonl", lambda _: next(numbers, None) is not None)
+
+    def count_episodes(self, name: str) -> int:
+        path = self.folder / "episodes" / f"{name}.jsonl"
+        return sum(1 for _ in read_rows(path)) if path.exists() else 0
+
+    def change(self, config_yaml: str, what: str) -> None:
+        """Another configuration of the same run, for what is still to come, and a note of what it changed."""
+        write_atomically(self.folder / CONFIG_FILE, config_yaml)
+        self.note("changed by eval", "; ".join(filter(None, (self.info().get("changed by eval"), what))))
+
     def add_metrics(self, stage: str, step: int, metrics: Metrics) -> None:
         """Appends a row. A number that is not finite is no measurement: the row only tells its name."""
         if not self.writes:

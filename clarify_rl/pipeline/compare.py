@@ -16,7 +16,7 @@ from clarify_rl.evaluation.metrics import Group, Metric
 from clarify_rl.evaluation.require import Demand, Ruling, judge
 from clarify_rl.evaluation.seeds import AcrossSeeds, across_seeds, pairs_of, sentence
 from clarify_rl.pipeline.checkpoints import checkpoints
-from clarify_rl.pipeline.evaluate import read_results
+from clarify_rl.pipeline.evaluate import read_results, to_play
 from clarify_rl.pipeline.terminal import console, say
 from clarify_rl.report.html import write_report
 from clarify_rl.report.table import print_comparison, print_summary
@@ -112,7 +112,7 @@ def compare_seeds(runs: Mapping[str, tuple[Config, Run]], out: Path | None = Non
 
 def _tell_what_is_left_out(config: Config, run: Run) -> None:
     """Names the checkpoints that a comparison cannot show. Raises RunFolderError when that is all of them."""
-    missing = [name for name in checkpoints(config) if not run.is_done(f"eval-{name}")]
+    missing = [name for name in checkpoints(config) if to_play(config, run, name) == list(config.suites)]
     if len(missing) == len(checkpoints(config)):
         raise RunFolderError(f"{run.folder} has no finished evaluation. First: clarify-rl eval {run.folder}")
     for name in missing:

@@ -75,12 +75,19 @@ def make_data(config: Config, run: Run) -> None:
                 else:
                     variants += draw(source_variants(config, of, run), mix, count, split, seed, of)
             run.write_variants(name, interleaved(variants))
-        made = {
-            name: suite_variants(config, name, suite, bar.update, run=run) for name, suite in config.eval.suites.items()
-        }
-        for name, suite in config.suites.items():  # the same variants under each circumstance
-            variants = made[name.partition("@")[0]]
-            run.write_variants(name, map(told, variants) if suite.told else variants)
+        make_suites(config, run, bar.update)
+
+
+def make_suites(config: Config, run: Run, on_variant: Callable[[], object] = lambda: None) -> None:
+    """Writes the variants of the suites that have none yet: the same under each circumstance."""
+    made: dict[str, list[Variant]] = {}
+    for name, suite in config.suites.items():
+        if run.data_file(name).exists():
+            continue
+        own = name.partition("@")[0]
+        if own not in made:
+            made[own] = suite_variants(config, own, config.eval.suites[own], on_variant, run=run)
+        run.write_variants(name, map(told, made[own]) if suite.told else made[own])
 
 
 def told(variant: Variant) -> Variant:

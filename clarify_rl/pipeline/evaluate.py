@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,10 +11,12 @@ from rich.markup import escape
 from tqdm.auto import tqdm
 
 from clarify_rl.config import Config
+from clarify_rl.config_files import differences, to_yaml
 from clarify_rl.engines import engine_for_evaluation
 from clarify_rl.errors import ConfigError, unknown_name
 from clarify_rl.evaluation.evaluate import evaluate
 from clarify_rl.pipeline.checkpoints import checkpoints
+from clarify_rl.pipeline.data import make_suites
 from clarify_rl.pipeline.environments import open_pool
 from clarify_rl.pipeline.fitting import say_what_is_cut_off
 from clarify_rl.pipeline.terminal import say
@@ -36,10 +39,23 @@ def engines_for(config: Config) -> Engines:
     return Engines(config.engine.options, export)
 
 
+def record(checkpoint: str, suite: str) -> str:
+    """The name of what a checkpoint did on a suite, as a stage and as a file of episodes."""
+    return f"eval-{checkpoint}-{suite}"
+
+
+def to_play(config: Config, run: Run, checkpoint: str) -> list[str]:
+    """The suites that a checkpoint has not finished."""
+    return [suite for suite in config.suites if not run.is_done(record(checkpoint, suite))]
+
+
 def evaluate_checkpoint(config: Config, run: Run, checkpoint: str, engines: Engines) -> None:
-    """Plays every suite with one checkpoint, greedily unless configured otherwise; episodes/eval-CHECKPOINT-SUITE."""
+    """Plays the suites that one checkpoint has not finished, greedily unless configured otherwise.
+
+    What an interrupted one has played of a suite is kept, by whole batches, so that it ends as one that was not.
+    """
     spec = checkpoints(config)[checkpoint] or str(run.model_folder(checkpoint))
-    suites = {name: run.read_variants(name) for name in config.suites}
+    suites = {name: run.read_variants(name) for name in to_play(config, run, checkpoint)}
     total = sum(map(len, suites.values()))
     say(f"[bold]eval[/bold]: {checkpoint} on {total} variants of {', '.join(suites)} -> {run.folder / 'episodes'}")
     if not served(spec):
@@ -47,13 +63,17 @@ def evaluate_checkpoint(config: Config, run: Run, checkpoint: str, engines: Engi
     player = player_for(config, spec, engines)
     say_what_is_cut_off(player.chat, player.limits, [variant for part in suites.values() for variant in part])
     with tqdm(total=total, desc=f"eval {checkpoint}", unit="episode", dynamic_ncols=True) as bar:
-        for user, names in _by_user(config).items():
+        for user, names in _by_user(config, list(suites)).items():
             with open_pool(_with_user(config, user), run) as pool:
                 for name in names:
-                    run.drop_episodes(f"eval-{checkpoint}-{name}")
-                    for episodes in _played(config, player, pool, name, suites[name]):
-                        run.add_episodes(f"eval-{checkpoint}-{name}", episodes)
+                    started, own = time.monotonic(), record(checkpoint, name)
+                    kept = run.count_episodes(own) // config.eval.batch_size * config.eval.batch_size
+                    run.keep_episodes(own, kept)
+                    bar.update(kept)
+                    for episodes in _played(config, player, pool, name, suites[name][kept:]):
+                        run.add_episodes(own, episodes)
                         bar.update(len(episodes))
+                    run.mark_done(own, time.monotonic() - started)
 
 
 def _played(
@@ -74,11 +94,11 @@ def _played(
     )
 
 
-def _by_user(config: Config) -> dict[str, list[str]]:
+def _by_user(config: Config, suites: Sequence[str]) -> dict[str, list[str]]:
     """The suites of each user, "" for the one of training, so that one pool serves all of them."""
     by_user: dict[str, list[str]] = {}
-    for name, suite in config.suites.items():
-        by_user.setdefault(suite.user, []).append(name)
+    for name in suites:
+        by_user.setdefault(config.suites[name].user, []).append(name)
     return by_user
 
 
@@ -93,11 +113,35 @@ def _with_user(config: Config, name: str) -> Config:
 
 
 def read_results(config: Config, run: Run) -> list[Results]:
-    """The evaluated checkpoints of a run, suite by suite."""
+    """What the checkpoints of a run have finished, suite by suite."""
     suites = {name: run.read_variants(name) for name in config.suites}
     return [
-        Results(checkpoint, name, tuple(run.read_episodes(f"eval-{checkpoint}-{name}", variants)))
+        Results(checkpoint, name, tuple(run.read_episodes(record(checkpoint, name), variants)))
         for name, variants in suites.items()
         for checkpoint in checkpoints(config)
-        if run.is_done(f"eval-{checkpoint}")
+        if run.is_done(record(checkpoint, name))
     ]
+
+
+_MORE = ("eval.suites", "eval.also", "eval.users", "eval.batch_size", "eval.server", "engine", "sources")
+
+
+def evaluate_more(run: Run, before: Config, after: Config) -> None:
+    """Gives a run the suites that `after` has beyond `before`: its configuration is changed, and their variants made.
+
+    ConfigError for any other change, and for one of a suite that was played: its numbers would be of both.
+    """
+    old, new = to_yaml(before), to_yaml(after)
+    changed = differences(old, new)
+    other = [change for change in changed if not change.startswith(_MORE)]
+    if other:
+        raise ConfigError(
+            f"A finished run can be evaluated on more, not otherwise ({other[0]}). What may change: {', '.join(_MORE)}."
+        )
+    played = {suite for suite in before.suites for name in checkpoints(before) if run.is_done(record(name, suite))}
+    for suite in played:
+        if after.suites.get(suite) != before.suites[suite]:
+            raise ConfigError(f"eval.suites.{suite} was played already. Give the other one a name of its own.")
+    make_suites(after, run)
+    if changed:
+        run.change(new, "; ".join(changed))

@@ -26,6 +26,7 @@ from clarify_rl.evaluation.recorded import Recording, read_recordings
 from clarify_rl.executor import Executor, Trial
 from clarify_rl.pipeline import environments
 from clarify_rl.pipeline.compare import compare_run
+from clarify_rl.pipeline.evaluate import record
 from clarify_rl.pipeline.terminal import console, say
 from clarify_rl.records import from_record, to_record
 from clarify_rl.registry import load_user
@@ -81,18 +82,18 @@ def replay(config: Config, run: Run, *, full: bool = False) -> list[Published]:
             path = Path(spec.removeprefix(RECORDED))
             recordings = [each for each in read_recordings(path) if each.model == model]
             _check(path, recordings, variants)
-            name = f"eval-{model}-{SUITE}"
-            if not run.is_done(f"eval-{model}"):
+            name = record(model, SUITE)
+            if not run.is_done(name):
                 run.drop_episodes(name)
                 run.add_episodes(name, _episodes(recordings, variants, executor, user))
-                run.mark_done(f"eval-{model}", 0.0)
+                run.mark_done(name, 0.0)
             episodes = run.read_episodes(name, variants.values())
             rows.append(published(model, recordings, _as_published(run, recordings, variants, executor)))
             agreements.append(_agreement(model, recordings, episodes))
     _tell(rows, agreements)
     graded = [asdict(agreement) for agreement in agreements]
-    record = {"published": [asdict(row) for row in rows], "agreement": graded}
-    write_atomically(run.folder / "replay.json", json.dumps(record, indent=2) + "\n")
+    numbers = {"published": [asdict(row) for row in rows], "agreement": graded}
+    write_atomically(run.folder / "replay.json", json.dumps(numbers, indent=2) + "\n")
     compare_run(config, run, full=full)
     return rows
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from functools import partial
 
 from clarify_rl.config import Config, StageName
 from clarify_rl.errors import ConfigError, RunFolderError
@@ -12,10 +11,11 @@ from clarify_rl.evaluation.compare import Comparison
 from clarify_rl.pipeline.checkpoints import checkpoints
 from clarify_rl.pipeline.compare import compare_run
 from clarify_rl.pipeline.data import make_data
-from clarify_rl.pipeline.evaluate import engines_for, evaluate_checkpoint
+from clarify_rl.pipeline.evaluate import engines_for, evaluate_checkpoint, to_play
 from clarify_rl.pipeline.memory import telling_of_memory
 from clarify_rl.pipeline.terminal import say
 from clarify_rl.pipeline.train import rl, sft
+from clarify_rl.policies.vllm import Engines
 from clarify_rl.store import Run
 
 
@@ -46,18 +46,29 @@ def evaluate_run(config: Config, run: Run) -> Comparison:
     with engines_for(config) as engines:
         for name, spec in checkpoints(config).items():
             if spec or run.is_done(name):
-                _unless_done(run, f"eval-{name}", partial(evaluate_checkpoint, engines=engines), config, name)
+                _evaluate(name, config, run, engines)
     return compare_run(config, run).comparison
 
 
-def _unless_done(run: Run, name: str, stage: Callable[..., None], config: Config, *arguments: str) -> None:
+def _evaluate(checkpoint: str, config: Config, run: Run, engines: Engines) -> None:
+    stage = f"eval-{checkpoint}"
+    if not to_play(config, run, checkpoint):
+        say(f"[dim]{stage}: complete already[/dim]")
+        return
+    started = time.monotonic()
+    with telling_of_memory(stage, config):
+        evaluate_checkpoint(config, run, checkpoint, engines)
+    say(f"[dim]{stage}: {time.monotonic() - started:.0f} s[/dim]")
+
+
+def _unless_done(run: Run, name: str, stage: Callable[[Config, Run], None], config: Config) -> None:
     """Marks a stage complete only after it ended well."""
     if run.is_done(name):
         say(f"[dim]{name}: complete already[/dim]")
         return
     started = time.monotonic()
     with telling_of_memory(name, config):
-        stage(config, run, *arguments)
+        stage(config, run)
     seconds = time.monotonic() - started
     run.mark_done(name, seconds)
     say(f"[dim]{name}: {seconds:.0f} s[/dim]")

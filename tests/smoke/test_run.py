@@ -34,6 +34,7 @@ eval:
     trained: {families: trained, count: 4}
 """
 STAGES = ["data", "sft", "rl", "eval-base", "eval-sft", "eval-rl"]
+SUITES = ("held_out", "trained")
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +68,9 @@ def rows(path: Path) -> list[dict[str, object]]:
 
 def test_a_run_leaves_everything_in_its_folder(folder: Path) -> None:
     run = folder / "runs" / "first"
-    assert {path.stem for path in (run / "stages").iterdir()} == set(STAGES)
+    assert {path.stem for path in (run / "stages").iterdir()} == {
+        "data", "sft", "rl", *(f"eval-{name}-{suite}" for name in ("base", "sft", "rl") for suite in SUITES)
+    }  # fmt: skip
     assert {path.stem for path in (run / "data").iterdir()} == {"sft", "sft_dev", "rl", "held_out", "trained"}
     for name in ("sft", "rl"):
         assert {"config.json", "model.safetensors", "tokenizer.json"} <= {
@@ -108,7 +111,7 @@ def test_an_interrupted_rl_stage_goes_on_to_the_same_result(folder: Path, second
     first = folder / "runs" / "first"
     shutil.rmtree(second / "models" / "rl")
     shutil.rmtree(second / "checkpoints" / "rl" / "checkpoint-2")
-    for stage in ("rl", "eval-rl"):
+    for stage in ("rl", *(f"eval-rl-{suite}" for suite in SUITES)):
         (second / "stages" / f"{stage}.json").unlink()
     assert main(["run", "tiny.yaml", "name=second", "--resume"]) == 0
     assert rows(first / "episodes" / "rl.jsonl") == rows(second / "episodes" / "rl.jsonl")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -78,3 +80,64 @@ def test_the_comparison_says_what_asking_was_worth_and_what_all_answers_would_be
         episodes = run.read_episodes("eval-embedded-bank@silent", variants)
     assert [variant.id for variant in variants] == [variant.id for variant in run.read_variants("bank@told")]
     assert all(len(episode.turns) == 1 for episode in episodes)
+
+
+# ---- more of a finished run
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "finished"
+    model = ["--model", "embedded", "--suite", "bank", "--limit", "6", "--out", str(out)]
+    assert main(["eval", *model, "eval.batch_size=2"]) == 0
+    return out
+
+
+def test_a_finished_run_plays_one_more_suite_and_leaves_the_others_as_they_were(
+    finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (finished / "episodes" / "eval-embedded-bank.jsonl").read_bytes()
+    more = ["eval.suites.easy.count=3", "eval.suites.easy.clear_share=1", "eval.also=[silent]"]
+    assert main(["eval", str(finished), *more]) == 0
+    tree = json.loads((finished / "comparison.json").read_text())
+    assert tree["suites"] == ["bank", "bank@silent", "easy", "easy@silent"]
+    assert (finished / "episodes" / "eval-embedded-bank.jsonl").read_bytes() == before
+    assert "eval.suites.easy" in Run(finished).info()["changed by eval"]
+    capsys.readouterr()
+    assert main(["eval", str(finished)]) == 0  # as it is configured now
+    assert "eval-embedded: complete already" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (
+            "dialogue.max_questions=0",
+            r"A finished run can be evaluated on more, not otherwise \(dialogue.max_questions",
+        ),
+        ("eval.temperature=1", "not otherwise"),
+        ("eval.suites.bank.count=7", "eval.suites.bank was played already"),
+    ],
+)
+def test_what_would_change_numbers_that_are_there_is_refused(
+    finished: Path, changed: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (finished / "config.yaml").read_text()
+    assert main(["eval", str(finished), changed]) == 2
+    assert re.search(message, capsys.readouterr().err)
+    assert (finished / "config.yaml").read_text() == before
+
+
+def test_an_interrupted_evaluation_goes_on_and_ends_as_one_that_was_not(finished: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut"
+    shutil.copytree(finished, cut)
+    episodes = cut / "episodes" / "eval-embedded-bank.jsonl"
+    lines = episodes.read_text().splitlines(keepends=True)
+    episodes.write_text("".join(lines[:3]) + lines[3][:40])  # killed in the middle of a line, and of a batch
+    (cut / "stages" / "eval-embedded-bank.json").unlink()
+    (cut / "comparison.json").unlink()
+    assert main(["eval", str(cut)]) == 0
+    assert (cut / "comparison.json").read_bytes() == (finished / "comparison.json").read_bytes()
+    assert [json.loads(line)["id"] for line in episodes.read_text().splitlines()] == [
+        json.loads(line)["id"] for line in lines
+    ]
