@@ -112,7 +112,20 @@ def _eval(arguments: Arguments) -> None:
     if folders:
         _eval_run(Path(folders[0]), arguments, overrides)
         return
-    config = _evaluation_config(arguments, overrides)
+    from clarify_rl.pipeline.standalone import evaluation_config
+
+    models = dict(_named_model(item) for item in arguments.model)
+    if len(models) < len(arguments.model):
+        raise ConfigError("Two models have one name. Name them: --model first=SPEC --model second=SPEC")
+    dialogue = {
+        "instruction": arguments.instruction,
+        "last_call": arguments.last_call,
+        "max_questions": arguments.max_questions,
+        "turn_tokens": arguments.turn_tokens,
+    }
+    config = evaluation_config(
+        models, arguments.suite, limit=arguments.limit, out=arguments.out, dialogue=dialogue, overrides=overrides
+    )
     with _open(config, arguments) as run:
         from clarify_rl.pipeline.run import run_all
 
@@ -250,41 +263,6 @@ def _load(arguments: Arguments) -> Config:
     from clarify_rl.config_files import load_config
 
     return load_config(arguments.config, arguments.items)
-
-
-def _evaluation_config(arguments: Arguments, overrides: Sequence[str]) -> Config:
-    """The shipped configuration of a suite, with the models and options of the command line."""
-    from clarify_rl.config_files import load_config
-
-    suite = "bank" if arguments.suite == "bank" else "humaneval_comm"
-    models = dict(_named_model(item) for item in arguments.model)
-    if len(models) < len(arguments.model):
-        raise ConfigError("Two models have one name. Name them: --model first=SPEC --model second=SPEC")
-    dialogue = {
-        "instruction": arguments.instruction,
-        "last_call": arguments.last_call,
-        "max_questions": arguments.max_questions,
-        "turn_tokens": arguments.turn_tokens,
-    }
-    changed = {key: value for key, value in dialogue.items() if value is not None}
-    if set(models.values()) == {"embedded"}:  # it learned from problems alone, and an instruction is foreign to it
-        changed = {"instruction": "", "last_call": "", **changed}
-    source = {"source": arguments.suite, **({"count": arguments.limit} if arguments.limit is not None else {})}
-    options: dict[str, object] = {
-        "name": "-".join([suite, *models]),
-        **({"out": arguments.out} if arguments.out else {}),
-        "dialogue": changed,
-        "eval": {"models": models, "suites": {suite: source}},
-    }
-    config = load_config(suite, overrides, options=options)
-    if {"max_questions", "turn_tokens"} & changed.keys() and not any("total_tokens" in item for item in overrides):
-        turns = config.dialogue.max_questions + 1
-        options["dialogue"] = {**changed, "total_tokens": turns * (config.dialogue.turn_tokens + _USER_TOKENS)}
-        config = load_config(suite, overrides, options=options)
-    return config
-
-
-_USER_TOKENS = 128  # room for each answer of the user, when the budgets are given by the turn
 
 
 def _named_model(item: str) -> tuple[str, str]:

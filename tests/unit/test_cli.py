@@ -15,8 +15,9 @@ import pytest
 from huggingface_hub.errors import OfflineModeIsEnabled
 
 from clarify_rl.arguments import make_parser, parse
-from clarify_rl.cli import _evaluation_config, main
+from clarify_rl.cli import main
 from clarify_rl.config_files import load_config, to_yaml
+from clarify_rl.pipeline.standalone import evaluation_config
 from clarify_rl.policies.models import embedded_folder
 from clarify_rl.store import Run
 
@@ -317,7 +318,7 @@ def test_a_setting_that_is_written_as_an_option_is_told_how(
 
 LIGHT = """
 import sys
-from clarify_rl.cli import _evaluation_config, main
+from clarify_rl.cli import main
 code = main(sys.argv[1:])
 sys.exit(code if not {'torch', 'transformers', 'trl', 'ray', 'datasets'} & sys.modules.keys() else 99)
 """
@@ -386,10 +387,10 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_embedded_model_is_evaluated_without_an_instruction_unless_one_is_given() -> None:
-    plain = ["eval", "--model", "embedded", "--suite", "bank"]
-    assert _evaluation_config(parse(plain), []).dialogue.instruction == ""
-    assert _evaluation_config(parse([*plain, "--instruction", "Ask."]), []).dialogue.instruction == "Ask."
-    assert _evaluation_config(parse(["eval", "--model", "some/where", "--suite", "bank"]), []).dialogue.instruction
+    embedded = {"embedded": "embedded"}
+    assert evaluation_config(embedded, "bank").dialogue.instruction == ""
+    assert evaluation_config(embedded, "bank", dialogue={"instruction": "Ask."}).dialogue.instruction == "Ask."
+    assert evaluation_config({"other": "some/where"}, "bank", dialogue={"instruction": None}).dialogue.instruction
 
 
 def test_a_run_that_goes_on_needs_no_source_that_its_data_were_made_of(capsys: pytest.CaptureFixture[str]) -> None:
