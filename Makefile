@@ -10,12 +10,13 @@ PYTEST := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 RAY_USAGE_STATS_ENABLED=0 $(BIN)/py
 install = $(BIN)/python -m pip install -c constraints.txt $(1) >>$(LOG) 2>&1 || { \
     tail -n 20 $(LOG); echo "The installation failed. The whole log is $(LOG)."; exit 1; }
 
-.PHONY: help demo test slow lint clean
+.PHONY: help demo test slow browser lint clean
 
 help:
 	@echo "make demo   train and evaluate a tiny model on this machine"
 	@echo "make test   the tests that need neither an accelerator nor the network"
 	@echo "make slow   more of them: the same with other options, and larger"
+	@echo "make browser   the report in chromium (apt-get install chromium)"
 	@echo "make lint   format, lint and types"
 	@echo "make clean  remove .venv and everything that was built"
 
@@ -24,11 +25,17 @@ demo: $(STAMP)
 
 # The tests with a local Ray come one after another: two at a time would fight over its ports and the cores.
 test: $(STAMP)
-	@$(PYTEST) -n 2 --dist loadfile -m "not slow and not gpu and not ray"
+	@$(PYTEST) -n 2 --dist loadfile -m "not slow and not gpu and not ray and not browser"
 	@$(PYTEST) -m "ray and not slow and not gpu"
 
 slow: $(STAMP)
 	@$(PYTEST) -n 2 --dist loadfile -m "slow and not gpu and not ray"
+
+browser: $(STAMP)
+	@command -v chromium >/dev/null || { echo "make browser needs chromium: apt-get install chromium"; exit 1; }
+	@$(call install,playwright)
+	@test -e $(VENV)/axe/package || { mkdir -p $(VENV)/axe && cd $(VENV)/axe && npm pack --silent axe-core@4 >/dev/null && tar xzf axe-core-*.tgz; }
+	@$(PYTEST) -m browser
 
 lint: $(STAMP)
 	@$(BIN)/ruff format --check

@@ -23,7 +23,7 @@ class SuiteConfig(MixConfig):
     price: float | None = None  # of a question, as the prompt says it; by default each of dialogue.prices, in turn
     max_questions: int | None = Field(None, ge=0)  # by default dialogue.max_questions
     told: bool = False  # the complete statement in place of the variant's: what asking could win at most
-    user: str = ""  # one of eval.users; by default env.user
+    user: str = ""  # one of eval.users, or silent; by default env.user
 
 
 class UserConfig(Section):
@@ -53,7 +53,7 @@ class ServerConfig(Section):
 class EvalConfig(Section):
     """`temperature` 0 is greedy. `batch_size` episodes run at once.
 
-    `also`: each suite again, NAME@silent with no question allowed, NAME@told with the complete statement; the
+    `also`: each suite again, NAME@silent with a user who tells nothing, NAME@told with the complete statement; the
     comparison then says what asking was worth, and what all answers would be. `users`: each suite again with another
     user, NAME@USER, e.g. one that training never met. `models` maps names to models that are evaluated in place of the
     run's own checkpoints: what `model.base` may be, or openai:URL#MODEL for one behind a server.
@@ -88,7 +88,7 @@ def suites_of(section: EvalConfig, prices: Sequence[float]) -> dict[str, SuiteCo
         if not said:
             played[name] = suite
         if SILENT in section.also:
-            played[f"{name}@{SILENT}"] = suite.model_copy(update={"max_questions": 0})
+            played[f"{name}@{SILENT}"] = suite.model_copy(update={"user": SILENT})
         if TOLD in section.also:
             played[f"{name}@{TOLD}"] = suite.model_copy(update={"told": True, "max_questions": 0})
         played |= {f"{name}@{user}": suite.model_copy(update={"user": user}) for user in section.users}

@@ -32,7 +32,7 @@ COMPARED: tuple[tuple[Metric, Group], ...] = (
 class Comparison:
     """Checkpoints and suites in the order given; each later checkpoint is compared with each earlier one.
 
-    `asking`, of each checkpoint on unclear variants: what it solves more where it may ask than where it may not
+    `asking`, of each checkpoint on unclear variants: what it solves more than beside a user who tells nothing
     (NAME@silent was played), and what it would solve more if it were told everything (NAME@told).
     """
 
@@ -83,7 +83,7 @@ def _asking(results: Sequence[Results], *, seed: int, resamples: int, confidence
     how = {"seed": seed, "resamples": resamples, "confidence": confidence}
     for (checkpoint, suite), result in played.items():
         if silent := played.get((checkpoint, f"{suite}@{SILENT}")):
-            without = replace(silent, checkpoint=f"{checkpoint} without asking", suite=suite)
+            without = replace(silent, checkpoint=f"{checkpoint} without answers", suite=suite)
             yield paired_difference(without, result, group="unclear", **how)  # type: ignore[arg-type] # named above
         if told := played.get((checkpoint, f"{suite}@{TOLD}")):
             knowing = replace(told, checkpoint=f"{checkpoint} told everything", suite=suite)

@@ -14,6 +14,7 @@ from clarify_rl.config import Config
 from clarify_rl.config_files import differences, to_yaml
 from clarify_rl.engines import engine_for_evaluation
 from clarify_rl.errors import ConfigError, unknown_name
+from clarify_rl.eval_sections import SILENT, UserConfig
 from clarify_rl.evaluation.evaluate import evaluate
 from clarify_rl.pipeline.checkpoints import checkpoints
 from clarify_rl.pipeline.data import make_suites
@@ -105,9 +106,10 @@ def _by_user(config: Config, suites: Sequence[str]) -> dict[str, list[str]]:
 def _with_user(config: Config, name: str) -> Config:
     if not name:
         return config
-    if name not in config.eval.users:
-        raise ConfigError(f"eval.suites: {unknown_name('user', name, config.eval.users)}")
-    user = config.eval.users[name]
+    users = {SILENT: UserConfig(use=SILENT), **config.eval.users}
+    if name not in users:
+        raise ConfigError(f"eval.suites: {unknown_name('user', name, users)}")
+    user = users[name]
     env = config.env.model_copy(update={"user": user.use, "user_options": user.options})
     return config.model_copy(update={"env": env})
 
@@ -138,9 +140,9 @@ def evaluate_more(run: Run, before: Config, after: Config) -> None:
         raise ConfigError(
             f"A finished run can be evaluated on more, not otherwise ({other[0]}). What may change: {', '.join(_MORE)}."
         )
-    played = {suite for suite in before.suites for name in checkpoints(before) if run.is_done(record(name, suite))}
-    for suite in played:
-        if after.suites.get(suite) != before.suites[suite]:
+    for suite in before.suites:
+        played = any(run.is_done(record(name, suite)) for name in checkpoints(before))
+        if played and after.suites.get(suite) != before.suites[suite]:
             raise ConfigError(f"eval.suites.{suite} was played already. Give the other one a name of its own.")
     make_suites(after, run)
     if changed:

@@ -32,6 +32,7 @@ def payload(
     return {
         "comparison": finite(asdict(comparison)),
         "sentences": [difference_sentence(difference) for difference in comparison.differences],
+        "worth": [difference_sentence(difference) for difference in comparison.asking],
         "variants": [_variant(variant) for variant in variants.values()],
         "results": [_results(result, index) for result in results],
         "curves": curve_columns(curves),

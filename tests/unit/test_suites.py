@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +15,9 @@ from clarify_rl.cli import main
 from clarify_rl.config_files import load_config
 from clarify_rl.errors import ConfigError
 from clarify_rl.pipeline.data import suite_variants, told
+from clarify_rl.pool import LocalPool
 from clarify_rl.store import Run
-from tests.dialogues import UNCLEAR
+from tests.dialogues import ASK, DESC, SPEC, UNCLEAR, play
 
 SMALL = ["eval.suites.new_instances.count=6"]
 
@@ -44,7 +47,7 @@ def test_a_suite_is_played_again_under_each_circumstance_that_is_named() -> None
     names = [name for name in config.suites if name.startswith("new_instances")]
     assert names == ["new_instances", "new_instances@silent", "new_instances@told", "new_instances@other"]
     silent, told_all, other = (config.suites[name] for name in names[1:])
-    assert (silent.max_questions, silent.told) == (0, False)
+    assert (silent.user, silent.max_questions, silent.told) == ("silent", None, False)
     assert (told_all.max_questions, told_all.told) == (0, True)
     assert (other.user, other.max_questions) == ("other", None)
 
@@ -61,7 +64,7 @@ def test_who_is_told_everything_sees_the_complete_statement_and_has_nothing_to_a
     assert (whole.facts, whole.stated) == ((), UNCLEAR.facts)
 
 
-def test_the_comparison_says_what_asking_was_worth_and_what_all_answers_would_be(
+def test_the_comparison_says_what_answers_were_worth_and_what_all_answers_would_be(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, plugins = tmp_path / "run", Path(__file__).parents[1] / "plugins.py"
@@ -71,7 +74,7 @@ def test_the_comparison_says_what_asking_was_worth_and_what_all_answers_would_be
     tree = json.loads((out / "comparison.json").read_text())
     assert tree["suites"] == ["bank", "bank@silent", "bank@told", "bank@mute"]
     without, knowing = tree["asking"]
-    assert (without["before"], without["after"]) == ("embedded without asking", "embedded")
+    assert (without["before"], without["after"]) == ("embedded without answers", "embedded")
     assert (knowing["before"], knowing["after"]) == ("embedded", "embedded told everything")
     assert knowing["points"] > 0  # the base model solves complete statements, and asks about none
     assert "embedded told everything solves" in " ".join(capsys.readouterr().out.split())
@@ -79,7 +82,7 @@ def test_the_comparison_says_what_asking_was_worth_and_what_all_answers_would_be
         variants = run.read_variants("bank@silent")
         episodes = run.read_episodes("eval-embedded-bank@silent", variants)
     assert [variant.id for variant in variants] == [variant.id for variant in run.read_variants("bank@told")]
-    assert all(len(episode.turns) == 1 for episode in episodes)
+    assert not any(episode.revealed for episode in episodes)
 
 
 # ---- more of a finished run
@@ -141,3 +144,11 @@ def test_an_interrupted_evaluation_goes_on_and_ends_as_one_that_was_not(finished
     assert [json.loads(line)["id"] for line in episodes.read_text().splitlines()] == [
         json.loads(line)["id"] for line in lines
     ]
+
+
+def test_a_silent_user_tells_nothing_and_the_dialogue_goes_on() -> None:
+    with closing(LocalPool(replace(SPEC, env_options={**SPEC.env_options, "user": "silent"}))) as pool:
+        (episode,) = play((UNCLEAR, [ASK, DESC]), pool=pool)
+    assert episode.turns[0].answer is not None
+    assert (episode.turns[0].answer.text, episode.revealed) == ("I have nothing to add to that.", ())
+    assert episode.solved

@@ -7,12 +7,49 @@ function renderVariant(data, variant, shown) {
     { class: `variant ${shown.length > 1 ? "two" : "one"}` },
     factsView(data, variant, shown),
     shown.length > 1 ? promptView(variant) : null,
+    shown.length > 1 ? changesView(...shown.map(({ episode }) => lastCode(episode))) : null,
     el(
       "div",
       { class: "columns" },
       shown.map((one) => episodeView(data, variant, one, shown.length > 1)),
     ),
   );
+}
+
+const lastCode = (episode) => episode.turns.at(-1)?.code ?? "";
+
+/** What the second program has otherwise than the first, line by line. */
+function changesView(before, after) {
+  if (!before || !after) return null;
+  const lines = changes(before.trimEnd().split("\n"), after.trimEnd().split("\n"));
+  const same = lines.every(([kind]) => kind === "same");
+  const signs = { same: "  ", gone: "- ", came: "+ " };
+  return el(
+    "details",
+    {},
+    el("summary", {}, same ? "Both wrote the same program" : "Difference of the two programs"),
+    el(
+      "pre",
+      { class: "listing changes" },
+      lines.map(([kind, line]) => el("span", { class: kind }, `${signs[kind]}${line}\n`)),
+    ),
+  );
+}
+
+/** The longest common subsequence of lines, and around it what went and what came. */
+function changes(before, after) {
+  const common = Array.from({ length: before.length + 1 }, () => new Array(after.length + 1).fill(0));
+  for (let i = before.length - 1; i >= 0; i--)
+    for (let j = after.length - 1; j >= 0; j--)
+      common[i][j] = before[i] === after[j] ? 1 + common[i + 1][j + 1] : Math.max(common[i + 1][j], common[i][j + 1]);
+  const lines = [];
+  let [i, j] = [0, 0];
+  while (i < before.length || j < after.length) {
+    if (i < before.length && j < after.length && before[i] === after[j]) lines.push(["same", before[i++], j++]);
+    else if (j >= after.length || (i < before.length && common[i + 1][j] >= common[i][j + 1])) lines.push(["gone", before[i++]]);
+    else lines.push(["came", after[j++]]);
+  }
+  return lines;
 }
 
 function factsView(data, variant, shown) {

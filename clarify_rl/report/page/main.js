@@ -6,7 +6,7 @@ function renderRun(data, section) {
     data.results.reduce((n, r) => n + r.episodes.length, 0),
     "episode",
   )}.`;
-  const hint = "Keys: j and k for the next and previous transcript, / to search.";
+  const hint = "Keys: j and k, or the arrows in the list, for the next and previous transcript; / to search. The address leads here again.";
   section.replaceChildren(
     el("h2", {}, "Run"),
     rows.length ? el("details", { open: true }, el("summary", {}, "How this was made"), el("dl", {}, rows)) : "",

@@ -35,8 +35,10 @@ function renderResults(data, section) {
     const [all, clear, unclear] = ["all", "clear", "unclear"].map((name) => findGroup(summaries[0], name).episodes);
     body.replaceChildren(
       el("p", { class: "note" }, `${plural(all, "variant")}: ${clear} clear, ${unclear} unclear. Shares in percent.`),
-      el("div", { class: "scroll" }, checkpointTable(data, summaries)),
+      el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Checkpoints" }, checkpointTable(data, summaries)),
       differencesView(data, suite) ?? "",
+      askingView(data, suite) ?? "",
+      paretoView(data, suite) ?? "",
     );
     renderKinds(data, document.getElementById("kinds"), suite);
   };
@@ -154,13 +156,31 @@ function forestRow(data, difference, reach) {
 }
 
 function evidenceText(difference) {
-  const test = difference.mcnemar;
+  const { p, holm, mcnemar } = difference;
   const parts = [
     difference.low === null ? "no interval" : `${difference.low.toFixed(1)} to ${difference.high.toFixed(1)}`,
   ];
-  if (test) parts.push(test.p < 0.0001 ? "p < 0.0001" : `p ${test.p.toFixed(test.p < 0.1 ? 4 : 2)}`);
-  if (test) parts.push(`+${test.won} −${test.lost}`);
+  if (p !== null) parts.push(chance("p", p));
+  if (holm !== null && holm !== p) parts.push(chance("Holm", holm));
+  if (mcnemar) parts.push(`+${mcnemar.won} −${mcnemar.lost}`);
   return `${parts.join(" · ")} · n ${difference.pairs}`;
+}
+
+const chance = (name, p) => (p < 0.0001 ? `${name} < 0.0001` : `${name} ${p.toFixed(p < 0.1 ? 4 : 2)}`);
+
+/** What asking was worth to each checkpoint, and which defects its questions were about. */
+function askingView(data, suite) {
+  const worth = data.comparison.asking.flatMap((d, i) => (d.suite === suite && d.pairs ? [data.worth[i]] : []));
+  const found = summariesOf(data, suite).flatMap((summary) => {
+    const shares = findGroup(summary, "unclear").revealed_by;
+    if (!shares.length) return [];
+    const said = shares.map(({ name, share }) => `${percent(share)}% of ${share.n} that are ${name}`).join(", ");
+    const f1 = findGroup(summary, "unclear").ask_f1;
+    return [`${summary.checkpoint} asks for the hidden facts: ${said} (Ask-F1 ${(100 * f1).toFixed(1)})`];
+  });
+  if (!worth.length && !found.length) return null;
+  const lines = [...worth, ...found].map((line) => el("li", {}, line));
+  return el("div", {}, el("h3", {}, "What was asked for, and what it was worth"), el("ul", { class: "asking" }, lines));
 }
 
 function renderKinds(data, section, suite) {
@@ -205,5 +225,67 @@ function dotTrack(data, groups, metric) {
     { class: "track", "data-metric": metric },
     values.length ? el("i", { class: "span", style: line }) : null,
     points,
+  );
+}
+
+// Solved against questions: one point a checkpoint, and one for each price or circumstance of the same suite.
+const PLOT = { width: 460, height: 280, left: 44, right: 16, top: 52, bottom: 34 };
+
+function paretoView(data, suite) {
+  const own = suite.split("@")[0];
+  const points = data.comparison.summaries
+    .filter((summary) => summary.suite.split("@")[0] === own)
+    .map((summary) => ({ summary, all: findGroup(summary, "all") }))
+    .filter(({ all }) => all.questions.value !== null && all.solved.value !== null)
+    .map(({ summary, all }) => ({ summary, x: all.questions.value, y: 100 * all.solved.value }));
+  if (points.length < 2) return null;
+  const most = Math.max(...points.map(({ x }) => x), 0.1);
+  const at = {
+    x: (x) => PLOT.left + ((PLOT.width - PLOT.left - PLOT.right) * x) / most,
+    y: (y) => PLOT.height - PLOT.bottom - ((PLOT.height - PLOT.top - PLOT.bottom) * y) / 100,
+  };
+  const title = "Solved, in percent, against questions each";
+  return el(
+    "figure",
+    { class: "pareto" },
+    el("h3", {}, title),
+    svg(
+      "svg",
+      { viewBox: `0 0 ${PLOT.width} ${PLOT.height}`, role: "img", "aria-label": title },
+      [0, 25, 50, 75, 100].map((tick) => [
+        svg("line", { class: "grid", x1: PLOT.left, x2: PLOT.width - PLOT.right, y1: at.y(tick), y2: at.y(tick) }),
+        svg("text", { x: PLOT.left - 8, y: at.y(tick) + 3, "text-anchor": "end" }, String(tick)),
+      ]),
+      [0, most / 2, most].map((tick) =>
+        svg("text", { x: at.x(tick), y: PLOT.height - 14, "text-anchor": "middle" }, tick.toFixed(2)),
+      ),
+      placed(points.map(({ summary, x, y }) => ({ summary, x: at.x(x), y: at.y(y), value: `${x.toFixed(2)}, ${y.toFixed(1)}` }))).map(
+        (point) => paretoPoint(data, point),
+      ),
+    ),
+  );
+}
+
+/** Points with a height for each label, moved up where another label is in its way. */
+function placed(points) {
+  const taken = [];
+  return points
+    .sort((a, b) => b.y - a.y)
+    .map((point) => {
+      let height = point.y - 7;
+      while (taken.some((other) => Math.abs(other.x - point.x) < 110 && Math.abs(other.height - height) < 11)) height -= 11;
+      taken.push({ x: point.x, height });
+      return { ...point, height };
+    });
+}
+
+function paretoPoint(data, { summary, x, y, height, value }) {
+  const [, circumstance] = summary.suite.split("@");
+  const name = circumstance ? `${summary.checkpoint} @${circumstance}` : summary.checkpoint;
+  return svg(
+    "g",
+    {},
+    svg("circle", { cx: x, cy: y, r: 5, style: { fill: colour(data, summary.checkpoint) } }, svg("title", {}, `${name}: ${value}`)),
+    svg("text", { x: x + (x > PLOT.width / 2 ? -9 : 9), y: height, "text-anchor": x > PLOT.width / 2 ? "end" : "start" }, name),
   );
 }

@@ -6,13 +6,14 @@ function renderTranscripts(data, section) {
   const view = new Transcripts(data);
   section.replaceChildren(
     el("h2", {}, "Transcripts"),
-    el("div", { class: "filters" }, view.filters, view.search),
+    el("div", { class: "filters" }, view.filters, view.search, view.export),
     el("div", { class: "browser" }, el("div", { class: "list" }, view.count, view.list), view.detail),
   );
   view.section = section;
-  view.filter();
+  view.readAddress();
   document.addEventListener("keydown", (event) => view.key(event));
   window.addEventListener("resize", () => view.drawRows());
+  window.addEventListener("hashchange", () => view.readAddress());
 }
 
 class Transcripts {
@@ -37,17 +38,59 @@ class Transcripts {
   }
 
   build() {
+    this.selects = {};
     this.filters = this.filterFields().map(([key, label, options]) => this.select(key, label, options));
+    this.export = el("button", { type: "button", onclick: () => this.save() }, "Save these");
     this.search = el("input", {
       type: "search",
       placeholder: "Search text ( / )",
       "aria-label": "Search text",
       oninput: () => this.filter(),
+      onchange: () => this.writeAddress(),
     });
     this.count = el("p", { class: "count", role: "status" });
     this.rows = el("div", { class: "rows" });
-    this.list = el("div", { class: "scroller", tabindex: "0", onscroll: () => this.drawRows() }, this.rows);
-    this.detail = el("div", { class: "detail" });
+    this.list = el("div", { class: "scroller", tabindex: "0", role: "region", "aria-label": "Episodes", onscroll: () => this.drawRows() }, this.rows);
+    this.detail = el("div", { class: "detail", tabindex: "0", role: "region", "aria-label": "Dialogue" });
+  }
+
+  /** The address carries filters and dialogue, so that a link, or a reload, shows what is shown now. */
+  readAddress() {
+    const [place, query] = location.hash.slice(1).split("?");
+    if (place !== "transcripts" || query === undefined || query === this.address) {
+      if (!this.shown) this.filter();
+      return;
+    }
+    const asked = new URLSearchParams(query);
+    this.chosen = Object.fromEntries([...asked].filter(([key]) => key in this.selects));
+    for (const [key, select] of Object.entries(this.selects)) select.value = this.chosen[key] ?? "";
+    this.search.value = asked.get("search") ?? "";
+    this.beside = asked.get("beside") ?? "";
+    const wanted = this.all.find((item) => item.episode.id === asked.get("episode") && item.checkpoint === asked.get("of"));
+    this.current = wanted ?? this.current;
+    this.filter();
+    if (wanted) this.open(wanted);
+    this.section.scrollIntoView({ block: "start" });
+  }
+
+  writeAddress() {
+    const asked = new URLSearchParams(Object.entries(this.chosen).filter(([, value]) => value));
+    if (this.search.value) asked.set("search", this.search.value);
+    if (this.beside) asked.set("beside", this.beside);
+    if (this.current) asked.set("episode", this.current.episode.id);
+    if (this.current) asked.set("of", this.current.checkpoint);
+    this.address = asked.toString();
+    history.replaceState(null, "", `#transcripts?${this.address}`);
+  }
+
+  /** What passes the filters, as a file: a line an episode, for other tools. */
+  save() {
+    const lines = this.shown.map(({ checkpoint, suite, episode, variant }) =>
+      JSON.stringify({ checkpoint, suite, ...episode, variant: variant.id, prompt: variant.prompt }),
+    );
+    const link = el("a", { href: URL.createObjectURL(new Blob([`${lines.join("\n")}\n`])), download: "episodes.jsonl" });
+    link.click();
+    URL.revokeObjectURL(link.href);
   }
 
   filterFields() {
@@ -66,6 +109,7 @@ class Transcripts {
       ["outcome", "Outcome", ["solved", "unsolved", "unmeasured"].map((name) => [name, name])],
       ["stop", "Stop", names(this.all.map((item) => item.episode.stop))],
       ["reply", "Reply kind", names(this.all.flatMap((item) => item.episode.turns.map((turn) => turn.kind)))],
+      ["heard", "User heard", names(this.all.flatMap((item) => heardIn(item.episode)))],
       ["differs", "Differs", [["any", "any difference in solved"], ...flips]],
     ].filter(([key, , options]) => options.length > 1 || key === "outcome");
   }
@@ -74,11 +118,13 @@ class Transcripts {
     const change = (event) => {
       this.chosen[key] = event.target.value;
       this.filter();
+      this.writeAddress();
     };
     const entries = [["", "any"], ...options].map(([value, text]) =>
       el("option", { value, selected: this.chosen[key] === value && value !== "" }, text),
     );
-    return el("label", {}, label, el("select", { onchange: change }, entries));
+    this.selects[key] = el("select", { onchange: change }, entries);
+    return el("label", {}, label, this.selects[key]);
   }
 
   filter() {
@@ -92,7 +138,7 @@ class Transcripts {
   }
 
   matches(item) {
-    const { checkpoint, suite, kind, outcome, stop, reply, differs } = this.chosen;
+    const { checkpoint, suite, kind, outcome, stop, reply, heard, differs } = this.chosen;
     return (
       (!checkpoint || item.checkpoint === checkpoint) &&
       (!suite || item.suite === suite) &&
@@ -100,6 +146,7 @@ class Transcripts {
       (!outcome || outcomeOf(item.episode) === outcome) &&
       (!stop || item.episode.stop === stop) &&
       (!reply || item.episode.turns.some((turn) => turn.kind === reply)) &&
+      (!heard || heardIn(item.episode).includes(heard)) &&
       (!differs || this.differs(item, differs))
     );
   }
@@ -120,6 +167,7 @@ class Transcripts {
     if (byHand) this.section.classList.add("reading");
     this.drawRows();
     this.drawDetail();
+    if (byHand) this.writeAddress();
   }
 
   drawRows() {
@@ -215,6 +263,7 @@ class Transcripts {
     const change = (event) => {
       this.beside = event.target.value;
       this.drawDetail();
+      this.writeAddress();
     };
     const options = ["", ...names].map((name) =>
       el("option", { value: name, selected: name === this.beside }, name || "nothing"),
@@ -241,13 +290,23 @@ class Transcripts {
       if (event.key === "Escape") event.target.blur();
       return;
     }
-    if (event.key !== "j" && event.key !== "k" && event.key !== "/") return;
+    const inList = document.activeElement === this.list;
+    const by = { j: 1, k: -1, ...(inList ? { ArrowDown: 1, ArrowUp: -1 } : {}) }[event.key];
+    if (inList && event.key === "Enter" && this.current) {
+      this.open(this.current);
+      this.detail.focus();
+      return;
+    }
+    if (by === undefined && event.key !== "/") return;
     event.preventDefault();
     this.section.scrollIntoView({ block: "start" });
-    if (event.key === "/") this.search.focus();
-    else this.move(event.key === "j" ? 1 : -1);
+    if (by) this.move(by);
+    else this.search.focus();
   }
 }
+
+const heardIn = (episode) =>
+  episode.turns.flatMap((turn) => (turn.answer ? turn.answer.heard.map(({ outcome }) => outcome) : []));
 
 const texts = new WeakMap();
 
