@@ -18,6 +18,7 @@ from clarify_rl.evaluation.seeds import AcrossSeeds, across_seeds, pairs_of, sen
 from clarify_rl.pipeline.checkpoints import checkpoints
 from clarify_rl.pipeline.evaluate import read_results, to_play
 from clarify_rl.pipeline.terminal import console, say
+from clarify_rl.report.exports import to_csv, to_markdown
 from clarify_rl.report.html import write_report
 from clarify_rl.report.table import print_comparison, print_summary
 from clarify_rl.store import Run, write_atomically
@@ -155,6 +156,8 @@ def _write_comparison(
 ) -> Comparison:
     comparison = compare(results)
     write_atomically(folder / "comparison.json", to_json(comparison))
+    write_atomically(folder / "comparison.md", to_markdown(comparison))
+    write_atomically(folder / "comparison.csv", to_csv(comparison))
     write_report(folder / "report.html", comparison, results, metrics, info)
     return comparison
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import csv
+import io
 import json
 from io import StringIO
 
@@ -8,6 +10,7 @@ from rich.console import Console
 
 from clarify_rl.errors import DataError
 from clarify_rl.evaluation.compare import Comparison, compare, to_json
+from clarify_rl.report.exports import to_csv, to_markdown
 from clarify_rl.report.sentences import against_the_first, difference_sentence, headline
 from clarify_rl.report.table import print_comparison, print_summary
 from clarify_rl.types import (
@@ -177,3 +180,28 @@ def test_six_checkpoints_keep_every_number_and_every_kind_in_a_narrow_terminal()
 
 def test_three_checkpoints_stand_beside_each_other() -> None:
     assert printed(three_checkpoints()).count("\nincomplete") == 2  # one table a suite
+
+
+def test_the_comparison_as_markdown_has_a_row_for_each_checkpoint_and_the_differences_in_words() -> None:
+    text = to_markdown(three_checkpoints())
+    lines = text.splitlines()
+    assert lines[0] == f"# {headline(three_checkpoints())}"
+    rows = [line for line in lines if line.startswith("| near |")]
+    assert len(rows) == len({line.split("|")[2] for line in rows}) == 3
+    assert all(line.count("|") == lines[4].count("|") for line in rows)
+    assert any(line.startswith("- near: rl solves 60.0 points more than sft") for line in lines)
+
+
+def test_a_name_with_a_bar_does_not_break_the_table() -> None:
+    text = to_markdown(compare([results("a|b", "s", "11")]))
+    assert "| a\\|b |" in text
+
+
+def test_the_comparison_as_csv_has_every_number_with_its_count() -> None:
+    rows = list(csv.DictReader(io.StringIO(to_csv(three_checkpoints()))))
+    (row,) = (
+        row
+        for row in rows
+        if (row["suite"], row["checkpoint"], row["group"], row["metric"]) == ("near", "rl", "clear", "solved")
+    )
+    assert (float(row["value"]), row["n"]) == (1.0, "2")

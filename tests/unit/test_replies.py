@@ -5,6 +5,7 @@ import hashlib
 import json
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -200,6 +201,16 @@ def test_beside_code_an_offer_is_no_question_and_a_request_is_none_either() -> N
     assert [parse_reply(text).kind for text in (offer, request)] == [ReplyKind.CODE, ReplyKind.CODE]
 
 
+def macro_f1(read: Mapping[str, Counter[str]], classes: Mapping[str, str]) -> float:
+    """The mean over the classes of 2 tp / (2 tp + fp + fn), by label and by what the reader said."""
+    scores = []
+    for label, kind in classes.items():
+        hit, labelled = read[label][kind], read[label].total()
+        said = sum(counts[kind] for counts in read.values())
+        scores.append(2 * hit / (labelled + said))
+    return sum(scores) / len(scores)
+
+
 def test_recorded_replies_of_real_models_are_read_as_a_person_reads_them() -> None:
     """300 distinct first replies, labelled by hand: 130 drawn from those with code, 170 from the others."""
     folder = SHARED / "recorded"
@@ -214,6 +225,8 @@ def test_recorded_replies_of_real_models_are_read_as_a_person_reads_them() -> No
     read = {name: Counter[str]() for name in ("asks", "code", "mixed", "bare", "neither")}
     for name, label in labels.items():
         read[label][parse_reply(texts[name]).kind.value] += 1
+    classes = {"asks": "question", "code": "code", "mixed": "mixed", "bare": "bare_code", "neither": "other"}
+    assert macro_f1({label: read[label] for label in classes}, classes) >= 0.95
     assert read["asks"]["question"] >= 0.97 * read["asks"].total()
     assert read["code"]["code"] >= 0.99 * read["code"].total()
     assert read["neither"]["other"] >= 0.97 * read["neither"].total()
