@@ -67,6 +67,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_compare(commands)
     _add_rescore(commands)
     _add_replay(commands)
+    _add_show(commands)
     _add_play(commands)
     _add_export(commands)
     _add_pretrain(commands)
@@ -216,6 +217,27 @@ def _add_replay(commands: Parsers) -> None:
         "--out", metavar="FOLDER", help="the run folder to make or go on with (default: runs/replay-NAMES)"
     )
     parser.add_argument("--full", action="store_true", help="every table and difference, not the summary alone")
+
+
+def _add_show(commands: Parsers) -> None:
+    parser = _command(
+        commands,
+        "show",
+        "read the dialogues of a run here",
+        "clarify-rl show runs/demo --checkpoint rl --outcome unsolved --limit 2",
+    )
+    parser.add_argument("folder", metavar="RUN_FOLDER")
+    parser.add_argument("--checkpoint", default="", metavar="NAME", help="default: the last one")
+    parser.add_argument("--suite", default="", metavar="NAME", help="default: all")
+    parser.add_argument(
+        "--kind", default="", help="clear, ambiguous, incomplete, inconsistent, or several joined by '+'"
+    )
+    parser.add_argument("--outcome", default="", choices=("solved", "unsolved", "unmeasured"))
+    parser.add_argument(
+        "--text", default="", metavar="WORDS", help="what must stand in the prompt, a reply or an answer"
+    )
+    parser.add_argument("--only", action="store_true", help="those that no other checkpoint solves")
+    parser.add_argument("--limit", type=int, default=3, metavar="N", help="the most dialogues to print (default: 3)")
 
 
 def _add_play(commands: Parsers) -> None:

@@ -1,4 +1,4 @@
-"""The commands that read what is there already, and train nothing: compare, rescore, replay."""
+"""The commands that read what is there already, and train nothing: compare, rescore, replay, show."""
 
 from __future__ import annotations
 
@@ -78,8 +78,26 @@ def _replay(arguments: Arguments) -> None:
         replay(config, run, full=arguments.full)
 
 
+def _show(arguments: Arguments) -> None:
+    from rich.console import Console
+
+    from clarify_rl.config_files import saved_config
+    from clarify_rl.pipeline.show import Wanted, dialogues, print_dialogues
+    from clarify_rl.store import Run
+
+    folder = Path(arguments.folder)
+    wanted = Wanted(
+        arguments.checkpoint, arguments.suite, arguments.kind, arguments.outcome, arguments.text, arguments.only
+    )
+    config = saved_config(folder)
+    with Run(folder) as run:
+        shown = dialogues(config, run, wanted)
+    print_dialogues(shown, Console(), arguments.limit)
+
+
 READING_COMMANDS: Mapping[str, Callable[[Arguments], int | None]] = {
     "compare": _compare,
     "rescore": _rescore,
     "replay": _replay,
+    "show": _show,
 }

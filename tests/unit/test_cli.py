@@ -67,7 +67,8 @@ def test_every_command_is_there() -> None:
         "data-stats",
     }
     assert (
-        found == set("run data sft rl submit eval compare rescore replay play export pretrain doctor".split()) | inner
+        found
+        == set("run data sft rl submit eval compare rescore replay show play export pretrain doctor".split()) | inner
     )
 
 

@@ -152,3 +152,26 @@ def test_a_silent_user_tells_nothing_and_the_dialogue_goes_on() -> None:
     assert episode.turns[0].answer is not None
     assert (episode.turns[0].answer.text, episode.revealed) == ("I have nothing to add to that.", ())
     assert episode.solved
+
+
+# ---- the dialogues of a run in the terminal
+
+
+def test_show_prints_the_dialogues_that_pass_the_filters(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Run(finished) as run:
+        episodes = run.read_episodes("eval-embedded-bank", run.read_variants("bank"))
+    solved = [episode for episode in episodes if episode.solved]
+    capsys.readouterr()
+    assert main(["show", str(finished), "--suite", "bank", "--outcome", "solved", "--limit", "1"]) == 0
+    said = capsys.readouterr().out
+    assert solved[0].variant.id in said and solved[0].turns[-1].reply.code.splitlines()[0] in said  # type: ignore[union-attr]
+    assert f"{len(solved)} dialogues pass these filters" in said
+    assert main(["show", str(finished), "--text", "no such words anywhere"]) == 0
+    assert "0 dialogues pass these filters" in capsys.readouterr().out
+
+
+def test_show_names_what_a_run_has_where_it_has_not_what_is_asked_for(
+    finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["show", str(finished), "--checkpoint", "rl"]) == 2
+    assert "No checkpoint named 'rl'. Known: embedded." in capsys.readouterr().err
