@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from clarify_rl.arguments import Arguments
+from clarify_rl.command_line import Arguments
 
 
 def _check_executor(arguments: Arguments) -> int:

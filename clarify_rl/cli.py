@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import clarify_rl
-from clarify_rl.arguments import Arguments, parse
+from clarify_rl.arguments import parse
 from clarify_rl.check_commands import CHECK_COMMANDS
+from clarify_rl.command_line import Arguments
 from clarify_rl.data_commands import DATA_COMMANDS
 from clarify_rl.errors import ClarifyError, ConfigError, RunFolderError
 from clarify_rl.reading_commands import READING_COMMANDS

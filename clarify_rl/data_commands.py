@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from clarify_rl.arguments import Arguments
+from clarify_rl.command_line import Arguments
 
 
 def _make(arguments: Arguments) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from clarify_rl.arguments import Arguments
+from clarify_rl.command_line import Arguments
 from clarify_rl.errors import ConfigError, RunFolderError
 
 

@@ -19,7 +19,11 @@ MAY_IMPORT = {
     for name, allowed in {
         "types": "",
         "errors": "",
-        "arguments": "clarify_rl",
+        "command_line": "",
+        "check_arguments": "command_line",
+        "data_arguments": "command_line",
+        "reading_arguments": "command_line",
+        "arguments": "clarify_rl command_line check_arguments data_arguments reading_arguments",
         "trouble": "",
         "threads": "",
         "syntax": "",
@@ -72,11 +76,11 @@ MAY_IMPORT = {
         "play": "types errors config store policies players dialogue pipeline",
         "notebook": "types errors config config_files store evaluation pipeline",
         "doctor": "clarify_rl errors executor config engines",
-        "data_commands": "config_files pipeline arguments",
-        "check_commands": "clarify_rl config_files pipeline arguments doctor",
-        "reading_commands": "errors config_files store evaluation pipeline arguments",
+        "data_commands": "config_files pipeline command_line",
+        "check_commands": "clarify_rl config_files pipeline command_line doctor",
+        "reading_commands": "errors config_files store evaluation pipeline command_line",
         # training: the base model's pretraining is no stage of a run, so the command calls it itself.
-        "cli": "clarify_rl errors config config_files store training launch pipeline play doctor arguments trouble "
+        "cli": "clarify_rl errors config config_files store training launch pipeline play doctor arguments command_line trouble "
         "threads data_commands check_commands reading_commands",
         "__main__": "cli",
     }.items()
