@@ -24,8 +24,8 @@ _COLUMNS = (
     "ques-\ntions",
     "facts\nfound",
     "ask-\nF1",
-    "mal-\nformed",
-    "failed",
+    "mal-\nform.",
+    "fail-\ned",
 )
 
 # The rest stands in comparison.json and in the HTML page. Six checkpoints make fifteen pairs, so of more than three one

@@ -80,8 +80,8 @@ MAY_IMPORT = {
         "check_commands": "clarify_rl config_files pipeline command_line doctor",
         "reading_commands": "errors config_files store evaluation pipeline command_line",
         # training: the base model's pretraining is no stage of a run, so the command calls it itself.
-        "cli": "clarify_rl errors config config_files store training launch pipeline play doctor arguments command_line "
-        "trouble threads data_commands check_commands reading_commands",
+        "cli": "clarify_rl errors config config_files store training launch pipeline play doctor arguments "
+        "command_line trouble threads data_commands check_commands reading_commands",
         "__main__": "cli",
     }.items()
 }
