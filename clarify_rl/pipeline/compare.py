@@ -18,6 +18,7 @@ from clarify_rl.evaluation.seeds import AcrossSeeds, across_seeds, pairs_of, sen
 from clarify_rl.pipeline.checkpoints import checkpoints
 from clarify_rl.pipeline.evaluate import read_results, to_play
 from clarify_rl.pipeline.terminal import console, say
+from clarify_rl.pipeline.training_page import write_training_page
 from clarify_rl.report.exports import to_csv, to_markdown
 from clarify_rl.report.html import write_report
 from clarify_rl.report.table import print_comparison, print_summary
@@ -52,7 +53,10 @@ def compare_run(config: Config, run: Run, *, full: bool = False, demands: Sequen
     _tell_what_is_left_out(config, run)
     results = read_results(config, run)
     comparison = _write_comparison(run.folder, results, run.read_metrics(), run.info())
+    training = write_training_page(config, run)
     _tell(comparison, run.folder, f"clarify-rl compare {run.folder} --full", full=full)
+    if training:
+        say(f"Those of training:    [bold]{training}[/bold]")
     return Compared(comparison, _judged(demands, results))
 
 

@@ -30,12 +30,28 @@ def write_report(
     run_info: Mapping[str, str],
 ) -> None:
     """Writes the page: comparison, training curves and every transcript, to be opened straight from the disk."""
+    _write(path, headline(comparison), _lede(comparison), packed(payload(comparison, results, curves, run_info)))
+
+
+def write_transcripts(
+    path: Path,
+    title: str,
+    shown: Comparison,
+    results: Sequence[Results],
+    curves: Sequence[Mapping[str, float | int | str]],
+    run_info: Mapping[str, str],
+) -> None:
+    """The same page for dialogues that are not compared: `shown` names what stands for checkpoints and suites."""
+    _write(path, title, "", packed(payload(shown, results, curves, run_info)))
+
+
+def _write(path: Path, title: str, lede: str, data: str) -> None:
     parts = {
-        "headline": escape(headline(comparison)),
-        "lede": escape(_lede(comparison)),
+        "headline": escape(title),
+        "lede": escape(lede),
         "style": _page_file("report.css"),
         "script": "\n".join(map(_page_file, _SCRIPTS)),
-        "data": packed(payload(comparison, results, curves, run_info)),
+        "data": data,
     }
     # One pass, so that a part which happens to contain a placeholder is not filled in a second time.
     page = re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], _page_file("template.html"))

@@ -14,12 +14,22 @@ function renderRun(data, section) {
   );
 }
 
+/** A page of dialogues that are not compared has no tables. */
+function withoutResults(views) {
+  delete views.results;
+  for (const name of ["results", "kinds"]) {
+    document.getElementById(name).remove();
+    document.querySelector(`nav a[href="#${name}"]`).remove();
+  }
+}
+
 async function main() {
   const status = document.getElementById("status");
   try {
     const data = await unpack(document.getElementById("data"));
     document.querySelector("main").hidden = false;
     const views = { results: renderResults, training: renderCurves, transcripts: renderTranscripts, run: renderRun };
+    if (!data.comparison.summaries.length) withoutResults(views);
     for (const [name, render] of Object.entries(views)) render(data, document.getElementById(name));
     status.remove();
   } catch (error) {
