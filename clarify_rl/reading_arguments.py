@@ -6,7 +6,7 @@ from clarify_rl.command_line import Parsers, command
 
 
 def add_reading(commands: Parsers) -> None:
-    for add in (_add_compare, _add_rescore, _add_replay, _add_show):
+    for add in (_add_compare, _add_rescore, _add_replay, _add_show, _add_publish):
         add(commands)
 
 
@@ -75,3 +75,19 @@ def _add_show(commands: Parsers) -> None:
     )
     parser.add_argument("--only", action="store_true", help="those that no other checkpoint solves")
     parser.add_argument("--limit", type=int, default=3, metavar="N", help="the most dialogues to print (default: 3)")
+
+
+def _add_publish(commands: Parsers) -> None:
+    parser = command(
+        commands,
+        "publish",
+        "a trained checkpoint with a model card and its numbers, in a folder or on the hub",
+        "clarify-rl publish runs/demo --out published",
+    )
+    parser.add_argument("folder", metavar="RUN_FOLDER")
+    parser.add_argument("--checkpoint", default="rl", metavar="NAME", help="sft or rl (default: rl)")
+    parser.add_argument("--out", required=True, metavar="FOLDER", help="a folder that holds nothing yet")
+    parser.add_argument(
+        "--with-dialogues", action="store_true", help="the report and every episode too, with the problems they quote"
+    )
+    parser.add_argument("--push", metavar="USER/NAME", help="put it on the hub too, private at first")

@@ -1,4 +1,4 @@
-"""The commands that read what is there already, and train nothing: compare, rescore, replay, show."""
+"""The commands that read what is there already, and train nothing: compare, rescore, replay, show, publish."""
 
 from __future__ import annotations
 
@@ -95,9 +95,26 @@ def _show(arguments: Arguments) -> None:
     print_dialogues(shown, Console(), arguments.limit)
 
 
+def _publish(arguments: Arguments) -> None:
+    from clarify_rl.config_files import saved_config
+    from clarify_rl.pipeline.publish import publish_run, to_hub
+    from clarify_rl.store import Run
+
+    folder, out = Path(arguments.folder), Path(arguments.out)
+    if out.is_file() or (out.exists() and any(out.iterdir())):
+        raise RunFolderError(f"{out} is not empty. Choose another folder with --out.")
+    config = saved_config(folder)
+    with Run(folder) as run:
+        publish_run(config, run, arguments.checkpoint, out, dialogues=arguments.with_dialogues)
+    print(f"{out} holds {arguments.checkpoint} with its card and numbers.")
+    if arguments.push:
+        print(f"On the hub, private unless it was there: {to_hub(out, arguments.push)}")
+
+
 READING_COMMANDS: Mapping[str, Callable[[Arguments], int | None]] = {
     "compare": _compare,
     "rescore": _rescore,
     "replay": _replay,
     "show": _show,
+    "publish": _publish,
 }

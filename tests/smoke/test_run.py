@@ -11,8 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
+from datasets import load_dataset
 
 from clarify_rl.cli import main
+from clarify_rl.policies.models import load_model
 
 CONFIG = """
 data:
@@ -232,3 +235,28 @@ def test_you_can_play_against_the_newest_model(
     assert "You are the user of runs/first/models/rl." in out
     assert "What the model reads" in out
     assert "hidden tests pass" in out or "No code" in out
+
+
+def test_a_checkpoint_is_published_with_its_card_and_numbers(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["publish", "runs/first", "--out", "published", "--with-dialogues"]) == 0
+    out = folder / "published"
+    card = (out / "README.md").read_text(encoding="utf-8")
+    meta, body = card.split("---\n")[1:3]
+    assert yaml.safe_load(meta)["tags"] == ["clarify-rl", "trl"]
+    assert "# first, rl: rl solves" in body and "| held_out | rl | 6 |" in body
+    assert {"model.safetensors", "comparison.json", "config.yaml", "report.html", "training.html"} <= {
+        path.name for path in out.iterdir()
+    }
+    rows = load_dataset("parquet", data_files=str(out / "episodes" / "rl-held_out.parquet"), split="train")
+    assert len(rows) == 6 and rows[0]["messages"][0]["role"] == "user"
+    assert load_model(str(out)).model.num_parameters() > 0
+    assert main(["publish", "runs/first", "--out", "published"]) == 2
+    assert "published is not empty" in capsys.readouterr().err
+    assert main(["publish", "runs/first", "--checkpoint", "base", "--out", "other"]) == 2
+    assert "Known: rl, sft" in capsys.readouterr().err
+
+
+def test_without_dialogues_nothing_published_quotes_a_problem(folder: Path) -> None:
+    assert main(["publish", "runs/first", "--checkpoint", "sft", "--out", "bare"]) == 0
+    names = {path.name for path in (folder / "bare").iterdir()}
+    assert not names & {"report.html", "training.html", "episodes"} and "model.safetensors" in names

@@ -68,7 +68,8 @@ def test_every_command_is_there() -> None:
     }
     assert (
         found
-        == set("run data sft rl submit eval compare rescore replay show play export pretrain doctor".split()) | inner
+        == set("run data sft rl submit eval compare rescore replay show publish play export pretrain doctor".split())
+        | inner
     )
 
 
