@@ -37,7 +37,8 @@ A code model that asks before it guesses, trained with clarify-rl: `{command}`.
 {table}
 
 Asking is read in pairs: ask-recall on unclear variants and false-ask on clear ones, under the same prompt. Intervals
-are paired bootstrap intervals over problems. `comparison.json` has every number with its count, `config.yaml` every setting.
+are paired bootstrap intervals over problems. `comparison.json` has every number with its count, `config.yaml` every
+setting.
 {dialogues}
 """
 _WITH = """
