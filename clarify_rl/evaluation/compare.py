@@ -9,8 +9,9 @@ from itertools import combinations
 
 from clarify_rl.errors import DataError
 from clarify_rl.eval_sections import SILENT, TOLD
+from clarify_rl.evaluation.chance import holm
 from clarify_rl.evaluation.metrics import Group, Metric, Summary, summarise
-from clarify_rl.evaluation.paired import PairedDifference, holm, paired_difference
+from clarify_rl.evaluation.paired import PairedDifference, paired_difference
 from clarify_rl.types import Results
 
 SCHEMA_VERSION = 2

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from clarify_rl.evaluation.chance import bootstrap_interval
 from clarify_rl.types import Episode, Fact, Outcome, Results, Variant
 
 Group = Literal["all", "clear", "unclear"]
@@ -19,10 +20,15 @@ Metric = Literal["solved", "pass_rate", "asked"]
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean over the `n` cases that could be measured; `value` is None when there were none."""
+    """A mean over the `n` cases that could be measured; `value` is None when there were none.
+
+    `low` and `high`, where they were asked for: the 95% bootstrap interval by problems, None with fewer than two.
+    """
 
     value: float | None
     n: int
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,8 @@ class GroupSummary:
     `revealed` is a share of the group's facts, not of its episodes, and `revealed_by` the same for each defect: whether
     the right thing was asked about, not whether anything was. `precision` is the share of questions that a hidden fact
     was told for, and `ask_f1` the harmonic mean of the two (after HiL-Bench, arXiv 2604.09408). `replies` counts turns,
-    `outcomes` questions, and `unclear` is the share of them that the user did not understand.
+    `outcomes` questions, and `unclear` is the share of them that the user did not understand. `turns` is how many turns
+    a dialogue that asks takes until it codes or ends, its last one not counted (ClarEval's average turns to clarify).
     """
 
     group: str
@@ -63,6 +70,7 @@ class GroupSummary:
     precision: Mean = Mean(None, 0)
     ask_f1: float | None = None
     revealed_by: tuple[Share, ...] = ()
+    turns: Mean = Mean(None, 0)
 
 
 @dataclass(frozen=True)
@@ -128,9 +136,9 @@ def _summarise_group(name: str, episodes: Sequence[Episode]) -> GroupSummary:
         group=name,
         episodes=len(episodes),
         failed=sum(not episode.measured for episode in episodes),
-        solved=_mean(map(solved, episodes)),
+        solved=_mean_by_problem(episodes, solved),
         pass_rate=_mean(episode.pass_rate for episode in episodes),
-        asked=_mean(map(asked, episodes)),
+        asked=_mean_by_problem(episodes, asked),
         questions=_mean(len(episode.questions) for episode in whole),
         revealed=revealed,
         malformed=_mean(episode.malformed for episode in whole),
@@ -138,6 +146,7 @@ def _summarise_group(name: str, episodes: Sequence[Episode]) -> GroupSummary:
         replies=_counts(turn.reply.kind for episode in episodes for turn in episode.turns),
         unclear=_mean(outcome is Outcome.UNCLEAR for episode in whole for outcome in episode.outcomes),
         outcomes=_counts(outcome for episode in whole for outcome in episode.outcomes),
+        turns=_mean(max(0, len(episode.turns) - 1) for episode in whole if episode.questions),
         precision=precision,
         ask_f1=_harmonic(precision.value, revealed.value),
         revealed_by=tuple(
@@ -161,6 +170,20 @@ def _harmonic(precision: float | None, recall: float | None) -> float | None:
 def _mean(values: Iterable[float | None]) -> Mean:
     measured = [value for value in values if value is not None]
     return Mean(sum(measured) / len(measured) if measured else None, len(measured))
+
+
+_RESAMPLES = 2_000
+
+
+def _mean_by_problem(episodes: Sequence[Episode], measure: Callable[[Episode], float | None]) -> Mean:
+    """The mean with its interval, which draws whole problems."""
+    by_problem: dict[str, list[float]] = {}
+    for episode in episodes:
+        if (value := measure(episode)) is not None:
+            by_problem.setdefault(episode.variant.problem.id, []).append(value)
+    plain = _mean(value for values in by_problem.values() for value in values)
+    interval = bootstrap_interval(list(by_problem.values()), seed=0, resamples=_RESAMPLES)
+    return Mean(plain.value, plain.n, interval.low, interval.high) if interval else plain
 
 
 def _counts(names: Iterable[str]) -> tuple[Count, ...]:

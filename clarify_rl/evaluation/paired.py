@@ -7,20 +7,14 @@ this would be too sure. McNemar's exact test, which people know, has no such cor
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
-from math import comb
 from statistics import NormalDist
 
-import numpy as np
-from numpy.typing import NDArray
-
 from clarify_rl.errors import DataError
+from clarify_rl.evaluation.chance import Interval, bootstrap_interval, mcnemar_p, sign_flip_p
 from clarify_rl.evaluation.metrics import MEASURES, Group, Metric, group_names
 from clarify_rl.types import Episode, Results
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -60,12 +54,6 @@ class PairedDifference:
     p: float | None = None
     holm: float | None = None
     detectable: float | None = None
-
-
-@dataclass(frozen=True)
-class Interval:
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -116,38 +104,6 @@ def paired_difference(
     )
 
 
-def sign_flip_p(clusters: Sequence[Sequence[float]], *, seed: int, flips: int = 10_000) -> float | None:
-    """Two-sided p of the sum, where each cluster's difference might as well have had the other sign.
-
-    Exact where there are no more ways than `flips`, else by so many drawn ones, the seen one among them, so that it is
-    never too small. None without clusters.
-    """
-    if not clusters:
-        return None
-    sums = np.array([total for cluster in clusters if (total := sum(cluster))])
-    seen = abs(sums.sum()) - 1e-9
-    if 2 ** len(sums) <= flips:
-        ways = np.array(list(product((-1.0, 1.0), repeat=len(sums))))
-        return float((np.abs(ways @ sums) >= seen).mean())
-    rng = np.random.default_rng(seed)
-    as_far = 0
-    for count in _batches(flips):
-        signs = rng.integers(2, size=(count, len(sums)), dtype=np.int8) * 2.0 - 1.0
-        as_far += int((np.abs(signs @ sums) >= seen).sum())
-    return (as_far + 1) / (flips + 1)
-
-
-def holm(ps: Sequence[float | None]) -> list[float | None]:
-    """The p values, corrected for how many they are (Holm 1979): never smaller, and each at most 1."""
-    known = sorted((p, place) for place, p in enumerate(ps) if p is not None)
-    corrected: list[float | None] = [None] * len(ps)
-    least = 0.0
-    for rank, (p, place) in enumerate(known):
-        least = max(least, min(1.0, (len(known) - rank) * p))
-        corrected[place] = least
-    return corrected
-
-
 POWER = 0.8
 
 
@@ -159,39 +115,6 @@ def _detectable(interval: Interval | None, confidence: float) -> float | None:
     z = normal.inv_cdf((1 + confidence) / 2)
     standard_error = (interval.high - interval.low) / (2 * z)
     return 100 * (z + normal.inv_cdf(POWER)) * standard_error
-
-
-def mcnemar_p(won: int, lost: int) -> float:
-    """Exact two-sided p: as uneven a split of the discordant pairs, or more, when each falls either way like a coin."""
-    flips = won + lost
-    tail: int = sum(comb(flips, k) for k in range(min(won, lost) + 1))
-    return min(1.0, 2 * tail / (1 << flips))
-
-
-def bootstrap_interval(
-    clusters: Sequence[Sequence[float]], *, seed: int, resamples: int = 10_000, confidence: float = 0.95
-) -> Interval | None:
-    """The percentile interval of the mean of all values, drawing whole clusters; None with fewer than two."""
-    if len(clusters) < 2:
-        return None
-    rng = np.random.default_rng(seed)
-    sums = np.array([sum(cluster) for cluster in clusters])
-    sizes = np.array([len(cluster) for cluster in clusters])
-    means = np.concatenate([_resample(sums, sizes, count, rng) for count in _batches(resamples)])
-    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Interval(float(low), float(high))
-
-
-def _resample(sums: Floats, sizes: Floats, count: int, rng: np.random.Generator) -> Floats:
-    drawn = rng.integers(len(sums), size=(count, len(sums)))
-    means: Floats = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
-    return means
-
-
-def _batches(resamples: int, size: int = 500) -> Iterator[int]:
-    """Batch sizes that keep the resampled indices of a large suite within a few megabytes."""
-    for start in range(0, resamples, size):
-        yield min(size, resamples - start)
 
 
 def _by_variant(results: Results, group: Group) -> dict[str, Episode]:

@@ -14,8 +14,8 @@ from statistics import fmean, stdev
 import numpy as np
 
 from clarify_rl.errors import DataError
+from clarify_rl.evaluation.chance import Floats, Interval
 from clarify_rl.evaluation.metrics import MEASURES, Group, Metric, group_names
-from clarify_rl.evaluation.paired import Floats, Interval
 from clarify_rl.types import Results
 
 

@@ -92,7 +92,7 @@ def test_the_json_names_its_schema_and_rounds_to_six_digits() -> None:
     tree = json.loads(to_json(three_checkpoints()))
     assert tree["schema_version"] == 2
     sft = next(summary for summary in tree["summaries"] if summary["checkpoint"] == "sft")
-    assert sft["groups"][0]["solved"] == {"value": 0.333333, "n": 6}
+    assert sft["groups"][0]["solved"] == {"value": 0.333333, "n": 6, "low": 0.0, "high": 0.666667}
 
 
 def test_the_same_checkpoint_twice_on_a_suite_is_refused() -> None:

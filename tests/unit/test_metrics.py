@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from clarify_rl.evaluation.metrics import Count, GroupSummary, Mean, summarise
@@ -161,3 +163,27 @@ def test_who_asks_nothing_has_no_precision_and_an_f1_of_0_and_clear_problems_hav
     group, clear = summary.group("unclear"), summary.group("clear")
     assert group is not None and clear is not None
     assert (group.precision.value, group.ask_f1, clear.ask_f1) == (None, 0.0, None)
+
+
+def test_a_share_has_an_interval_that_draws_whole_problems() -> None:
+    problems = [replace(UNCLEAR.problem, id=f"p{i}") for i in range(20)]
+    variants = [replace(UNCLEAR, id=f"{problem.id}/{n}", problem=problem) for problem in problems for n in range(3)]
+    code = Turn(Reply("", ReplyKind.CODE, code=""))
+    episodes = [
+        Episode(variant.id, variant, 0, (code,), Stop.CODE, Execution(Verdict.PASS if i < 30 else Verdict.WRONG, 1, 1))
+        for i, variant in enumerate(variants)
+    ]
+    group = summarise(Results("rl", "s", tuple(episodes))).group("all")
+    assert group is not None
+    solved = group.solved
+    assert solved.low is not None and solved.high is not None
+    assert solved.value == 0.5
+    # Of 20 problems that are solved whole or not at all, not of 60 variants: half of the width of the latter is 0.13.
+    assert solved.high - solved.low == pytest.approx(0.4, abs=0.06)
+
+
+def test_turns_are_counted_until_the_code_for_dialogues_that_ask() -> None:
+    asks, codes = play((UNCLEAR, [ASK, DESC]), (UNCLEAR, [DESC]))
+    group = summarise(Results("rl", "s", (asks, replace(codes, variant=replace(UNCLEAR, id="other"))))).group("all")
+    assert group is not None
+    assert (group.turns.value, group.turns.n) == (1.0, 1)

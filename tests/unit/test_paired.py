@@ -6,14 +6,8 @@ import numpy as np
 import pytest
 
 from clarify_rl.errors import DataError
-from clarify_rl.evaluation.paired import (
-    PairedDifference,
-    bootstrap_interval,
-    holm,
-    mcnemar_p,
-    paired_difference,
-    sign_flip_p,
-)
+from clarify_rl.evaluation.chance import bootstrap_interval, holm, mcnemar_p, sign_flip_p
+from clarify_rl.evaluation.paired import PairedDifference, paired_difference
 from clarify_rl.types import (
     Case,
     Episode,

@@ -91,7 +91,12 @@ def test_unmeasured_is_null_and_not_zero(tmp_path: Path) -> None:
     data = data_of(page(tmp_path, [one(verdict=Verdict.WALL_TIMEOUT)]))
     shown_episode = data["results"][0]["episodes"][0]
     assert (shown_episode["solved"], shown_episode["reward"], shown_episode["scores"][0]["value"]) == (None, None, None)
-    assert data["comparison"]["summaries"][0]["groups"][0]["solved"] == {"value": None, "n": 0}
+    assert data["comparison"]["summaries"][0]["groups"][0]["solved"] == {
+        "value": None,
+        "n": 0,
+        "low": None,
+        "high": None,
+    }
 
 
 def test_an_episode_carries_its_whole_transcript(tmp_path: Path) -> None:

@@ -213,20 +213,31 @@ function dotTrack(data, groups, metric) {
   const values = measured.map(({ group }) => 100 * group[metric].value);
   const low = Math.min(...values);
   const line = { left: `${low}%`, width: `${Math.max(...values) - low}%` };
+  const reaches = measured
+    .filter(({ group }) => group[metric].low !== null)
+    .map(({ checkpoint, group }) => {
+      const { low, high } = group[metric];
+      const style = { left: `${100 * low}%`, width: `${100 * (high - low)}%`, background: colour(data, checkpoint) };
+      return el("i", { class: "reach", style });
+    });
   const points = measured.map(({ checkpoint, group }) =>
     el("i", {
       class: "point",
       style: { left: `${100 * group[metric].value}%`, background: colour(data, checkpoint) },
-      title: `${checkpoint}: ${metric} ${percent(group[metric])}% of ${group[metric].n}`,
+      title: `${checkpoint}: ${metric} ${percent(group[metric])}% of ${group[metric].n}${reachText(group[metric])}`,
     }),
   );
   return el(
     "span",
     { class: "track", "data-metric": metric },
     values.length ? el("i", { class: "span", style: line }) : null,
+    reaches,
     points,
   );
 }
+
+const reachText = ({ low, high }) =>
+  low === null ? "" : `, 95% interval ${(100 * low).toFixed(1)} to ${(100 * high).toFixed(1)}`;
 
 // Solved against questions: one point a checkpoint, and one for each price or circumstance of the same suite.
 const PLOT = { width: 460, height: 280, left: 44, right: 16, top: 52, bottom: 34 };
