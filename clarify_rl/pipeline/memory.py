@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from clarify_rl.config import Config
+from clarify_rl.engines import engine_for_evaluation, engine_for_rl
 from clarify_rl.errors import ClarifyError
 
 _MICRO_BATCH = 8  # TRL's per_device_train_batch_size, where a configuration gives none
@@ -27,9 +28,11 @@ def telling_of_memory(stage: str, config: Config) -> Iterator[None]:
 def out_of_memory(stage: str, config: Config) -> str:
     """What to say when `stage` ("sft", "rl" or "eval-NAME") has no memory left."""
     if stage.startswith("eval"):
+        by_vllm = engine_for_evaluation(config).name == "vllm"
+        smaller = "engine.options.gpu_memory_utilization=0.4" if by_vllm else f"eval.batch_size={_half(config)}"
         return (
             f"The GPU ran out of memory in {stage}, which generates for {config.eval.batch_size} episodes at once. Try "
-            f"eval.batch_size={max(1, config.eval.batch_size // 2)}; what was evaluated before is kept (--resume)."
+            f"{smaller}; what was evaluated before is kept (--resume)."
         )
     section = config.sft if stage == "sft" else config.rl
     options: Mapping[str, object] = section.trainer if section else {}
@@ -42,12 +45,16 @@ def out_of_memory(stage: str, config: Config) -> str:
     others = [f"{where}.gradient_checkpointing=true"]
     if section and section.lora is None:
         others.append(f"an adapter ({stage}.lora.r=16 {stage}.lora.target_modules=all-linear)")
-    if options.get("use_vllm"):
+    if stage == "rl" and engine_for_rl(config).name == "vllm":
         others.append(f"less for vLLM ({where}.vllm_gpu_memory_utilization=0.2)")
     return (
         f"The GPU ran out of memory in {stage}. {_consumers(config, stage, rows)}Try {halved}, which makes the same "
         f"update in smaller parts; or {', or '.join(others)}. --resume goes on from the last checkpoint."
     )
+
+
+def _half(config: Config) -> int:
+    return max(1, config.eval.batch_size // 2)
 
 
 @dataclass(frozen=True)
