@@ -79,7 +79,8 @@ class DataConfig(Section):
 
 
 class DialogueConfig(Section):
-    """Budgets in tokens; `instruction` stands before each problem, `last_call` behind the last answer of the user.
+    """Budgets in tokens; `instruction` stands before each problem, or around it where it says {problem}, and
+    `last_call` behind the last answer of the user.
 
     `prices`: what a question costs, drawn anew for each episode (each group, in RL) and said behind the problem in the
     words of `price_note`. The reward question_cost with `as_said: true` asks for it, and each suite is played at each.

@@ -31,6 +31,9 @@ class Tokenizer(Protocol):
     def decode(self, token_ids: Sequence[int], **options: Any) -> Any: ...  # Any: HF's own
 
 
+PLACE = "{problem}"  # where an instruction has the statement inside it
+
+
 @dataclass(frozen=True)
 class Chat:
     """How dialogues become token ids for one tokenizer. Raises ConfigError if its template is not prefix-preserving.
@@ -175,7 +178,12 @@ class TextChat:
 
 
 def _first_message(instruction: str, variant: Variant, price: str) -> str:
-    return "\n\n".join(part for part in (instruction, variant.prompt, price) if part)
+    """The instruction, the statement and the price, a paragraph each; {problem} in the instruction is the statement."""
+    if PLACE in instruction:
+        instruction, statement = instruction.replace(PLACE, variant.prompt), ""
+    else:
+        statement = variant.prompt
+    return "\n\n".join(part for part in (instruction, statement, price) if part)
 
 
 def last_index(token_ids: Sequence[int], sought: Collection[int]) -> int:

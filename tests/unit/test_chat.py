@@ -8,7 +8,7 @@ import trl
 from transformers import PreTrainedTokenizerFast
 
 from clarify_rl.config import Config
-from clarify_rl.dialogue.chat import Chat, last_index
+from clarify_rl.dialogue.chat import Chat, TextChat, last_index
 from clarify_rl.dialogue.replies import parse_reply
 from clarify_rl.errors import ConfigError
 from clarify_rl.players import make_chat
@@ -189,3 +189,10 @@ def test_one_that_trl_does_not_know_is_evaluated_anew_and_never_trained_on() -> 
     with pytest.raises(ConfigError, match="cannot be used for dialogues"):
         make_chat(Config(), made, ids_of(made, "<|im_end|>"))
     assert made.chat_template == COUNTS_TURNS
+
+
+def test_an_instruction_may_have_the_statement_inside_it() -> None:
+    around = TextChat("Answer or ask: {problem}").first_message(UNCLEAR)
+    assert around == f"Answer or ask: {UNCLEAR.prompt}"
+    before = TextChat("Answer or ask.").first_message(UNCLEAR)
+    assert before == f"Answer or ask.\n\n{UNCLEAR.prompt}"
