@@ -106,9 +106,13 @@ def sentence(found: AcrossSeeds) -> str:
     what = "" if (found.metric, found.group) == ("solved", "all") else f" ({found.metric}, {found.group})"
     each = ", ".join(f"{points:+.1f}" for points in found.by_seed)
     return (
-        f"{found.suite}{what}: {found.after} - {found.before} {found.mean:+.1f} points over {len(found.seeds)} seeds "
+        f"{found.suite}{what}: {found.after} - {found.before} {found.mean:+.1f} points over {_many(found)} "
         f"({each}; {100 * found.confidence:g}% interval {found.low:+.1f} to {found.high:+.1f})"
     )
+
+
+def _many(found: AcrossSeeds) -> str:
+    return f"{len(found.seeds)} seeds" if len(found.seeds) > 1 else "one seed"
 
 
 def pairs_of(
