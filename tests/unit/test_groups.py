@@ -252,7 +252,7 @@ def test_groups_that_are_spread_over_processes_are_refused(tmp_path: Path, monke
 
 
 def test_learners_that_share_a_vllm_do_not_resample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("clarify_rl.training.vllm.installed", lambda: True)
+    monkeypatch.setattr("clarify_rl.training.vllm.vllm_installed", lambda: True)
     made = section(resample=1)
     made.trainer.update(use_vllm=True, vllm_mode="server")
     grpo_config(Config(rl=made), made, tmp_path)

@@ -29,6 +29,7 @@ OVERRIDDEN = {
     "_compute_loss": ["self", "model", "inputs"],
     "create_optimizer": ["self", "model"],
 }
+TIMED = {"training_step", "_get_per_token_logps_and_entropies"}  # handed on as they are called, whatever they take
 
 
 def source(what: object) -> str:
@@ -49,7 +50,12 @@ def test_these_are_all_the_methods_that_we_override() -> None:
         for name in vars(trainer)
         if hasattr(GRPOTrainer, name) and not name.startswith("__")
     }
-    assert ours == set(OVERRIDDEN)
+    assert ours == set(OVERRIDDEN) | TIMED
+
+
+def test_logprobs_before_the_update_are_computed_without_gradients_by_the_method_that_is_timed() -> None:
+    code = source(GRPOTrainer._generate_and_score_completions)
+    assert code.index("with torch.no_grad()") < code.index("self._get_per_token_logps_and_entropies(")
 
 
 def test_the_trainer_takes_rollouts_of_ours() -> None:
