@@ -168,6 +168,8 @@ def _with_files(config: Config, files: Path) -> dict[str, Any]:  # Any: a config
         (settings["env"], "user"),
         *((item, "use") for item in settings["rewards"]),
         *((source, "use") for source in settings["sources"].values()),
+        *((user, "use") for user in settings["eval"]["users"].values()),
+        *([(settings["rl"]["credit"], "by")] if settings["rl"] else []),
     ):
         location, _, name = section[key].rpartition(":")
         if location.endswith(".py"):

@@ -41,7 +41,8 @@ def pool_spec(config: Config) -> PoolSpec:
 
 def _note_plugins(config: Config, run: Run) -> None:
     """Notes what each plugin file holds, and warns where earlier episodes of the run came from another state of it."""
-    for spec in dict.fromkeys([config.env.use, config.env.user, *(item.use for item in config.rewards)]):
+    users = [config.env.user, *(user.use for user in config.eval.users.values())]
+    for spec in dict.fromkeys([config.env.use, *users, *(item.use for item in config.rewards)]):
         digest = source_digest(spec)
         if digest is None:
             continue

@@ -16,10 +16,12 @@ from rich.markup import escape
 from clarify_rl.config import Config
 from clarify_rl.config_files import holds_run
 from clarify_rl.errors import ClarifyError, ConfigError, unknown_name
+from clarify_rl.eval_sections import SILENT
 from clarify_rl.pipeline.checkpoints import checkpoints, rl_start
 from clarify_rl.pipeline.data import family_roles
 from clarify_rl.pipeline.sources import BANK, named_source
 from clarify_rl.problems.humaneval_comm import HUB_NAME, may_be_on_hub
+from clarify_rl.registry import load_user
 from clarify_rl.sections import CONTINUE
 
 
@@ -149,7 +151,11 @@ def _check_data(config: Config) -> None:
                 raise ConfigError(f"data.{name}.sources: {unknown_name('source of problems', source, known)}")
     for name in config.sources:
         named_source(config, name)
+    for user in config.eval.users.values():
+        load_user(user.use, user.options)
     for name, suite in config.suites.items():
+        if suite.user and suite.user not in (SILENT, *config.eval.users):
+            raise ConfigError(f"eval.suites.{name}: {unknown_name('user', suite.user, (SILENT, *config.eval.users))}")
         if suite.source in config.sources:
             continue
         if suite.source == BANK and not getattr(roles, suite.families):

@@ -26,14 +26,17 @@ from tests.servers import answering
 
 def test_every_file_that_the_configuration_names_goes_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in ("a/mine.py", "b/mine.py", "user.py", "suite.jsonl", "source.py", "own.jsonl"):
+    for name in ("a/mine.py", "b/mine.py", "user.py", "suite.jsonl", "source.py", "own.jsonl", "deaf.py", "credit.py"):
         Path(name).parent.mkdir(exist_ok=True)
         Path(name).write_text(name)
     rewards = "rewards=[{use: 'a/mine.py:one'}, {use: 'b/mine.py:one'}, {use: 'a/mine.py:two'}, {use: pass_rate}]"
     sources = (
         "sources={own: {use: rows, options: {path: own.jsonl}}, other: {use: 'source.py:Mine', options: {path: x/y}}}"
     )
-    config = load_config("demo", [rewards, "env.user=user.py:slow", "eval.suites.mine.source=suite.jsonl", sources])
+    more = ["eval.users.deaf.use=deaf.py:Deaf", "rl.credit=credit.py:mine"]
+    config = load_config(
+        "demo", [rewards, "env.user=user.py:slow", "eval.suites.mine.source=suite.jsonl", sources, *more]
+    )
     (tmp_path / "job").mkdir()
     command = prepare(config, tmp_path / "job")
     monkeypatch.chdir(tmp_path / "job" / "files")
@@ -50,7 +53,11 @@ def test_every_file_that_the_configuration_names_goes_along(tmp_path: Path, monk
     assert Path(there.sources["own"].options["path"]).read_text() == "own.jsonl"
     assert Path(there.sources["other"].use.partition(":")[0]).read_text() == "source.py"
     assert there.sources["other"].options == {"path": "x/y"}  # a name on the hub
-    assert (there.rl, there.data, there.sft) == (config.rl, config.data, config.sft)
+    assert Path(there.eval.users["deaf"].use.partition(":")[0]).read_text() == "deaf.py"
+    assert there.rl is not None and config.rl is not None
+    assert Path(there.rl.credit.by.partition(":")[0]).read_text() == "credit.py"
+    assert there.rl.model_copy(update={"credit": config.rl.credit}) == config.rl
+    assert (there.data, there.sft) == (config.data, config.sft)
     told = json.loads(shlex.split(command)[-1])
     assert (told["out"], told["name"], told["resume"]) == ("runs/{name}", "demo", False)
     assert any(line.startswith("trl") for line in told["requirements"])

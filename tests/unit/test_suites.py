@@ -58,6 +58,21 @@ def test_a_name_that_circumstances_are_made_of_is_refused() -> None:
             load_config("demo", [changed])
 
 
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ("eval.users.other.use=rule_basd", "Did you mean 'rule_based'"),
+        ("eval.suites.new_instances.user=unseen", r"eval.suites.new_instances: No user named 'unseen'"),
+    ],
+)
+def test_a_user_that_is_none_is_found_before_the_work_starts(
+    changed: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", "demo", changed, "--dry-run"]) == 2
+    assert re.search(message, capsys.readouterr().err)
+
+
 def test_who_is_told_everything_sees_the_complete_statement_and_has_nothing_to_ask() -> None:
     whole = told(UNCLEAR)
     assert (whole.id, whole.kind, whole.prompt) == (UNCLEAR.id, UNCLEAR.kind, UNCLEAR.problem.prompt)
