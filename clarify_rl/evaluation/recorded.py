@@ -98,7 +98,7 @@ def _said(row: Mapping[str, object]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         ):
             raise ValueError("`replies` and `answers` are lists, with an answer behind each reply but the last")
         return tuple(map(str, replies)), tuple(map(str, answers[: max(0, len(replies) - 1)]))
-    first, answer, code = str(row["first_reply"]), str(row.get("answer") or ""), str(row.get("final_code") or "")
+    first, answer, code = str(row["first_reply"] or ""), str(row.get("answer") or ""), str(row.get("final_code") or "")
     if not answer:
         return (first,), ()
     return (first, f"```python\n{code}\n```" if code else ""), (answer,)

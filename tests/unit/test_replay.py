@@ -140,6 +140,11 @@ def test_the_three_texts_and_replies_with_answers_are_the_same_recording(tmp_pat
     assert (first.code or "").strip() == (second.code or "").strip() == RIGHT
 
 
+def test_texts_that_are_null_are_empty(tmp_path: Path) -> None:
+    (one,) = read_recordings(write(tmp_path / "r.jsonl", recording(first_reply=None, answer=None, final_code=None)))
+    assert (one.replies, one.answers, one.code) == (("",), (), None)
+
+
 def test_gzip_is_told_by_the_file_itself(tmp_path: Path) -> None:
     path = tmp_path / "r.jsonl"
     path.write_bytes(gzip.compress((json.dumps(recording(dup=True)) + "\n").encode()))
