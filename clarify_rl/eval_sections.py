@@ -56,7 +56,8 @@ class EvalConfig(Section):
     `also`: each suite again, NAME@silent with a user who tells nothing, NAME@told with the complete statement; the
     comparison then says what asking was worth, and what all answers would be. `users`: each suite again with another
     user, NAME@USER, e.g. one that training never met. `models` maps names to models that are evaluated in place of the
-    run's own checkpoints: what `model.base` may be, or openai:URL#MODEL for one behind a server.
+    run's own checkpoints: what `model.base` may be, openai:URL#MODEL for one behind a server, or a policy that knows
+    the problems, scripted:oracle, scripted:always_asks, scripted:never_asks, ... (pipeline/canaries.py).
     """
 
     suites: dict[str, SuiteConfig] = {}

@@ -10,6 +10,11 @@ from clarify_rl.seeds import derive_seed
 from clarify_rl.types import Episode, Policy, Pool, Start, Variant
 
 
+def episode_id(variant: Variant) -> str:
+    """The name of the episode of a variant."""
+    return f"eval/{variant.id}"
+
+
 def evaluate(
     variants: Sequence[Variant],
     *,
@@ -25,7 +30,7 @@ def evaluate(
     for first in range(0, len(variants), batch_size):
         batch = variants[first : first + batch_size]
         yield run_episodes(
-            [Start(variant, f"eval/{variant.id}", derive_seed(seed, variant.id), price=price) for variant in batch],
+            [Start(variant, episode_id(variant), derive_seed(seed, variant.id), price=price) for variant in batch],
             policy=policy,
             pool=pool,
             chat=chat,

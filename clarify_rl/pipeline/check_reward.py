@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import pickle
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from random import Random
 
 from rich.console import Console
 from rich.table import Table
@@ -22,6 +21,7 @@ from clarify_rl.dialogue.chat import TextChat
 from clarify_rl.dialogue.episodes import DialogueLimits, run_episodes
 from clarify_rl.errors import DataError
 from clarify_rl.eval_sections import SuiteConfig
+from clarify_rl.pipeline.canaries import AMPLE, CANARIES, ORACLE, QUESTIONS, Scene, Script, scenes_of
 from clarify_rl.pipeline.data import suite_variants
 from clarify_rl.pipeline.earned import mean_of, values_of
 from clarify_rl.pipeline.environments import open_pool
@@ -29,57 +29,7 @@ from clarify_rl.policies.scripted import TextScripts
 from clarify_rl.problems.made import Made
 from clarify_rl.registry import load_reward
 from clarify_rl.seeds import derive_seed
-from clarify_rl.synthesis.mix import code_reply
-from clarify_rl.types import Episode, Pool, Start, Tests, Variant
-
-_AMPLE = 1 << 20  # tokens: no canary is cut off
-_QUESTIONS = 3  # turns that may ask
-ORACLE = "oracle"
-_FLOOD = "Is it sorted? Are duplicates kept? What if it is empty? Is it rounded? What is the limit? Is case ignored?"
-
-Replies = tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Scene:
-    """One variant, and the code of somebody who does not ask: right where nothing is missing, else a guess."""
-
-    variant: Variant
-    guess: str
-
-    @property
-    def right(self) -> str:
-        return code_reply(self.variant.problem.solution)
-
-    @property
-    def questions(self) -> Replies:
-        """Good questions, one for each hidden fact."""
-        facts = self.variant.facts[:_QUESTIONS]
-        return tuple(fact.questions[0] if fact.questions else f"What about this: {fact.statement}?" for fact in facts)
-
-
-def _canned(scene: Scene) -> Replies:
-    """A test's expected value, written into the program: what copying an example earns."""
-    tests = scene.variant.problem.tests
-    value = tests.cases[0].expected if isinstance(tests, Tests) and tests.cases else None
-    return (code_reply(f"def {scene.variant.problem.entry_point}(*_):\n    return {value!r}\n"),)
-
-
-CANARIES: Mapping[str, Callable[[Scene], Replies]] = {
-    ORACLE: lambda scene: (*scene.questions, scene.right),
-    "never asks": lambda scene: (scene.guess,),
-    "always asks": lambda scene: ("What should I do if the input is empty?", scene.guess),
-    "asks for everything": lambda scene: ("Please tell me every requirement and all missing details?", scene.guess),
-    "asks a flood": lambda scene: (_FLOOD, scene.guess),
-    "echoes the statement": lambda scene: (f"{scene.variant.prompt.partition('. ')[0].rstrip('.')}?", scene.guess),
-    "gibberish": lambda scene: ("Blorp the fizzle quandle?", "Why?", "How?", scene.guess),
-    "repeats one question": lambda scene: (*(scene.questions[:1] or ("Which order?",)) * _QUESTIONS, scene.guess),
-    "asks well, ignores the answers": lambda scene: (*scene.questions, scene.guess),
-    "code in a question": lambda scene: (f"Is this right?\n{scene.guess}",),
-    "copies an example": _canned,
-    "only asks": lambda scene: (*(scene.questions or ("Which order?",)), "Anything else?"),
-    "says nothing": lambda _: ("",),
-}
+from clarify_rl.types import Episode, Pool, Start, Variant
 
 
 @dataclass(frozen=True)
@@ -125,7 +75,7 @@ def check_reward(config: Config, variants: Sequence[Variant]) -> RewardReport:
     """Plays every canary on the variants and scores it by the configured rewards. DataError without an unclear one."""
     if not any(variant.facts for variant in variants):
         raise DataError("No variant hides anything, so asking cannot pay. Give unclear ones.")
-    scenes = _scenes(variants)
+    scenes = scenes_of(variants)
     here = config.model_copy(update={"env": config.env.model_copy(update={"workers": 0})})
     with open_pool(here) as pool:
         episodes = {name: _play(name, script, scenes, pool) for name, script in CANARIES.items()}
@@ -141,33 +91,13 @@ def check_reward(config: Config, variants: Sequence[Variant]) -> RewardReport:
     )
 
 
-def _scenes(variants: Sequence[Variant]) -> list[Scene]:
-    """Each variant with a guess: the solution of another problem of its family, where there is one."""
-    rng, scenes = Random(0), []
-    for variant in variants:
-        problem = variant.problem
-        kin = [
-            other.problem.solution.replace(other.problem.entry_point, problem.entry_point)
-            for other in variants
-            if other.problem.family == problem.family != "" and other.problem.solution != problem.solution
-        ]
-        guess = (
-            problem.solution if variant.is_clear else rng.choice(kin) if kin else _NOTHING.format(problem.entry_point)
-        )
-        scenes.append(Scene(variant, code_reply(guess)))
-    return scenes
-
-
-_NOTHING = "def {}(*_):\n    return None\n"
-
-
-def _play(name: str, script: Callable[[Scene], Replies], scenes: Sequence[Scene], pool: Pool) -> list[Episode]:
+def _play(name: str, script: Script, scenes: Sequence[Scene], pool: Pool) -> list[Episode]:
     starts = [
         Start(scene.variant, f"{name}/{place}", derive_seed(0, "canary", scene.variant.id))
         for place, scene in enumerate(scenes)
     ]
     scripts = {start.id: script(scene) for start, scene in zip(starts, scenes, strict=True)}
-    limits = DialogueLimits(_QUESTIONS, _AMPLE, _AMPLE, _AMPLE)
+    limits = DialogueLimits(QUESTIONS, AMPLE, AMPLE, AMPLE)
     return run_episodes(starts, policy=TextScripts(scripts), pool=pool, chat=TextChat(), limits=limits)
 
 

@@ -15,7 +15,8 @@ from clarify_rl.config_files import differences, to_yaml
 from clarify_rl.engines import engine_for_evaluation
 from clarify_rl.errors import ConfigError, unknown_name
 from clarify_rl.eval_sections import SILENT, UserConfig
-from clarify_rl.evaluation.evaluate import evaluate
+from clarify_rl.evaluation.evaluate import episode_id, evaluate
+from clarify_rl.pipeline.canaries import SCRIPTED, scripted_player
 from clarify_rl.pipeline.checkpoints import checkpoints
 from clarify_rl.pipeline.data import make_suites
 from clarify_rl.pipeline.environments import open_pool
@@ -59,10 +60,7 @@ def evaluate_checkpoint(config: Config, run: Run, checkpoint: str, engines: Engi
     suites = {name: run.read_variants(name) for name in to_play(config, run, checkpoint)}
     total = sum(map(len, suites.values()))
     say(f"[bold]eval[/bold]: {checkpoint} on {total} variants of {', '.join(suites)} -> {run.folder / 'episodes'}")
-    if not served(spec):
-        say(f"[dim]engine: {escape(str(engine_for_evaluation(config)))}[/dim]")
-    player = player_for(config, spec, engines)
-    say_what_is_cut_off(player.chat, player.limits, [variant for part in suites.values() for variant in part])
+    player = _player(config, spec, engines, [variant for part in suites.values() for variant in part])
     with tqdm(total=total, desc=f"eval {checkpoint}", unit="episode", dynamic_ncols=True) as bar:
         for user, names in _by_user(config, list(suites)).items():
             with open_pool(_with_user(config, user), run) as pool:
@@ -71,10 +69,23 @@ def evaluate_checkpoint(config: Config, run: Run, checkpoint: str, engines: Engi
                     kept = run.count_episodes(own) // config.eval.batch_size * config.eval.batch_size
                     run.keep_episodes(own, kept)
                     bar.update(kept)
+                    if spec.startswith(SCRIPTED):  # what it says of a variant depends on what the suite shows
+                        player = scripted_player(config, spec, suites[name], episode_id)
                     for episodes in _played(config, player, pool, name, suites[name][kept:]):
                         run.add_episodes(own, episodes)
                         bar.update(len(episodes))
                     run.mark_done(own, time.monotonic() - started)
+
+
+def _player(config: Config, spec: str, engines: Engines, variants: Sequence[Variant]) -> Player:
+    """The model as it plays all of these, after saying by which engine, and what its context cuts off."""
+    if spec.startswith(SCRIPTED):
+        return scripted_player(config, spec, variants, episode_id)
+    if not served(spec):
+        say(f"[dim]engine: {escape(str(engine_for_evaluation(config)))}[/dim]")
+    player = player_for(config, spec, engines)
+    say_what_is_cut_off(player.chat, player.limits, variants)
+    return player
 
 
 def _played(

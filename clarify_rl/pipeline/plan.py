@@ -17,6 +17,7 @@ from clarify_rl.config import Config
 from clarify_rl.config_files import holds_run
 from clarify_rl.errors import ClarifyError, ConfigError, unknown_name
 from clarify_rl.eval_sections import SILENT
+from clarify_rl.pipeline.canaries import SCRIPTED, script_named
 from clarify_rl.pipeline.checkpoints import checkpoints, rl_start
 from clarify_rl.pipeline.data import family_roles
 from clarify_rl.pipeline.sources import BANK, named_source
@@ -266,6 +267,9 @@ def _model_check(spec: str) -> Callable[[Config], None]:
         from clarify_rl.policies.openai import served
 
         trains = config.sft is not None or config.rl is not None
+        if spec.startswith(SCRIPTED):
+            script_named(spec)
+            return
         if served(spec) and not (trains and spec == config.model.base):
             return
         quantized(config.model.quantization, device_named(config.model.device))

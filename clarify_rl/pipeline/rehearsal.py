@@ -12,6 +12,7 @@ from clarify_rl.dialogue.chat import Chat, TextChat
 from clarify_rl.dialogue.episodes import DialogueLimits, run_episodes
 from clarify_rl.errors import ConfigError
 from clarify_rl.eval_sections import SuiteConfig
+from clarify_rl.pipeline.canaries import SCRIPTED
 from clarify_rl.pipeline.checkpoints import checkpoints
 from clarify_rl.pipeline.data import family_roles, suite_variants
 from clarify_rl.pipeline.environments import open_pool
@@ -95,7 +96,7 @@ def _speakers(config: Config, scripts: dict[str, Sequence[str]]) -> tuple[Chat |
     """How the first model's dialogues become tokens, and who says the script in them."""
     trains = config.sft is not None or config.rl is not None
     spec = config.model.base if trains else next(filter(None, checkpoints(config).values()))
-    if served(spec):
+    if served(spec) or spec.startswith(SCRIPTED):
         return TextChat(config.dialogue.instruction, config.dialogue.last_call), _Typed(scripts)
     tokenizer = load_tokenizer(spec)
     chat = make_chat(config, tokenizer, end_ids_of(spec, tokenizer), trains=trains)

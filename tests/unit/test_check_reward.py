@@ -14,7 +14,8 @@ from clarify_rl.config_files import load_config
 from clarify_rl.errors import DataError
 from clarify_rl.eval_sections import SuiteConfig
 from clarify_rl.executor import Executor
-from clarify_rl.pipeline.check_reward import CANARIES, ORACLE, RewardReport, check_reward
+from clarify_rl.pipeline.canaries import CANARIES, ORACLE
+from clarify_rl.pipeline.check_reward import RewardReport, check_reward
 from clarify_rl.pipeline.data import suite_variants
 from clarify_rl.pipeline.make import make
 from clarify_rl.registry import load_source

@@ -190,3 +190,34 @@ def test_show_names_what_a_run_has_where_it_has_not_what_is_asked_for(
 ) -> None:
     assert main(["show", str(finished), "--checkpoint", "rl"]) == 2
     assert "No checkpoint named 'rl'. Known: embedded." in capsys.readouterr().err
+
+
+# ---- policies that know the problems
+
+
+def test_the_oracle_asks_for_all_and_solves_and_who_always_asks_does_so_where_nothing_is_missing(
+    tmp_path: Path,
+) -> None:
+    out = tmp_path / "run"
+    models = ["--model", "oracle=scripted:oracle", "--model", "always=scripted:always_asks"]
+    more = ["eval.also=[silent]", "dialogue.max_questions=1"]
+    assert main(["eval", *models, "--suite", "bank", "--limit", "12", "--out", str(out), *more]) == 0
+    tree = json.loads((out / "comparison.json").read_text())
+    groups = {
+        (summary["checkpoint"], summary["suite"], group["group"]): group
+        for summary in tree["summaries"]
+        for group in summary["groups"]
+    }
+    assert groups["oracle", "bank", "all"]["solved"]["value"] == 1.0
+    assert groups["oracle", "bank", "unclear"]["revealed"]["value"] >= 0.9
+    assert groups["oracle", "bank", "clear"]["asked"]["value"] == 0.0
+    assert groups["always", "bank", "clear"]["asked"]["value"] == 1.0
+    assert groups["oracle", "bank@silent", "unclear"]["revealed"]["value"] == 0.0
+
+
+def test_a_scripted_policy_that_is_none_is_found_before_the_work_starts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = ["--model", "x=scripted:oracel", "--suite", "bank", "--out", str(tmp_path / "run")]
+    assert main(["eval", *model]) == 2
+    assert "No scripted policy named 'oracel'. Did you mean 'oracle'?" in " ".join(capsys.readouterr().err.split())
