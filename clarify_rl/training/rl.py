@@ -26,7 +26,7 @@ from clarify_rl.training.information import MEASURES, Information
 from clarify_rl.training.ppo import DialoguePPOTrainer, ppo_config
 from clarify_rl.training.reference import check_reference, move_reference
 from clarify_rl.training.start import CHECKED, CheckStart
-from clarify_rl.training.vllm import check_model, make_room, releasing, starting, within
+from clarify_rl.training.vllm import check_model, make_room, needs_room, releasing, starting, within
 from clarify_rl.training.watch import take_best, watch_training
 from clarify_rl.types import Pool, Variant
 
@@ -53,8 +53,9 @@ def train_rl(
     run.drop_episodes("rl", from_step=step)
     run.drop_metrics("rl", from_step=step + 1 if newest else 0)
     args = rl_config(config, section, checkpoints)
-    context = getattr(loaded.model.config, "max_position_embeddings", None)
-    make_room(args, _longest(variants, chat, config, run), context)
+    if needs_room(args):
+        context = getattr(loaded.model.config, "max_position_embeddings", None)
+        make_room(args, _longest(variants, chat, config, run), context)
     check_enough(len(variants), args)
     check_model(loaded.model.name_or_path, args)
     check_reference(loaded.model.name_or_path, section.lora, args)

@@ -110,14 +110,15 @@ def by_engine(engine: Engine, options: Options) -> Options:
     return {**options, "use_vllm": engine.name == "vllm"}
 
 
-def make_room(args: GRPOConfig, tokens: int, most: int | None) -> None:
-    """Gives the engine a context that holds dialogues of so many tokens, at most the model's, unless the options do.
+def needs_room(args: GRPOConfig) -> bool:
+    """Whether the engine's context is left open: that of the model may be too large for a share of a GPU."""
+    return bool(args.use_vllm and args.vllm_max_model_length is None)
 
-    That of the model may be a hundred thousand tokens, for which a share of a GPU has no room.
-    """
-    if args.use_vllm and args.vllm_max_model_length is None:
-        rounded = -(-tokens // _ROUND) * _ROUND
-        args.vllm_max_model_length = min(rounded, most or rounded)
+
+def make_room(args: GRPOConfig, tokens: int, most: int | None) -> None:
+    """Gives the engine a context that holds dialogues of so many tokens, at most the model's."""
+    rounded = -(-tokens // _ROUND) * _ROUND
+    args.vllm_max_model_length = min(rounded, most or rounded)
 
 
 def check_vllm(args: GRPOConfig) -> None:
