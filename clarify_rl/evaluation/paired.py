@@ -7,7 +7,7 @@ this would be too sure. McNemar's exact test, which people know, has no such cor
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -57,7 +57,9 @@ class PairedDifference:
 
 
 @dataclass(frozen=True)
-class _Pair:
+class MeasuredPair:
+    """What both checkpoints measured of one variant."""
+
     problem: str
     before: float
     after: float
@@ -80,9 +82,8 @@ def paired_difference(
     """
     _check_comparable(a, b, same_prompts)
     before, after = _by_variant(a, group), _by_variant(b, group)
-    shared = [variant for variant in before if variant in after]
-    pairs = _measured_pairs([(before[variant], after[variant]) for variant in shared], metric)
-    differences = _by_problem(pairs)
+    pairs = _measured(before, after, metric)
+    differences = list(by_problem(pairs).values())
     interval = bootstrap_interval(differences, seed=seed, resamples=resamples, confidence=confidence)
     return PairedDifference(
         suite=b.suite,
@@ -97,7 +98,7 @@ def paired_difference(
         pairs=len(pairs),
         problems=len(differences),
         missing=len(before.keys() ^ after.keys()),
-        unmeasured=len(shared) - len(pairs),
+        unmeasured=len(before.keys() & after.keys()) - len(pairs),
         mcnemar=None if metric == "pass_rate" or not pairs else _mcnemar(pairs),
         p=sign_flip_p(differences, seed=seed, flips=resamples),
         detectable=_detectable(interval, confidence),
@@ -121,20 +122,27 @@ def _by_variant(results: Results, group: Group) -> dict[str, Episode]:
     return {episode.variant.id: episode for episode in results.episodes if group in group_names(episode.variant)}
 
 
-def _measured_pairs(shared: Sequence[tuple[Episode, Episode]], metric: Metric) -> list[_Pair]:
+def _measured(before: Mapping[str, Episode], after: Mapping[str, Episode], metric: Metric) -> list[MeasuredPair]:
     measure = MEASURES[metric]
+    shared = [(before[variant], after[variant]) for variant in before if variant in after]
     values = [(a.variant.problem.id, measure(a), measure(b)) for a, b in shared]
-    return [_Pair(problem, a, b) for problem, a, b in values if a is not None and b is not None]
+    return [MeasuredPair(problem, a, b) for problem, a, b in values if a is not None and b is not None]
 
 
-def _by_problem(pairs: Sequence[_Pair]) -> list[list[float]]:
+def measured_pairs(a: Results, b: Results, metric: Metric, group: Group) -> list[MeasuredPair]:
+    """The variants of a group that both measured, in the order of `a`."""
+    return _measured(_by_variant(a, group), _by_variant(b, group), metric)
+
+
+def by_problem(pairs: Sequence[MeasuredPair]) -> dict[str, list[float]]:
+    """Differences, after minus before, by problem."""
     differences: dict[str, list[float]] = {}
     for pair in pairs:
         differences.setdefault(pair.problem, []).append(pair.after - pair.before)
-    return list(differences.values())
+    return differences
 
 
-def _mcnemar(pairs: Sequence[_Pair]) -> McNemar:
+def _mcnemar(pairs: Sequence[MeasuredPair]) -> McNemar:
     won = sum(pair.after > pair.before for pair in pairs)
     lost = sum(pair.after < pair.before for pair in pairs)
     return McNemar(won, lost, mcnemar_p(won, lost))

@@ -15,7 +15,8 @@ import numpy as np
 
 from clarify_rl.errors import DataError
 from clarify_rl.evaluation.chance import Floats, Interval
-from clarify_rl.evaluation.metrics import MEASURES, Group, Metric, group_names
+from clarify_rl.evaluation.metrics import Group, Metric
+from clarify_rl.evaluation.paired import by_problem, measured_pairs
 from clarify_rl.types import Results
 
 
@@ -52,7 +53,7 @@ def across_seeds(
     """
     if not pairs:
         raise DataError("No run to compare.")
-    tables = [_by_problem(before, after, metric, group) for before, after in pairs.values()]
+    tables = [by_problem(measured_pairs(before, after, metric, group)) for before, after in pairs.values()]
     problems = sorted(set.intersection(*(set(table) for table in tables)))
     if not problems:
         return None
@@ -75,18 +76,6 @@ def across_seeds(
         100 * interval.high,
         confidence,
     )
-
-
-def _by_problem(before: Results, after: Results, metric: Metric, group: Group) -> dict[str, list[float]]:
-    """Differences of the variants that both measured, by problem."""
-    measure = MEASURES[metric]
-    earlier = {episode.variant.id: measure(episode) for episode in before.episodes}
-    table: dict[str, list[float]] = {}
-    for episode in after.episodes:
-        was, now = earlier.get(episode.variant.id), measure(episode)
-        if group in group_names(episode.variant) and was is not None and now is not None:
-            table.setdefault(episode.variant.problem.id, []).append(now - was)
-    return table
 
 
 def _two_way(sums: Floats, sizes: Floats, seed: int, resamples: int, confidence: float) -> Interval:
