@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 from clarify_rl.config import Config
 from clarify_rl.config_files import differences, to_yaml
 from clarify_rl.engines import engine_for_evaluation
-from clarify_rl.errors import ConfigError, unknown_name
+from clarify_rl.errors import ConfigError, RunFolderError, unknown_name
 from clarify_rl.eval_sections import SILENT, UserConfig
 from clarify_rl.evaluation.evaluate import episode_id, evaluate
 from clarify_rl.pipeline.canaries import SCRIPTED, scripted_player
@@ -60,7 +60,7 @@ def evaluate_checkpoint(config: Config, run: Run, checkpoint: str, engines: Engi
     suites = {name: run.read_variants(name) for name in to_play(config, run, checkpoint)}
     total = sum(map(len, suites.values()))
     say(f"[bold]eval[/bold]: {checkpoint} on {total} variants of {', '.join(suites)} -> {run.folder / 'episodes'}")
-    player = _player(config, spec, engines, [variant for part in suites.values() for variant in part])
+    player_of = _players(config, spec, engines, [variant for part in suites.values() for variant in part])
     with tqdm(total=total, desc=f"eval {checkpoint}", unit="episode", dynamic_ncols=True) as bar:
         for user, names in _by_user(config, list(suites)).items():
             with open_pool(_with_user(config, user), run) as pool:
@@ -69,23 +69,27 @@ def evaluate_checkpoint(config: Config, run: Run, checkpoint: str, engines: Engi
                     kept = run.count_episodes(own) // config.eval.batch_size * config.eval.batch_size
                     run.keep_episodes(own, kept)
                     bar.update(kept)
-                    if spec.startswith(SCRIPTED):  # what it says of a variant depends on what the suite shows
-                        player = scripted_player(config, spec, suites[name], episode_id)
+                    player = player_of(suites[name])
                     for episodes in _played(config, player, pool, name, suites[name][kept:]):
                         run.add_episodes(own, episodes)
                         bar.update(len(episodes))
                     run.mark_done(own, time.monotonic() - started)
 
 
-def _player(config: Config, spec: str, engines: Engines, variants: Sequence[Variant]) -> Player:
-    """The model as it plays all of these, after saying by which engine, and what its context cuts off."""
+def _players(
+    config: Config, spec: str, engines: Engines, variants: Sequence[Variant]
+) -> Callable[[Sequence[Variant]], Player]:
+    """Who plays a suite: one model all of them, after it is said by which engine and what its context cuts off.
+
+    A scripted policy is another for each suite: what it says of a variant depends on what the suite shows of it.
+    """
     if spec.startswith(SCRIPTED):
-        return scripted_player(config, spec, variants, episode_id)
+        return lambda suite: scripted_player(config, spec, suite, episode_id)
     if not served(spec):
         say(f"[dim]engine: {escape(str(engine_for_evaluation(config)))}[/dim]")
     player = player_for(config, spec, engines)
     say_what_is_cut_off(player.chat, player.limits, variants)
-    return player
+    return lambda _: player
 
 
 def _played(
@@ -134,6 +138,13 @@ def read_results(config: Config, run: Run) -> list[Results]:
         for checkpoint in checkpoints(config)
         if run.is_done(record(checkpoint, name))
     ]
+
+
+def finished_results(config: Config, run: Run) -> list[Results]:
+    """The same; RunFolderError where nothing is finished."""
+    if results := read_results(config, run):
+        return results
+    raise RunFolderError(f"{run.folder} has no finished evaluation. First: clarify-rl eval {run.folder}")
 
 
 _MORE = ("eval.suites", "eval.also", "eval.users", "eval.batch_size", "eval.server", "engine", "sources")

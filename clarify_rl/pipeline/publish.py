@@ -19,7 +19,7 @@ from clarify_rl.config_files import CONFIG_FILE
 from clarify_rl.errors import ClarifyError, RunFolderError, unknown_name
 from clarify_rl.evaluation.compare import Comparison, compare
 from clarify_rl.pipeline.checkpoints import checkpoints
-from clarify_rl.pipeline.evaluate import read_results
+from clarify_rl.pipeline.evaluate import finished_results
 from clarify_rl.report.exports import to_markdown
 from clarify_rl.store import Run
 from clarify_rl.types import Episode, Results
@@ -54,9 +54,7 @@ def publish_run(config: Config, run: Run, checkpoint: str, out: Path, *, dialogu
     trained = [name for name, spec in checkpoints(config).items() if spec is None and run.is_done(name)]
     if checkpoint not in trained:
         raise RunFolderError(unknown_name("checkpoint that this run trained", checkpoint, trained))
-    results = read_results(config, run)
-    if not results:
-        raise RunFolderError(f"{run.folder} has no finished evaluation. First: clarify-rl eval {run.folder}")
+    results = finished_results(config, run)
     shutil.copytree(run.model_folder(checkpoint), out, ignore=shutil.ignore_patterns("*.jsonl"), dirs_exist_ok=True)
     for name in (*_NUMBERS, *(_PAGES if dialogues else ())):
         if (run.folder / name).is_file():

@@ -14,10 +14,9 @@ from rich.console import Console
 from rich.table import Table
 
 from clarify_rl.config import Config
-from clarify_rl.errors import RunFolderError
 from clarify_rl.pipeline.earned import mean_of, values_of
 from clarify_rl.pipeline.environments import open_pool
-from clarify_rl.pipeline.evaluate import read_results
+from clarify_rl.pipeline.evaluate import finished_results
 from clarify_rl.store import Run
 from clarify_rl.types import Results, Score
 
@@ -48,9 +47,7 @@ class Paid:
 
 def rescore(config: Config, run: Run) -> list[Paid]:
     """The evaluated episodes of a run, scored by the rewards of `config`. RunFolderError where none was evaluated."""
-    results = read_results(config, run)
-    if not results:
-        raise RunFolderError(f"{run.folder} has no finished evaluation. First: clarify-rl eval {run.folder}")
+    results = finished_results(config, run)
     here = config.model_copy(update={"env": config.env.model_copy(update={"workers": 0})})
     with open_pool(here) as pool:
         return [_paid(result, pool.score(list(result.episodes))) for result in results]

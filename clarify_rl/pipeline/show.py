@@ -12,7 +12,7 @@ from rich.syntax import Syntax
 
 from clarify_rl.config import Config
 from clarify_rl.errors import RunFolderError, unknown_name
-from clarify_rl.pipeline.evaluate import read_results
+from clarify_rl.pipeline.evaluate import finished_results
 from clarify_rl.store import Run
 from clarify_rl.types import Episode, Results, Turn
 
@@ -43,9 +43,7 @@ def dialogues(config: Config, run: Run, wanted: Wanted) -> list[Shown]:
 
     RunFolderError where nothing was evaluated, or a name is none of the run's.
     """
-    results = read_results(config, run)
-    if not results:
-        raise RunFolderError(f"{run.folder} has no finished evaluation. First: clarify-rl eval {run.folder}")
+    results = finished_results(config, run)
     names = list(dict.fromkeys(result.checkpoint for result in results))
     suites = list(dict.fromkeys(result.suite for result in results))
     for what, name, known in (("checkpoint", wanted.checkpoint, names), ("suite", wanted.suite, suites)):
