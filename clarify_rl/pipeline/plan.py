@@ -17,7 +17,6 @@ from clarify_rl.config import Config
 from clarify_rl.config_files import holds_run
 from clarify_rl.errors import ClarifyError, ConfigError, unknown_name
 from clarify_rl.eval_sections import SILENT
-from clarify_rl.pipeline.canaries import SCRIPTED, script_named
 from clarify_rl.pipeline.checkpoints import checkpoints, rl_start
 from clarify_rl.pipeline.data import family_roles
 from clarify_rl.pipeline.sources import BANK, named_source
@@ -254,6 +253,7 @@ def _model_check(spec: str) -> Callable[[Config], None]:
     """Looks for the files of a model, or asks the hub for it, and reads its tokenizer and its chat template."""
 
     def check(config: Config) -> None:
+        from clarify_rl.pipeline.canaries import SCRIPTED, script_named
         from clarify_rl.players import end_ids_of, make_chat
         from clarify_rl.policies.models import (
             EMBEDDED,
