@@ -153,13 +153,12 @@ def _suite_of(arguments: Arguments) -> list[str]:
     """`--suite` as one more suite of a run that has suites of its own."""
     if not arguments.suite:
         return []
-    name = "bank" if arguments.suite == "bank" else "humaneval_comm"
+    from clarify_rl.pipeline.standalone import WHOLE, suite_named
+
+    name = suite_named(arguments.suite)
     count = [] if arguments.limit is None else [f"eval.suites.{name}.count={arguments.limit}"]
-    whole = [] if count or name == "bank" else [f"eval.suites.{name}.count={_WHOLE}"]
+    whole = [] if count or name == "bank" else [f"eval.suites.{name}.count={WHOLE}"]
     return [f"eval.suites.{name}.source={arguments.suite}", *count, *whole]
-
-
-_WHOLE = 10_000  # prompts: all that a benchmark has
 
 
 def _play(arguments: Arguments) -> None:

@@ -80,7 +80,8 @@ def _judge(arguments: Arguments) -> None:
 
 def _dialogues(arguments: Arguments) -> None:
     from clarify_rl.config_files import load_config
-    from clarify_rl.pipeline.dialogues import publish, write_dialogues
+    from clarify_rl.pipeline.dialogues import write_dialogues
+    from clarify_rl.pipeline.hub import to_hub
 
     folder = Path(arguments.out)
     came = write_dialogues(
@@ -97,7 +98,7 @@ def _dialogues(arguments: Arguments) -> None:
         print(f"{came.untold} left out: the user did not understand their questions")
     if arguments.push:
         print(f"left out, since their statements may not be passed on: {came.kept_here} variants", flush=True)
-        print(publish(folder, arguments.push))
+        print(to_hub(folder, arguments.push, "dataset"))
     else:
         print(f'load them: datasets.load_dataset("{folder}")')
 

@@ -97,7 +97,8 @@ def _show(arguments: Arguments) -> None:
 
 def _publish(arguments: Arguments) -> None:
     from clarify_rl.config_files import saved_config
-    from clarify_rl.pipeline.publish import publish_run, to_hub
+    from clarify_rl.pipeline.hub import to_hub
+    from clarify_rl.pipeline.publish import publish_run
     from clarify_rl.store import Run
 
     folder, out = Path(arguments.folder), Path(arguments.out)
@@ -108,7 +109,7 @@ def _publish(arguments: Arguments) -> None:
         publish_run(config, run, arguments.checkpoint, out, dialogues=arguments.with_dialogues)
     print(f"{out} holds {arguments.checkpoint} with its card and numbers.")
     if arguments.push:
-        print(f"On the hub, private unless it was there: {to_hub(out, arguments.push)}")
+        print(f"On the hub, private unless it was there: {to_hub(out, arguments.push, 'model')}")
 
 
 READING_COMMANDS: Mapping[str, Callable[[Arguments], int | None]] = {

@@ -19,7 +19,7 @@ from datasets import Dataset
 from clarify_rl.config import Config
 from clarify_rl.dialogue.chat import TextChat
 from clarify_rl.dialogue.episodes import DialogueLimits, run_episodes
-from clarify_rl.errors import ClarifyError, DataError
+from clarify_rl.errors import DataError
 from clarify_rl.pipeline.environments import open_pool
 from clarify_rl.pipeline.sources import take_turns
 from clarify_rl.policies.scripted import TextScripts
@@ -221,24 +221,3 @@ def _card(name: str, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:  #
 
 def _listed(counts: Counter[Any]) -> str:
     return ", ".join(f"{name} ({count})" for name, count in counts.most_common()) or "none"
-
-
-def publish(folder: Path, name: str) -> str:
-    """Puts the folder on the hub as a data set, private unless it exists already. Returns its address.
-
-    Raises ClarifyError where the hub cannot be reached or does not let this machine.
-    """
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError
-
-    hub = HfApi()
-    try:
-        address = hub.create_repo(name, repo_type="dataset", exist_ok=True, private=True)
-        hub.upload_folder(repo_id=name, folder_path=folder, repo_type="dataset")
-    except (HfHubHTTPError, OSError, ValueError) as error:
-        said = str(error).strip().splitlines()[0]
-        raise ClarifyError(
-            f"{name} could not be put on the hub: {said}\nThe dialogues are in {folder}. Log in with `hf auth login`, "
-            f"then: hf upload {name} {folder} --repo-type dataset"
-        ) from error
-    return str(address)

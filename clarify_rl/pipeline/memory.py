@@ -29,7 +29,8 @@ def out_of_memory(stage: str, config: Config) -> str:
     """What to say when `stage` ("sft", "rl" or "eval-NAME") has no memory left."""
     if stage.startswith("eval"):
         by_vllm = engine_for_evaluation(config).name == "vllm"
-        smaller = "engine.options.gpu_memory_utilization=0.4" if by_vllm else f"eval.batch_size={_half(config)}"
+        half = max(1, config.eval.batch_size // 2)
+        smaller = "engine.options.gpu_memory_utilization=0.4" if by_vllm else f"eval.batch_size={half}"
         return (
             f"The GPU ran out of memory in {stage}, which generates for {config.eval.batch_size} episodes at once. Try "
             f"{smaller}; what was evaluated before is kept (--resume)."
@@ -51,10 +52,6 @@ def out_of_memory(stage: str, config: Config) -> str:
         f"The GPU ran out of memory in {stage}. {_consumers(config, stage, rows)}Try {halved}, which makes the same "
         f"update in smaller parts; or {', or '.join(others)}. --resume goes on from the last checkpoint."
     )
-
-
-def _half(config: Config) -> int:
-    return max(1, config.eval.batch_size // 2)
 
 
 @dataclass(frozen=True)

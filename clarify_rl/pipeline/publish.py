@@ -16,7 +16,7 @@ from datasets import Dataset
 
 from clarify_rl.config import Config
 from clarify_rl.config_files import CONFIG_FILE
-from clarify_rl.errors import ClarifyError, RunFolderError, unknown_name
+from clarify_rl.errors import RunFolderError, unknown_name
 from clarify_rl.evaluation.compare import Comparison, compare
 from clarify_rl.pipeline.checkpoints import checkpoints
 from clarify_rl.pipeline.evaluate import finished_results
@@ -120,24 +120,3 @@ def _how(config: Config, checkpoint: str, info: Mapping[str, str]) -> str:
         stages.append(f"{config.rl.algorithm.upper()} on its own dialogues ({rewards})")
     versions = json.dumps({name: info[name] for name in ("clarify-rl", "torch", "trl") if name in info})
     return f"Made {', then '.join(stages)}; seed {config.seed}; versions {versions}."
-
-
-def to_hub(folder: Path, name: str) -> str:
-    """Puts a published folder on the hub as a model, private unless it exists already; returns its address.
-
-    Raises ClarifyError where the hub cannot be reached or does not let this machine.
-    """
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError
-
-    hub = HfApi()
-    try:
-        address = hub.create_repo(name, exist_ok=True, private=True)
-        hub.upload_folder(repo_id=name, folder_path=folder)
-    except (HfHubHTTPError, OSError, ValueError) as error:
-        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ClarifyError(
-            f"{name} could not be put on the hub: {said}\nEverything is in {folder}. Log in with `hf auth login`, "
-            f"then: hf upload {name} {folder}"
-        ) from error
-    return str(address)

@@ -27,6 +27,7 @@ from clarify_rl.executor import Executor, Trial
 from clarify_rl.pipeline import environments
 from clarify_rl.pipeline.compare import compare_run
 from clarify_rl.pipeline.evaluate import record
+from clarify_rl.pipeline.standalone import WHOLE
 from clarify_rl.pipeline.terminal import console, say
 from clarify_rl.records import from_record, to_record
 from clarify_rl.registry import load_user
@@ -37,7 +38,6 @@ Item = TypeVar("Item")
 
 SUITE = "humaneval_comm"
 RECORDED = "recorded:"
-_MOST = 10_000  # prompts: all that a suite has
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def replay_config(paths: Sequence[Path], suite: str, out: str | None) -> Config:
         **({"out": out} if out else {}),
         sft=None,
         rl=None,
-        eval=EvalConfig(models=models, suites={SUITE: SuiteConfig(source=suite, count=_MOST)}),
+        eval=EvalConfig(models=models, suites={SUITE: SuiteConfig(source=suite, count=WHOLE)}),
     )
 
 

@@ -10,6 +10,14 @@ from clarify_rl.config_files import load_config
 _USER_TOKENS = 128  # room for each answer of the user, when the budgets are given by the turn
 
 
+WHOLE = 10_000  # prompts: all that a benchmark has
+
+
+def suite_named(suite: str) -> str:
+    """What `--suite` is called in a run."""
+    return "bank" if suite == "bank" else "humaneval_comm"
+
+
 def evaluation_config(
     models: Mapping[str, str],
     suite: str,
@@ -23,7 +31,7 @@ def evaluation_config(
 
     `dialogue` are settings of that section, None for one that is left alone. Raises ConfigError as load_config does.
     """
-    name = "bank" if suite == "bank" else "humaneval_comm"
+    name = suite_named(suite)
     changed = {key: value for key, value in (dialogue or {}).items() if value is not None}
     if set(models.values()) == {"embedded"}:  # it learned from problems alone, and an instruction is foreign to it
         changed = {"instruction": "", "last_call": "", **changed}

@@ -1,0 +1,30 @@
+"""The hub, for what was written to a folder first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from clarify_rl.errors import ClarifyError
+
+
+def to_hub(folder: Path, name: str, kind: Literal["model", "dataset"]) -> str:
+    """Puts the folder on the hub, private unless it exists already. Returns its address.
+
+    Raises ClarifyError where the hub cannot be reached or does not let this machine.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    hub = HfApi()
+    try:
+        address = hub.create_repo(name, repo_type=kind, exist_ok=True, private=True)
+        hub.upload_folder(repo_id=name, folder_path=folder, repo_type=kind)
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        what = " --repo-type dataset" if kind == "dataset" else ""
+        raise ClarifyError(
+            f"{name} could not be put on the hub: {said}\nEverything is in {folder}. Log in with `hf auth login`, "
+            f"then: hf upload {name} {folder}{what}"
+        ) from error
+    return str(address)
