@@ -51,6 +51,9 @@ def main(folder: Path, critic: str) -> None:
     }
     if trainer.accelerator.is_main_process:
         (folder / "told.json").write_text(json.dumps(told), encoding="utf-8")
+    # Gloo aborts a process whose peer has gone while it still reads from it, so both leave together.
+    trainer.accelerator.wait_for_everyone()
+    trainer.accelerator.end_training()
 
 
 if __name__ == "__main__":
