@@ -138,6 +138,8 @@ def _add_eval(commands: Parsers) -> None:
         "--suite", help="bank, a HumanEvalComm.jsonl, or its hub name jie-jw-wu/HumanEvalComm; of a run, one more suite"
     )
     parser.add_argument("--limit", type=int, metavar="N", help="the most prompts to take")
+    parser.add_argument("--samples", type=int, metavar="N", help="episodes of each prompt, for pass@k")
+    parser.add_argument("--temperature", type=float, metavar="T", help="of sampling (default: 0, greedy)")
     parser.add_argument("--out", metavar="FOLDER", help="the run folder to make (default: runs/SUITE-NAMES)")
     parser.add_argument("--instruction", metavar="TEXT", help="what stands before each problem")
     parser.add_argument("--last-call", metavar="TEXT", help="what follows the last answer")

@@ -125,7 +125,14 @@ def _eval(arguments: Arguments) -> None:
         "turn_tokens": arguments.turn_tokens,
     }
     config = evaluation_config(
-        models, arguments.suite, limit=arguments.limit, out=arguments.out, dialogue=dialogue, overrides=overrides
+        models,
+        arguments.suite,
+        limit=arguments.limit,
+        samples=arguments.samples,
+        temperature=arguments.temperature,
+        out=arguments.out,
+        dialogue=dialogue,
+        overrides=overrides,
     )
     with _open(config, arguments) as run:
         from clarify_rl.pipeline.run import run_all
@@ -158,7 +165,9 @@ def _suite_of(arguments: Arguments) -> list[str]:
     name = suite_named(arguments.suite)
     count = [] if arguments.limit is None else [f"eval.suites.{name}.count={arguments.limit}"]
     whole = [] if count or name == "bank" else [f"eval.suites.{name}.count={WHOLE}"]
-    return [f"eval.suites.{name}.source={arguments.suite}", *count, *whole]
+    given = {"samples": arguments.samples, "temperature": arguments.temperature}
+    more = [f"eval.suites.{name}.{key}={value}" for key, value in given.items() if value is not None]
+    return [f"eval.suites.{name}.source={arguments.suite}", *count, *whole, *more]
 
 
 def _play(arguments: Arguments) -> None:

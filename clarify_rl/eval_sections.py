@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from clarify_rl.sections import MixConfig, Options, Section
 
@@ -20,6 +20,8 @@ class SuiteConfig(MixConfig):
     families: Literal["trained", "held_out", "unseen"] = "trained"
     split: Literal["dev", "test"] = "test"  # tune on dev, report on test
     draw: int = 0  # another number draws other variants of the same mixture
+    samples: int = Field(1, ge=1)  # episodes of each variant, for pass@k
+    temperature: float | None = Field(None, ge=0.0)  # by default eval.temperature
     price: float | None = None  # of a question, as the prompt says it; by default each of dialogue.prices, in turn
     max_questions: int | None = Field(None, ge=0)  # by default dialogue.max_questions
     told: bool = False  # the complete statement in place of the variant's: what asking could win at most
@@ -67,6 +69,19 @@ class EvalConfig(Section):
     server: ServerConfig = ServerConfig()
     temperature: float = Field(0.0, ge=0.0)
     batch_size: int = Field(128, ge=1)
+
+    @model_validator(mode="after")
+    def _samples_differ(self) -> EvalConfig:
+        for name, suite in self.suites.items():
+            if suite.samples > 1 and not self.temperature_of(suite):
+                raise ValueError(
+                    f"{name}: {suite.samples} samples at temperature 0 would all be the same. Set "
+                    f"eval.suites.{name}.temperature, e.g. 0.8"
+                )
+        return self
+
+    def temperature_of(self, suite: SuiteConfig) -> float:
+        return self.temperature if suite.temperature is None else suite.temperature
 
     @field_validator("suites", "users")
     @classmethod

@@ -11,7 +11,8 @@ cr.compare([*run.results("new_instances")]).differences
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ import pandas as pd
 from clarify_rl.config import Config
 from clarify_rl.config_files import saved_config, to_yaml
 from clarify_rl.errors import RunFolderError
+from clarify_rl.evaluation.calibration import confidence
 from clarify_rl.evaluation.compare import Comparison, compare
 from clarify_rl.pipeline.evaluate import read_results
 from clarify_rl.pipeline.plan import require_heavy, require_light
@@ -50,11 +52,14 @@ class RunView:
     def episodes(self, suite: str | None = None) -> pd.DataFrame:
         """One row an evaluated episode; `solved` and `pass_rate` are missing where they could not be measured.
 
-        Columns: checkpoint, suite, variant, problem, kind, missing (facts), solved, pass_rate, asked, questions,
-        revealed (facts), stop, verdict, tokens (the policy's), reward, failure, and dialogue, its text.
+        Columns: checkpoint, suite, variant, sample (1, 2, ... of the variant), problem, kind, missing (facts), solved,
+        pass_rate, asked, questions, revealed (facts), stop, verdict, tokens (the policy's), confidence (in its last
+        reply), reward, failure, and dialogue, its text.
         """
-        rows = [_row(result, episode) for result in self.results(suite) for episode in result.episodes]
-        return pd.DataFrame(rows).astype({"solved": "boolean", "pass_rate": "Float64", "reward": "Float64"})
+        rows = [row for result in self.results(suite) for row in _rows(result)]
+        return pd.DataFrame(rows).astype(
+            {"solved": "boolean", "pass_rate": "Float64", "reward": "Float64", "confidence": "Float64"}
+        )
 
     def metrics(self, stage: str = "rl") -> pd.DataFrame:
         """One row a logged step of a stage, a column a metric, by the names of metrics.jsonl."""
@@ -98,12 +103,20 @@ def evaluate(
     return open_run(config.folder)
 
 
-def _row(result: Results, episode: Episode) -> dict[str, object]:
+def _rows(result: Results) -> Iterator[dict[str, object]]:
+    played: Counter[str] = Counter()
+    for episode in result.episodes:
+        played[episode.variant.id] += 1
+        yield _row(result, episode, played[episode.variant.id])
+
+
+def _row(result: Results, episode: Episode, sample: int) -> dict[str, object]:
     variant, execution = episode.variant, episode.execution
     return {
         "checkpoint": result.checkpoint,
         "suite": result.suite,
         "variant": variant.id,
+        "sample": sample,
         "problem": variant.problem.id,
         "kind": variant.kind,
         "missing": len(variant.facts),
@@ -115,6 +128,7 @@ def _row(result: Results, episode: Episode) -> dict[str, object]:
         "stop": str(episode.stop),
         "verdict": str(execution.verdict) if execution else "",
         "tokens": sum(episode.policy_mask),
+        "confidence": confidence(episode),
         "reward": episode.reward,
         "failure": episode.failure,
         "dialogue": _text(episode),

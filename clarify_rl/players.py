@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -90,6 +90,12 @@ class Player:
     chat: Chat | TextChat
     limits: DialogueLimits
 
+    def at(self, temperature: float) -> Player:
+        """The same model, sampled at another temperature; a policy that has none is left alone."""
+        if getattr(self.policy, "temperature", temperature) == temperature:
+            return self
+        return replace(self, policy=replace(self.policy, temperature=temperature))  # type: ignore[type-var] # those that have one are dataclasses
+
 
 def player_for(config: Config, spec: str, engines: Engines | None = None) -> Player:
     """The model that `spec` names: loaded here, or behind a server; by vLLM where there are `engines` and it shall."""
@@ -103,7 +109,7 @@ def player_for(config: Config, spec: str, engines: Engines | None = None) -> Pla
         return _player_by_vllm(config, spec, engines)
     loaded = load(config, spec, "evaluation")
     pad_id = loaded.tokenizer.pad_token_id
-    hf = HFPolicy(loaded.model, end_ids(loaded), pad_id, section.temperature, section.batch_size)
+    hf = HFPolicy(loaded.model, end_ids(loaded), pad_id, section.temperature, section.batch_size, logprobs=True)
     return Player(hf, chat_for(config, loaded, trains=False), dialogue_limits(config, loaded))
 
 
@@ -113,7 +119,7 @@ def _player_by_vllm(config: Config, spec: str, engines: Engines) -> Player:
     chat = make_chat(config, tokenizer, ends, trains=False)
     budgets = config.dialogue
     limits = DialogueLimits(budgets.max_questions, budgets.turn_tokens, budgets.total_tokens, context_of(llm))
-    return Player(VLLMPolicy(llm, ends, config.eval.temperature), chat, limits)
+    return Player(VLLMPolicy(llm, ends, config.eval.temperature, logprobs=True), chat, limits)
 
 
 def end_ids(loaded: LoadedModel) -> frozenset[int]:

@@ -128,10 +128,13 @@ class Run:
     def is_done(self, stage: str) -> bool:
         return (self.folder / "stages" / f"{stage}.json").exists()
 
-    def mark_done(self, stage: str, seconds: float) -> None:
+    def mark_done(self, stage: str, seconds: float, parts: Mapping[str, float] | None = None) -> None:
+        """Says that a stage is complete, how long it took, and where that time went."""
         path = self.folder / "stages" / f"{stage}.json"
         path.parent.mkdir(exist_ok=True)
-        write_atomically(path, json.dumps({"stage": stage, "seconds": round(seconds, 1)}) + "\n")
+        times = {"seconds": seconds, **(parts or {})}
+        rounded = {name: round(value, 1) for name, value in times.items()}
+        write_atomically(path, json.dumps({"stage": stage, **rounded}) + "\n")
 
     def done(self) -> list[str]:
         """Names of the complete stages, in the order in which they were completed."""

@@ -526,7 +526,7 @@ class Episode:
 
 @dataclass(frozen=True)
 class Results:
-    """The episodes of one checkpoint on one suite, one for each variant, in the suite's order."""
+    """The episodes of one checkpoint on one suite, one or several for each variant, in the suite's order."""
 
     checkpoint: str
     suite: str

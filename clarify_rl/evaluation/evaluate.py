@@ -10,29 +10,29 @@ from clarify_rl.seeds import derive_seed
 from clarify_rl.types import Episode, Policy, Pool, Start, Variant
 
 
-def episode_id(variant: Variant) -> str:
-    """The name of the episode of a variant."""
-    return f"eval/{variant.id}"
+def episode_ids(variant: Variant, samples: int) -> list[str]:
+    """The names of the episodes of a variant: eval/ID, eval/ID#2, ..."""
+    return [f"eval/{variant.id}", *(f"eval/{variant.id}#{number}" for number in range(2, samples + 1))]
+
+
+def starts_of(variants: Sequence[Variant], *, samples: int, seed: int, price: float | None) -> list[Start]:
+    """What a suite begins from, `samples` times each variant. A user's seed hangs on the variant, not on the model."""
+    return [
+        Start(variant, name, derive_seed(seed, variant.id, *([number] if number else [])), price=price)
+        for variant in variants
+        for number, name in enumerate(episode_ids(variant, samples))
+    ]
 
 
 def evaluate(
-    variants: Sequence[Variant],
+    starts: Sequence[Start],
     *,
     policy: Policy,
     pool: Pool,
     chat: Chat | TextChat,
     limits: DialogueLimits,
     batch_size: int,
-    seed: int,
-    price: float | None = None,
 ) -> Iterator[list[Episode]]:
-    """Episodes in the suite's order, a batch at a time. The user's seeds depend on the variant, not on the model."""
-    for first in range(0, len(variants), batch_size):
-        batch = variants[first : first + batch_size]
-        yield run_episodes(
-            [Start(variant, episode_id(variant), derive_seed(seed, variant.id), price=price) for variant in batch],
-            policy=policy,
-            pool=pool,
-            chat=chat,
-            limits=limits,
-        )
+    """Episodes in the order of their starts, a batch at a time."""
+    for first in range(0, len(starts), batch_size):
+        yield run_episodes(starts[first : first + batch_size], policy=policy, pool=pool, chat=chat, limits=limits)

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from clarify_rl.evaluation.calibration import Calibration, calibration_of
 from clarify_rl.evaluation.chance import bootstrap_interval
+from clarify_rl.evaluation.pass_at_k import ks_of, pass_at_k
 from clarify_rl.types import Episode, Fact, Outcome, Results, Variant
 
 Group = Literal["all", "clear", "unclear"]
@@ -52,6 +54,7 @@ class GroupSummary:
     was told for, and `ask_f1` the harmonic mean of the two (after HiL-Bench, arXiv 2604.09408). `replies` counts turns,
     `outcomes` questions, and `unclear` is the share of them that the user did not understand. `turns` is how many turns
     a dialogue that asks takes until it codes or ends, its last one not counted (ClarEval's average turns to clarify).
+    `pass_at`, where variants were played several times: the chance that one of k episodes is solved, for some k.
     """
 
     group: str
@@ -71,6 +74,8 @@ class GroupSummary:
     ask_f1: float | None = None
     revealed_by: tuple[Share, ...] = ()
     turns: Mean = Mean(None, 0)
+    variants: int = 0
+    pass_at: tuple[Share, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,7 @@ class Summary:
     checkpoint: str
     suite: str
     groups: tuple[GroupSummary, ...]
+    calibration: Calibration | None = None
 
     def group(self, name: str) -> GroupSummary | None:
         return next((group for group in self.groups if group.group == name), None)
@@ -94,7 +100,7 @@ def summarise(results: Results) -> Summary:
     by_kind = [name for name in members if not name.endswith(" missing")]
     by_number = sorted((name for name in members if name.endswith(" missing")), key=lambda name: int(name.split()[0]))
     groups = tuple(_summarise_group(name, members[name]) for name in by_kind + by_number)
-    return Summary(results.checkpoint, results.suite, groups)
+    return Summary(results.checkpoint, results.suite, groups, calibration_of(results.episodes))
 
 
 def group_names(variant: Variant) -> tuple[str, ...]:
@@ -153,7 +159,24 @@ def _summarise_group(name: str, episodes: Sequence[Episode]) -> GroupSummary:
             Share(name, _mean(found for fact, found in facts if _defect(fact) == name))
             for name in sorted({_defect(fact) for fact, _ in facts})
         ),
+        variants=len({episode.variant.id for episode in episodes}),
+        pass_at=_pass_at(episodes),
     )
+
+
+def _pass_at(episodes: Sequence[Episode]) -> tuple[Share, ...]:
+    """For each k the mean over the variants that have so many measured episodes."""
+    tries: dict[str, list[bool]] = {}
+    problems: dict[str, str] = {}
+    for episode in episodes:
+        if episode.solved is not None:
+            tries.setdefault(episode.variant.id, []).append(episode.solved)
+            problems[episode.variant.id] = episode.variant.problem.id
+    shares = []
+    for k in ks_of(max(map(len, tries.values()), default=0)):
+        found = [(problems[name], pass_at_k(len(own), sum(own), k)) for name, own in tries.items() if len(own) >= k]
+        shares.append(Share(str(k), _mean_of_problems(found)))
+    return tuple(shares)
 
 
 def _defect(fact: Fact) -> str:
@@ -176,11 +199,15 @@ _RESAMPLES = 2_000
 
 
 def _mean_by_problem(episodes: Sequence[Episode], measure: Callable[[Episode], float | None]) -> Mean:
-    """The mean with its interval, which draws whole problems."""
+    measured = ((episode.variant.problem.id, measure(episode)) for episode in episodes)
+    return _mean_of_problems((problem, value) for problem, value in measured if value is not None)
+
+
+def _mean_of_problems(values: Iterable[tuple[str, float]]) -> Mean:
+    """The mean with its interval, which draws whole problems; each value comes with its problem."""
     by_problem: dict[str, list[float]] = {}
-    for episode in episodes:
-        if (value := measure(episode)) is not None:
-            by_problem.setdefault(episode.variant.problem.id, []).append(value)
+    for problem, value in values:
+        by_problem.setdefault(problem, []).append(value)
     plain = _mean(value for values in by_problem.values() for value in values)
     interval = bootstrap_interval(list(by_problem.values()), seed=0, resamples=_RESAMPLES)
     return Mean(plain.value, plain.n, interval.low, interval.high) if interval else plain

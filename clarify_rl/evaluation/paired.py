@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
+from statistics import NormalDist, fmean
 
 from clarify_rl.errors import DataError
 from clarify_rl.evaluation.chance import Interval, bootstrap_interval, mcnemar_p, sign_flip_p
@@ -31,7 +31,8 @@ class PairedDifference:
     """`after` minus `before`, in points, over the pairs in which both could be measured.
 
     `missing` counts variants that only one of the two has, `unmeasured` pairs that a failure spoiled; `low` and `high`
-    are None with fewer than two problems; `mcnemar` is None for a metric that is not yes or no. `p`: how likely so
+    are None with fewer than two problems; `mcnemar` is None for a metric that is not yes or no, and where a variant has
+    several episodes, whose mean then stands for it. `p`: how likely so
     large a difference is where it is chance which of the two did better on a problem; `holm` the same, corrected for
     all pairs of checkpoints on this suite. `detectable`: the difference, in points, that so many variants would show
     four times out of five; twice as fine takes four times as many.
@@ -63,6 +64,7 @@ class MeasuredPair:
     problem: str
     before: float
     after: float
+    is_binary: bool = True
 
 
 def paired_difference(
@@ -99,7 +101,7 @@ def paired_difference(
         problems=len(differences),
         missing=len(before.keys() ^ after.keys()),
         unmeasured=len(before.keys() & after.keys()) - len(pairs),
-        mcnemar=None if metric == "pass_rate" or not pairs else _mcnemar(pairs),
+        mcnemar=_mcnemar(pairs) if pairs and all(pair.is_binary for pair in pairs) and metric != "pass_rate" else None,
         p=sign_flip_p(differences, seed=seed, flips=resamples),
         detectable=_detectable(interval, confidence),
     )
@@ -118,15 +120,29 @@ def _detectable(interval: Interval | None, confidence: float) -> float | None:
     return 100 * (z + normal.inv_cdf(POWER)) * standard_error
 
 
-def _by_variant(results: Results, group: Group) -> dict[str, Episode]:
-    return {episode.variant.id: episode for episode in results.episodes if group in group_names(episode.variant)}
+Episodes = Mapping[str, Sequence[Episode]]  # by the id of their variant
 
 
-def _measured(before: Mapping[str, Episode], after: Mapping[str, Episode], metric: Metric) -> list[MeasuredPair]:
-    measure = MEASURES[metric]
-    shared = [(before[variant], after[variant]) for variant in before if variant in after]
-    values = [(a.variant.problem.id, measure(a), measure(b)) for a, b in shared]
-    return [MeasuredPair(problem, a, b) for problem, a, b in values if a is not None and b is not None]
+def _by_variant(results: Results, group: Group) -> Episodes:
+    found: dict[str, list[Episode]] = {}
+    for episode in results.episodes:
+        if group in group_names(episode.variant):
+            found.setdefault(episode.variant.id, []).append(episode)
+    return found
+
+
+def _measured(before: Episodes, after: Episodes, metric: Metric) -> list[MeasuredPair]:
+    pairs = []
+    for variant in (variant for variant in before if variant in after):
+        both = [
+            [value for episode in episodes[variant] if (value := MEASURES[metric](episode)) is not None]
+            for episodes in (before, after)
+        ]
+        if all(both):
+            problem = before[variant][0].variant.problem.id
+            once = all(len(own) == 1 for own in both)
+            pairs.append(MeasuredPair(problem, fmean(both[0]), fmean(both[1]), once))
+    return pairs
 
 
 def measured_pairs(a: Results, b: Results, metric: Metric, group: Group) -> list[MeasuredPair]:
@@ -166,12 +182,9 @@ def _check_comparable(a: Results, b: Results, same_prompts: bool) -> None:
 
 def _prompts(results: Results) -> dict[str, str]:
     prompts = {episode.variant.id: episode.variant.prompt for episode in results.episodes}
-    if len(prompts) < len(results.episodes):
-        [(variant, times)] = Counter(episode.variant.id for episode in results.episodes).most_common(1)
-        raise DataError(
-            f"{_label(results)} has {times} episodes for variant {variant!r}; pairing needs exactly one for each. "
-            "Compare runs that evaluated each variant once."
-        )
+    [(episode, times)] = Counter(episode.id for episode in results.episodes).most_common(1) or [("", 0)]
+    if times > 1:
+        raise DataError(f"{_label(results)} has episode {episode!r} {times} times. Compare runs that played it once.")
     return prompts
 
 

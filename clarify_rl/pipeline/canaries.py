@@ -82,11 +82,11 @@ def script_named(spec: str) -> Script:
 
 
 def scripted_player(
-    config: Config, spec: str, variants: Sequence[Variant], name_of: Callable[[Variant], str]
+    config: Config, spec: str, variants: Sequence[Variant], names_of: Callable[[Variant], Sequence[str]]
 ) -> Player:
-    """The scripted policy on these variants, whose episodes have the ids that `name_of` gives."""
+    """The scripted policy on these variants, whose episodes have the ids that `names_of` gives."""
     script, most = script_named(spec), config.dialogue.max_questions
-    scripts = {name_of(scene.variant): _within(script(scene), most) for scene in scenes_of(variants)}
+    scripts = {name: _within(script(scene), most) for scene in scenes_of(variants) for name in names_of(scene.variant)}
     return Player(TextScripts(scripts), TextChat(), DialogueLimits(most, AMPLE, AMPLE, AMPLE))
 
 

@@ -12,10 +12,11 @@ from tqdm.auto import tqdm
 
 from clarify_rl.config import Config
 from clarify_rl.config_files import differences, to_yaml
+from clarify_rl.dialogue.stopwatch import Stopwatch
 from clarify_rl.engines import engine_for_evaluation
 from clarify_rl.errors import ConfigError, RunFolderError, unknown_name
 from clarify_rl.eval_sections import SILENT, UserConfig
-from clarify_rl.evaluation.evaluate import episode_id, evaluate
+from clarify_rl.evaluation.evaluate import episode_ids, evaluate, starts_of
 from clarify_rl.pipeline.canaries import SCRIPTED, scripted_player
 from clarify_rl.pipeline.checkpoints import checkpoints
 from clarify_rl.pipeline.data import make_suites
@@ -27,7 +28,8 @@ from clarify_rl.policies.openai import served
 from clarify_rl.policies.vllm import Engines
 from clarify_rl.seeds import derive_seed
 from clarify_rl.store import Run
-from clarify_rl.types import Episode, Pool, Results, Variant
+from clarify_rl.timeline import Timeline
+from clarify_rl.types import Episode, Results, Start, Variant
 
 
 def engines_for(config: Config) -> Engines:
@@ -58,55 +60,61 @@ def evaluate_checkpoint(config: Config, run: Run, checkpoint: str, engines: Engi
     """
     spec = checkpoints(config)[checkpoint] or str(run.model_folder(checkpoint))
     suites = {name: run.read_variants(name) for name in to_play(config, run, checkpoint)}
-    total = sum(map(len, suites.values()))
-    say(f"[bold]eval[/bold]: {checkpoint} on {total} variants of {', '.join(suites)} -> {run.folder / 'episodes'}")
+    total = sum(config.suites[name].samples * len(variants) for name, variants in suites.items())
+    say(f"[bold]eval[/bold]: {checkpoint} in {total} episodes of {', '.join(suites)} -> {run.folder / 'episodes'}")
     player_of = _players(config, spec, engines, [variant for part in suites.values() for variant in part])
     with tqdm(total=total, desc=f"eval {checkpoint}", unit="episode", dynamic_ncols=True) as bar:
         for user, names in _by_user(config, list(suites)).items():
             with open_pool(_with_user(config, user), run) as pool:
                 for name in names:
-                    started, own = time.monotonic(), record(checkpoint, name)
+                    started, own, timeline = time.monotonic(), record(checkpoint, name), Timeline()
                     kept = run.count_episodes(own) // config.eval.batch_size * config.eval.batch_size
                     run.keep_episodes(own, kept)
                     bar.update(kept)
-                    player = player_of(suites[name])
-                    for episodes in _played(config, player, pool, name, suites[name][kept:]):
+                    player = player_of(name, suites[name])
+                    watch = Stopwatch(player.policy, pool, timeline)
+                    for episodes in _played(config, player, watch, name, _starts(config, name, suites[name])[kept:]):
                         run.add_episodes(own, episodes)
                         bar.update(len(episodes))
-                    run.mark_done(own, time.monotonic() - started)
+                    run.mark_done(own, time.monotonic() - started, timeline.take())
 
 
 def _players(
     config: Config, spec: str, engines: Engines, variants: Sequence[Variant]
-) -> Callable[[Sequence[Variant]], Player]:
+) -> Callable[[str, Sequence[Variant]], Player]:
     """Who plays a suite: one model all of them, after it is said by which engine and what its context cuts off.
 
     A scripted policy is another for each suite: what it says of a variant depends on what the suite shows of it.
     """
     if spec.startswith(SCRIPTED):
-        return lambda suite: scripted_player(config, spec, suite, episode_id)
+        return lambda name, suite: scripted_player(
+            config, spec, suite, lambda variant: episode_ids(variant, config.suites[name].samples)
+        )
     if not served(spec):
         say(f"[dim]engine: {escape(str(engine_for_evaluation(config)))}[/dim]")
     player = player_for(config, spec, engines)
     say_what_is_cut_off(player.chat, player.limits, variants)
-    return lambda _: player
+    return lambda name, _: player.at(config.eval.temperature_of(config.suites[name]))
+
+
+def _starts(config: Config, name: str, variants: Sequence[Variant]) -> list[Start]:
+    suite = config.suites[name]
+    return starts_of(variants, samples=suite.samples, seed=derive_seed(config.seed, "eval"), price=suite.price)
 
 
 def _played(
-    config: Config, player: Player, pool: Pool, name: str, variants: Sequence[Variant]
+    config: Config, player: Player, watch: Stopwatch, name: str, starts: Sequence[Start]
 ) -> Iterator[list[Episode]]:
     suite, limits = config.suites[name], player.limits
     if suite.max_questions is not None:
         limits = replace(limits, max_questions=suite.max_questions)
     return evaluate(
-        variants,
-        policy=player.policy,
-        pool=pool,
+        starts,
+        policy=watch,
+        pool=watch,
         chat=player.chat,
         limits=limits,
         batch_size=config.eval.batch_size,
-        seed=derive_seed(config.seed, "eval"),
-        price=suite.price,
     )
 
 

@@ -25,23 +25,28 @@ def evaluation_config(
     limit: int | None = None,
     out: str | None = None,
     dialogue: Mapping[str, object] | None = None,
+    samples: int | None = None,
+    temperature: float | None = None,
     overrides: Sequence[str] = (),
 ) -> Config:
     """The shipped configuration of a suite (bank, HumanEvalComm's file or its hub name) with these models.
 
-    `dialogue` are settings of that section, None for one that is left alone. Raises ConfigError as load_config does.
+    `dialogue` are settings of that section; None, here as for the others, is what is left alone. Raises ConfigError as
+    load_config does.
     """
     name = suite_named(suite)
     changed = {key: value for key, value in (dialogue or {}).items() if value is not None}
     if set(models.values()) == {"embedded"}:  # it learned from problems alone, and an instruction is foreign to it
         changed = {"instruction": "", "last_call": "", **changed}
+    wanted = {"count": limit, "samples": samples, "temperature": temperature}
+    given = {key: value for key, value in wanted.items() if value is not None}
     options: dict[str, object] = {
         "name": "-".join([name, *models]),
         **({"out": out} if out else {}),
         "dialogue": changed,
         "eval": {
             "models": dict(models),
-            "suites": {name: {"source": suite, **({"count": limit} if limit is not None else {})}},
+            "suites": {name: {"source": suite, **given}},
         },
     }
     config = load_config(name, overrides, options=options)

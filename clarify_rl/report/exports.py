@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from clarify_rl.evaluation.compare import Comparison
 from clarify_rl.evaluation.metrics import GroupSummary, Mean, Summary
-from clarify_rl.report.sentences import difference_sentence, headline, percent
+from clarify_rl.report.sentences import difference_sentence, headline, percent, tries_sentence
 
 _COLUMNS = ("suite", "checkpoint", "n", "solved", "clear", "unclear", "tests passed", "ask-recall", "false-ask",
             "questions each", "facts found", "Ask-F1", "failed")  # fmt: skip
@@ -19,6 +19,7 @@ def to_markdown(comparison: Comparison) -> str:
     rows = [_row(summary) for summary in comparison.summaries]
     solved = [d for d in comparison.differences if (d.metric, d.group) == ("solved", "all") and d.pairs]
     sentences = [f"- {each.suite}: {difference_sentence(each)}" for each in (*solved, *comparison.asking) if each.pairs]
+    sentences += [f"- {summary.suite}: {said}" for summary in comparison.summaries if (said := tries_sentence(summary))]
     table = [_line(_COLUMNS), _line(["---"] * len(_COLUMNS)), *map(_line, rows)]
     return "\n".join([f"# {headline(comparison)}", "", "In percent.", "", *table, "", *sentences, ""])
 
@@ -38,7 +39,11 @@ def to_csv(comparison: Comparison) -> str:
 
 def _means(group: GroupSummary) -> dict[str, Mean]:
     means = {name: value for name, value in vars(group).items() if isinstance(value, Mean)}
-    return {**means, **{f"revealed_{each.name}": each.share for each in group.revealed_by}}
+    return {
+        **means,
+        **{f"revealed_{each.name}": each.share for each in group.revealed_by},
+        **{f"pass@{each.name}": each.share for each in group.pass_at},
+    }
 
 
 def _row(summary: Summary) -> tuple[str, ...]:

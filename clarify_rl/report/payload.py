@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from itertools import groupby
 from math import isfinite
 from typing import TypeAlias, TypeGuard
 
+from clarify_rl.evaluation.calibration import confidence
 from clarify_rl.evaluation.compare import Comparison
 from clarify_rl.report.sentences import difference_sentence
 from clarify_rl.types import Episode, Execution, Results, Score, Turn, Variant
@@ -110,14 +112,20 @@ def _variant(variant: Variant) -> Json:
 
 
 def _results(results: Results, index: Mapping[tuple[str, str], int]) -> Json:
-    episodes = [_episode(episode, index[results.suite, episode.variant.id]) for episode in results.episodes]
+    played: Counter[str] = Counter()
+    episodes = []
+    for episode in results.episodes:
+        played[episode.variant.id] += 1
+        episodes.append(_episode(episode, index[results.suite, episode.variant.id], played[episode.variant.id]))
     return {"checkpoint": results.checkpoint, "suite": results.suite, "episodes": episodes}
 
 
-def _episode(episode: Episode, variant: int) -> Json:
+def _episode(episode: Episode, variant: int, sample: int) -> Json:
     return {
         "id": episode.id,
         "variant": variant,
+        "sample": sample,
+        "confidence": finite(confidence(episode)),
         "seed": episode.seed,
         "stop": episode.stop,
         "failure": episode.failure,

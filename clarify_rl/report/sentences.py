@@ -108,6 +108,24 @@ def _solved(summary: Summary) -> str:
     return f"{summary.checkpoint} solves {percent(group.solved)}% of {group.solved.n} variants"
 
 
+def tries_sentence(summary: Summary) -> str:
+    """For example: rl solves 62.1% of the unclear in one try, 70.3% in 5. Empty where variants were played once."""
+    group = summary.group("unclear") or summary.group("all")
+    if group is None or not group.pass_at:
+        return ""
+    tries = ", ".join(f"{percent(each.share)}% in {each.name}" for each in group.pass_at)
+    return f"{summary.checkpoint} solves {percent(group.solved)}% of the {group.group} in one try, {tries} (pass@k)"
+
+
+def calibration_sentence(summary: Summary) -> str:
+    """Whether the checkpoint knows when its code is right; empty where nobody knows how sure it was."""
+    found = summary.calibration
+    if found is None:
+        return ""
+    surer = "" if found.ranking is None else f", and surer of what passes in {100 * found.ranking:.1f}% of the pairs"
+    return f"{summary.checkpoint}: how sure it is of its code is off by {100 * found.error:.1f} points{surer}"
+
+
 def _share(group: GroupSummary | None) -> str:
     if group is None or group.asked.value is None:
         return "none of 0"

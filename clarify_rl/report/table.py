@@ -12,7 +12,7 @@ from rich.table import Table
 
 from clarify_rl.evaluation.compare import Comparison
 from clarify_rl.evaluation.metrics import GROUPS, GroupSummary, Mean, Summary
-from clarify_rl.report.sentences import difference_sentence, headline, percent
+from clarify_rl.report.sentences import calibration_sentence, difference_sentence, headline, percent, tries_sentence
 
 _COLUMNS = (
     "solved\nall",
@@ -46,7 +46,8 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
             if difference.suite == suite and (difference.metric, difference.group) in wording and difference.pairs:
                 console.print(Padding(escape(difference_sentence(difference)), (0, 0, 0, 2)), highlight=False)
         worth = [difference_sentence(each) for each in comparison.asking if each.suite == suite and each.pairs]
-        for sentence in (*worth, *map(_found_by_defect, summaries)):
+        beside = (_found_by_defect, tries_sentence, calibration_sentence)
+        for sentence in (*worth, *(say(summary) for say in beside for summary in summaries)):
             if sentence:
                 console.print(Padding(escape(sentence), (0, 0, 0, 2)), highlight=False)
         for part in _beside_each_other(summaries, console):
@@ -137,8 +138,10 @@ def _in_words(comparison: Comparison) -> list[str]:
 
 
 def _size(summary: Summary) -> str:
-    sizes = {group.group: group.episodes for group in summary.groups}
-    return f"{sizes['all']} variants ({sizes['clear']} clear, {sizes['unclear']} unclear)"
+    sizes = {group.group: group.variants for group in summary.groups}
+    each = summary.groups[0].episodes // max(1, sizes["all"])
+    times = f", {each} episodes each" if each > 1 else ""
+    return f"{sizes['all']} variants ({sizes['clear']} clear, {sizes['unclear']} unclear){times}"
 
 
 def _checkpoints(summaries: list[Summary]) -> Table:

@@ -23,6 +23,7 @@ from trl import GRPOConfig, GRPOTrainer
 from clarify_rl.config import Config, RewardConfig
 from clarify_rl.dialogue.chat import Chat
 from clarify_rl.dialogue.episodes import DialogueLimits, run_episodes
+from clarify_rl.dialogue.stopwatch import Stopwatch
 from clarify_rl.engines import engine_for_rl
 from clarify_rl.errors import ConfigError
 from clarify_rl.policies.hf import HFPolicy
@@ -30,6 +31,7 @@ from clarify_rl.rl_sections import GateSection, InformationSection, RLSection
 from clarify_rl.sections import Options
 from clarify_rl.seeds import derive_seed
 from clarify_rl.store import PastEpisode, Run
+from clarify_rl.timeline import Timeline
 from clarify_rl.training.batches import by_length, trim
 from clarify_rl.training.checkpoints import check_saving
 from clarify_rl.training.credit import Credit, check_credit, token_advantages
@@ -42,8 +44,6 @@ from clarify_rl.training.openings import compare_alike
 from clarify_rl.training.options import trainer_config
 from clarify_rl.training.rollout_metrics import group_metrics, rollout_metrics, stop_if_failing
 from clarify_rl.training.schedules import at_step
-from clarify_rl.training.stopwatch import Stopwatch
-from clarify_rl.training.timeline import Timeline
 from clarify_rl.training.vllm import TrainedVLLMPolicy, by_engine, check_vllm, in_lockstep
 from clarify_rl.types import Episode, Policy, Pool, Score, Start, Variant
 

@@ -11,7 +11,7 @@ from clarify_rl.store import Run
 from clarify_rl.training import held_out
 from clarify_rl.training.health import WatchHealth
 from clarify_rl.training.progress import RecordProgress, put_first
-from clarify_rl.training.timeline import TimeOptimizer
+from clarify_rl.training.time_optimizer import TimeOptimizer
 
 # What stands beside the progress bar, of what a run measures.
 SHOWN = {

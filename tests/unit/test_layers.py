@@ -26,6 +26,7 @@ MAY_IMPORT = {
         "arguments": "clarify_rl command_line check_arguments data_arguments reading_arguments",
         "trouble": "",
         "threads": "",
+        "timeline": "",
         "syntax": "",
         "seeds": "",
         "wording": "",
@@ -51,7 +52,7 @@ MAY_IMPORT = {
         "dialogue.requests": "wording",
         "dialogue.replies": "types errors syntax dialogue.requests",
         "training.templates": "",
-        "dialogue": "types errors seeds registry policies dialogue.replies",
+        "dialogue": "types errors seeds registry timeline policies dialogue.replies",
         # training: TRL's templates, for a model whose own cannot be trained on.
         "players": "types errors sections config engines policies dialogue training.templates",
         # config, policies, players: a model that a user or a judge asks.
@@ -63,13 +64,13 @@ MAY_IMPORT = {
         "dialogue.replies",
         "pool": "types errors seeds registry config executor",
         "demonstrations": "types errors seeds policies synthesis dialogue",
-        "training": "types errors loading seeds sections rl_sections config engines store policies problems synthesis "
-        "dialogue pool demonstrations",
+        "training": "types errors loading seeds timeline sections rl_sections config engines store policies problems "
+        "synthesis dialogue pool demonstrations",
         "evaluation": "types errors seeds records eval_sections config store policies problems dialogue "
         "dialogue.replies pool",
         "report": "types errors seeds records config store evaluation",
         "launch": "clarify_rl types errors config store pool training evaluation",
-        "pipeline": "types errors seeds wording registry records sections rl_sections eval_sections config "
+        "pipeline": "types errors seeds timeline wording registry records sections rl_sections eval_sections config "
         "config_files engines store parallel executor policies "
         "problems matching synthesis dialogue dialogue.replies players consult pool demonstrations training evaluation "
         "report launch",

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import combinations
+from math import log
 
 import pytest
 
+from clarify_rl.evaluation.calibration import calibration_of, confidence
 from clarify_rl.evaluation.metrics import Count, GroupSummary, Mean, summarise
+from clarify_rl.evaluation.pass_at_k import pass_at_k
 from clarify_rl.types import (
     Answer,
     Case,
@@ -187,3 +191,66 @@ def test_turns_are_counted_until_the_code_for_dialogues_that_ask() -> None:
     group = summarise(Results("rl", "s", (asks, replace(codes, variant=replace(UNCLEAR, id="other"))))).group("all")
     assert group is not None
     assert (group.turns.value, group.turns.n) == (1.0, 1)
+
+
+# ---- several episodes of a variant, and how sure they were
+
+
+def test_pass_at_k_is_the_chance_that_one_of_k_drawn_without_replacement_passes() -> None:
+    assert pass_at_k(5, 2, 1) == pytest.approx(2 / 5)
+    assert pass_at_k(5, 2, 2) == pytest.approx(1 - 3 / 10)
+    drawn = [any(few) for few in combinations([True, True, False, False, False, False], 3)]
+    assert pass_at_k(6, 2, 3) == pytest.approx(sum(drawn) / len(drawn))
+    assert (pass_at_k(5, 0, 5), pass_at_k(5, 5, 1), pass_at_k(5, 4, 2)) == (0, 1, 1)
+    for n, k in ((3, 4), (3, 0)):
+        with pytest.raises(ValueError, match="samples"):
+            pass_at_k(n, 1, k)
+
+
+def test_variants_and_episodes_are_told_apart_and_what_is_unmeasured_is_no_try() -> None:
+    ran = {"a": (PASSED, WRONG, WRONG), "b": (WRONG, TIMED_OUT, PASSED)}
+    played = [
+        replace(episode(name, CODE, execution=execution), id=f"{name}#{number}")
+        for name, runs in ran.items()
+        for number, execution in enumerate(runs)
+    ]
+    found = group("clear", *played)
+    assert (found.episodes, found.variants, found.failed) == (6, 2, 1)
+    assert [(each.name, each.share.n) for each in found.pass_at] == [("2", 2), ("3", 1)]
+    assert found.pass_at[0].share.value == pytest.approx((2 / 3 + 1) / 2)
+    assert group("clear", episode("a", CODE, execution=PASSED)).pass_at == ()
+
+
+def sure(probability: float, *, solved: bool) -> Episode:
+    """An episode whose question was certain, and whose code was as probable, token by token."""
+    told = episode("a", question(), CODE, execution=PASSED if solved else WRONG)
+    known = (0.0, -9.0, log(probability), log(probability))  # the user's words were not sampled
+    return replace(told, completion_ids=(1, 2, 3, 4), policy_mask=(1, 0, 1, 1), logprobs=known)
+
+
+def test_confidence_is_the_mean_probability_of_the_last_reply_alone() -> None:
+    assert confidence(sure(0.7, solved=True)) == pytest.approx(0.7)
+    assert confidence(episode("a", CODE, execution=PASSED)) is None
+
+
+def test_calibration_is_that_computed_by_hand() -> None:
+    found = calibration_of([sure(0.9, solved=True), sure(0.8, solved=False), sure(0.4, solved=True)])
+    assert found is not None
+    assert [(round(each.confidence, 6), each.solved, each.n) for each in found.bins] == [
+        (0.4, 1, 1),
+        (0.8, 0, 1),
+        (0.9, 1, 1),
+    ]
+    assert found.error == pytest.approx((0.6 + 0.8 + 0.1) / 3)
+    assert found.ranking == pytest.approx(1 / 2)  # 0.9 is above 0.8, and 0.4 below
+
+
+def test_equal_confidence_ranks_nobody_and_one_outcome_has_no_ranking() -> None:
+    same = [sure(0.5, solved=solved) for solved in (True, False, True, False)]
+    found = calibration_of(same)
+    assert found is not None
+    assert found.ranking == pytest.approx(0.5)
+    one = calibration_of(same[::2])
+    assert one is not None
+    assert one.ranking is None
+    assert calibration_of([episode("a", CODE, execution=PASSED)]) is None

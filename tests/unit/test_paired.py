@@ -140,10 +140,29 @@ def test_results_without_a_common_variant_are_refused() -> None:
         paired_difference(results("sft", "11.."), results("rl", "..11"), seed=0)
 
 
-def test_two_episodes_of_one_variant_are_refused() -> None:
+def test_one_episode_that_stands_twice_is_refused() -> None:
     once = results("sft", "1")
-    with pytest.raises(DataError, match="2 episodes for variant 'v0'"):
+    with pytest.raises(DataError, match="episode 'v0#0' 2 times"):
         paired_difference(replace(once, episodes=once.episodes * 2), once, seed=0)
+
+
+def sampled(checkpoint: str, *outcomes: str) -> Results:
+    """Several episodes of each variant, a string of outcomes for each."""
+    rounds = [results(checkpoint, each) for each in outcomes]
+    return replace(
+        rounds[0],
+        episodes=tuple(
+            replace(episode, id=f"{episode.variant.id}#{number}")
+            for number, played in enumerate(rounds)
+            for episode in played.episodes
+        ),
+    )
+
+
+def test_several_episodes_of_a_variant_count_by_their_mean() -> None:
+    found = paired_difference(results("sft", "01"), sampled("rl", "11", "?0", "01"), seed=0)
+    assert found.points == pytest.approx(100 * (1 / 2 - 0 + 2 / 3 - 1) / 2)
+    assert (found.pairs, found.unmeasured, found.mcnemar) == (2, 0, None)
 
 
 def test_one_id_with_two_prompts_is_refused() -> None:

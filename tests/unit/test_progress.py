@@ -17,13 +17,13 @@ from transformers.integrations import get_available_reporting_integrations
 
 from clarify_rl.config_files import load_config
 from clarify_rl.dialogue.episodes import run_episodes
+from clarify_rl.dialogue.stopwatch import Stopwatch
 from clarify_rl.errors import ConfigError
 from clarify_rl.pool import LocalPool
 from clarify_rl.store import Run
+from clarify_rl.timeline import Timeline
 from clarify_rl.training.grpo import grpo_config
 from clarify_rl.training.progress import RecordProgress, check_reporters, put_first, reporting
-from clarify_rl.training.stopwatch import Stopwatch
-from clarify_rl.training.timeline import Timeline
 from clarify_rl.types import Exchange, Policy, Request, Response, Sample, Start
 from tests.dialogues import ASK, DESC, LIMITS, SPEC, UNCLEAR, chat, scripted
 

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from clarify_rl.cli import main
-from clarify_rl.config_files import load_config
+from clarify_rl.config_files import load_config, saved_config
 from clarify_rl.errors import ConfigError
 from clarify_rl.pipeline.data import suite_variants, told
+from clarify_rl.pipeline.evaluate import read_results
 from clarify_rl.pool import LocalPool
 from clarify_rl.store import Run
 from tests.dialogues import ASK, DESC, SPEC, UNCLEAR, play
@@ -159,6 +160,52 @@ def test_an_interrupted_evaluation_goes_on_and_ends_as_one_that_was_not(finished
     assert [json.loads(line)["id"] for line in episodes.read_text().splitlines()] == [
         json.loads(line)["id"] for line in lines
     ]
+
+
+# ---- several episodes of a variant
+
+
+def test_sampled_episodes_of_a_variant_differ_and_an_interruption_among_them_changes_nothing(tmp_path: Path) -> None:
+    out, cut = tmp_path / "whole", tmp_path / "cut"
+    model = ["--model", "embedded", "--suite", "bank", "--limit", "3", "--samples", "3", "--temperature", "1.5"]
+    assert main(["eval", *model, "--out", str(out), "eval.batch_size=2"]) == 0
+    episodes = out / "episodes" / "eval-embedded-bank.jsonl"
+    rows = [json.loads(line) for line in episodes.read_text().splitlines()]
+    assert [row["variant"] for row in rows] == [
+        name for name in dict.fromkeys(row["variant"] for row in rows) for _ in "123"
+    ]
+    assert [row["id"].partition("#")[2] for row in rows[:3]] == ["", "2", "3"]
+    assert len({row["seed"] for row in rows}) == 9
+    assert len({row["turns"][-1]["reply"]["text"] for row in rows}) > 3
+    everything = json.loads((out / "comparison.json").read_text())["summaries"][0]["groups"][0]
+    assert (everything["episodes"], everything["variants"]) == (9, 3)
+    assert [each["name"] for each in everything["pass_at"]] == ["2", "3"]
+    shutil.copytree(out, cut)
+    (cut / "episodes" / episodes.name).write_text("".join(episodes.read_text().splitlines(keepends=True)[:5]))
+    (cut / "stages" / "eval-embedded-bank.json").unlink()
+    assert main(["eval", str(cut)]) == 0
+    assert (cut / "comparison.json").read_bytes() == (out / "comparison.json").read_bytes()
+
+
+def test_samples_of_a_greedy_policy_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"at temperature 0 would all be the same. Set eval.suites.many.temperature"):
+        load_config("demo", ["eval.suites.many.samples=4"])
+    assert load_config("demo", ["eval.suites.many.samples=4", "eval.temperature=0.7"]).suites["many"].samples == 4
+
+
+def test_a_suite_may_be_sampled_beside_one_that_is_played_greedily(tmp_path: Path) -> None:
+    few = ["eval.suites.bank.count=4", "eval.suites.many.count=2", "eval.suites.many.samples=2"]
+    model = ["eval", "--model", "embedded", "--suite", "bank", "--out", str(tmp_path / "run")]
+    assert main([*model, *few, "eval.suites.many.temperature=1.2"]) == 0
+    with Run(tmp_path / "run") as run:
+        config = saved_config(tmp_path / "run")
+        greedy, sampled = read_results(config, run)
+    assert (len(greedy.episodes), len(sampled.episodes)) == (4, 4)
+    again = ["eval", "--model", "embedded", "--suite", "bank", "--limit", "4", "--out", str(tmp_path / "alone")]
+    assert main(again) == 0
+    with Run(tmp_path / "alone") as run:
+        (alone,) = read_results(saved_config(tmp_path / "alone"), run)
+    assert [episode.completion_ids for episode in alone.episodes] == [e.completion_ids for e in greedy.episodes]
 
 
 def test_a_silent_user_tells_nothing_and_the_dialogue_goes_on() -> None:

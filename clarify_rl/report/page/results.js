@@ -32,13 +32,14 @@ function renderResults(data, section) {
   const body = el("div");
   const show = (suite) => {
     const summaries = summariesOf(data, suite);
-    const [all, clear, unclear] = ["all", "clear", "unclear"].map((name) => findGroup(summaries[0], name).episodes);
+    const [all, clear, unclear] = ["all", "clear", "unclear"].map((name) => findGroup(summaries[0], name).variants);
     body.replaceChildren(
       el("p", { class: "note" }, `${plural(all, "variant")}: ${clear} clear, ${unclear} unclear. Shares in percent.`),
       el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Checkpoints" }, checkpointTable(data, summaries)),
       differencesView(data, suite) ?? "",
       askingView(data, suite) ?? "",
       paretoView(data, suite) ?? "",
+      calibrationView(data, summaries) ?? "",
     );
     renderKinds(data, document.getElementById("kinds"), suite);
   };
@@ -178,8 +179,13 @@ function askingView(data, suite) {
     const f1 = findGroup(summary, "unclear").ask_f1;
     return [`${summary.checkpoint} asks for the hidden facts: ${said} (Ask-F1 ${(100 * f1).toFixed(1)})`];
   });
-  if (!worth.length && !found.length) return null;
-  const lines = [...worth, ...found].map((line) => el("li", {}, line));
+  const tries = summariesOf(data, suite).flatMap((summary) => {
+    const { solved, pass_at } = findGroup(summary, "unclear");
+    const more = pass_at.map(({ name, share }) => `${percent(share)}% in ${name}`);
+    return more.length ? [`${summary.checkpoint} solves ${percent(solved)}% of the unclear in one try, ${more.join(", ")} (pass@k)`] : [];
+  });
+  if (!worth.length && !found.length && !tries.length) return null;
+  const lines = [...worth, ...found, ...tries].map((line) => el("li", {}, line));
   return el("div", {}, el("h3", {}, "What was asked for, and what it was worth"), el("ul", { class: "asking" }, lines));
 }
 
@@ -273,6 +279,55 @@ function paretoView(data, suite) {
       placed(points.map(({ summary, x, y }) => ({ summary, x: at.x(x), y: at.y(y), value: `${x.toFixed(2)}, ${y.toFixed(1)}` }))).map(
         (point) => paretoPoint(data, point),
       ),
+    ),
+  );
+}
+
+// How sure a checkpoint was of its code against how often it was right, in bins of equally many episodes.
+function calibrationView(data, summaries) {
+  const known = summaries.filter((summary) => summary.calibration);
+  if (!known.length) return null;
+  const at = {
+    x: (share) => PLOT.left + (PLOT.width - PLOT.left - PLOT.right) * share,
+    y: (share) => PLOT.height - PLOT.bottom - (PLOT.height - PLOT.top - PLOT.bottom) * share,
+  };
+  const title = "Solved, against how sure the checkpoint was of its code, in percent";
+  const ticks = [0, 0.25, 0.5, 0.75, 1];
+  return el(
+    "figure",
+    { class: "pareto calibration" },
+    el("h3", {}, title),
+    svg(
+      "svg",
+      { viewBox: `0 0 ${PLOT.width} ${PLOT.height}`, role: "img", "aria-label": title },
+      ticks.map((tick) => [
+        svg("line", { class: "grid", x1: PLOT.left, x2: PLOT.width - PLOT.right, y1: at.y(tick), y2: at.y(tick) }),
+        svg("text", { x: PLOT.left - 8, y: at.y(tick) + 3, "text-anchor": "end" }, String(100 * tick)),
+        svg("text", { x: at.x(tick), y: PLOT.height - 14, "text-anchor": "middle" }, String(100 * tick)),
+      ]),
+      svg("line", { class: "grid", x1: at.x(0), y1: at.y(0), x2: at.x(1), y2: at.y(1) }),
+      known.map(({ checkpoint, calibration }) => {
+        const points = calibration.bins.map(({ confidence, solved }) => `${at.x(confidence)},${at.y(solved)}`);
+        const style = { stroke: colour(data, checkpoint), fill: colour(data, checkpoint) };
+        return [
+          svg("polyline", { class: "series", points: points.join(" "), style: { stroke: style.stroke, fill: "none" } }),
+          calibration.bins.map(({ confidence, solved, n }) =>
+            svg(
+              "circle",
+              { cx: at.x(confidence), cy: at.y(solved), r: 4, style },
+              svg("title", {}, `${checkpoint}: sure by ${(100 * confidence).toFixed(1)}%, solved ${(100 * solved).toFixed(1)}% of ${n}`),
+            ),
+          ),
+        ];
+      }),
+    ),
+    el(
+      "ul",
+      { class: "asking" },
+      known.map(({ checkpoint, calibration: { error, ranking } }) => {
+        const surer = ranking === null ? "" : `, surer of what passes in ${(100 * ranking).toFixed(1)}% of the pairs`;
+        return el("li", {}, dot(data, checkpoint), `${checkpoint}: off by ${(100 * error).toFixed(1)} points${surer}`);
+      }),
     ),
   );
 }

@@ -29,9 +29,11 @@ class Transcripts {
     );
     this.siblings = new Map();
     this.all.forEach((item) => {
-      if (!this.siblings.has(item.episode.variant)) this.siblings.set(item.episode.variant, new Map());
-      this.siblings.get(item.episode.variant).set(item.checkpoint, item);
+      const key = siblingKey(item.episode);
+      if (!this.siblings.has(key)) this.siblings.set(key, new Map());
+      this.siblings.get(key).set(item.checkpoint, item);
     });
+    this.samples = Math.max(...this.all.map((item) => item.episode.sample));
     this.chosen = { checkpoint: data.comparison.checkpoints.at(-1) };
     this.beside = "";
     this.build();
@@ -152,7 +154,7 @@ class Transcripts {
   }
 
   differs(item, wanted) {
-    const siblings = this.siblings.get(item.episode.variant);
+    const siblings = this.siblings.get(siblingKey(item.episode));
     const solved = (name) => siblings.get(name)?.episode.solved ?? null;
     if (wanted !== "any") {
       const [winner, loser] = wanted.split("\n");
@@ -209,7 +211,7 @@ class Transcripts {
       return;
     }
     const { checkpoint, episode, variant } = this.current;
-    const other = this.siblings.get(episode.variant).get(this.beside);
+    const other = this.siblings.get(siblingKey(episode)).get(this.beside);
     const shown = [{ checkpoint, episode }];
     if (other && other !== this.current) shown.push({ checkpoint: other.checkpoint, episode: other.episode });
     const order = this.data.comparison.checkpoints;
@@ -238,12 +240,12 @@ class Transcripts {
       ),
       el("h3", {}, variant.id),
       el("p", {}, el("span", { class: "tag" }, variant.kind), el("span", { class: "note" }, suite)),
-      el("div", { class: "choose" }, this.checkpointButtons(), this.besideSelect()),
+      el("div", { class: "choose" }, this.checkpointButtons(), this.besideSelect(), this.sampleSelect()),
     );
   }
 
   checkpointButtons() {
-    const siblings = [...this.siblings.get(this.current.episode.variant).values()];
+    const siblings = [...this.siblings.get(siblingKey(this.current.episode)).values()];
     const buttons = siblings.map((item) =>
       el(
         "button",
@@ -256,7 +258,7 @@ class Transcripts {
   }
 
   besideSelect() {
-    const names = [...this.siblings.get(this.current.episode.variant).keys()].filter(
+    const names = [...this.siblings.get(siblingKey(this.current.episode)).keys()].filter(
       (name) => name !== this.current.checkpoint,
     );
     if (!names.length) return null;
@@ -269,6 +271,22 @@ class Transcripts {
       el("option", { value: name, selected: name === this.beside }, name || "nothing"),
     );
     return el("label", {}, "Beside it", el("select", { onchange: change }, options));
+  }
+
+  /** The other episodes of the same checkpoint and variant, where each variant was played several times. */
+  sampleSelect() {
+    const { checkpoint, episode } = this.current;
+    if (this.samples < 2) return null;
+    const own = [];
+    for (let sample = 1; sample <= this.samples; sample += 1) {
+      const item = this.siblings.get(siblingKey({ ...episode, sample }))?.get(checkpoint);
+      if (item) own.push(item);
+    }
+    const options = own.map((item) =>
+      el("option", { value: item.episode.sample, selected: item === this.current }, `${item.episode.sample} ${outcomeOf(item.episode)}`),
+    );
+    const change = (event) => this.open(own.find((item) => String(item.episode.sample) === event.target.value));
+    return el("label", {}, "Sample", el("select", { onchange: change }, options));
   }
 
   move(by) {
@@ -304,6 +322,9 @@ class Transcripts {
     else this.search.focus();
   }
 }
+
+/** Checkpoints are laid side by side sample by sample. */
+const siblingKey = ({ variant, sample }) => `${variant}#${sample}`;
 
 const heardIn = (episode) =>
   episode.turns.flatMap((turn) => (turn.answer ? turn.answer.heard.map(({ outcome }) => outcome) : []));

@@ -1,4 +1,4 @@
-"""Where the time of a training step goes: each second to one thing, the innermost that was under way.
+"""Where the time of a training step or an evaluation goes: each second to one thing, the innermost under way.
 
 On a GPU, what was started is waited for by the first that looks at a result, so the borders between neighbours blur;
 the sum of a step does not.
@@ -11,9 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import wraps
-from typing import Any, Literal, ParamSpec, TypeVar
-
-from transformers import TrainerCallback
+from typing import Literal, ParamSpec, TypeVar
 
 # generate: the policy's words. env: users and programs. score: rewards. sync: new weights to vLLM. logprobs: of the
 # policy before the update, and of the reference. update: forward, backward, optimizer. wait: for other learners.
@@ -72,16 +70,3 @@ class Timeline:
             part = self._under_way[-1]
             self.seconds[part] = self.seconds.get(part, 0.0) + now - self._since
         self._since = now
-
-
-class TimeOptimizer(TrainerCallback):
-    """Gives the optimizer's own step, which a trainer makes between two of its methods, to the update."""
-
-    def __init__(self, timeline: Timeline) -> None:
-        self.timeline = timeline
-
-    def on_pre_optimizer_step(self, *_: Any, **__: Any) -> None:  # Any: transformers' own
-        self.timeline.begin("update")
-
-    def on_optimizer_step(self, *_: Any, **__: Any) -> None:  # Any: as above
-        self.timeline.end()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from clarify_rl.training.timeline import Timeline
+from clarify_rl.timeline import Timeline
 from clarify_rl.types import Episode, Exchange, Policy, Pool, Request, Response, Sample, Score
 
 
