@@ -59,7 +59,8 @@ class EvalConfig(Section):
     comparison then says what asking was worth, and what all answers would be. `users`: each suite again with another
     user, NAME@USER, e.g. one that training never met. `models` maps names to models that are evaluated in place of the
     run's own checkpoints: what `model.base` may be, openai:URL#MODEL for one behind a server, or a policy that knows
-    the problems, scripted:oracle, scripted:always_asks, scripted:never_asks, ... (pipeline/canaries.py).
+    the problems, scripted:oracle, scripted:always_asks, scripted:never_asks, ... (pipeline/canaries.py). `cache`: a
+    folder in which finished suites are kept for other runs, and looked for.
     """
 
     suites: dict[str, SuiteConfig] = {}
@@ -69,6 +70,7 @@ class EvalConfig(Section):
     server: ServerConfig = ServerConfig()
     temperature: float = Field(0.0, ge=0.0)
     batch_size: int = Field(128, ge=1)
+    cache: str = ""
 
     @model_validator(mode="after")
     def _samples_differ(self) -> EvalConfig:

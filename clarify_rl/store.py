@@ -49,7 +49,7 @@ class PastEpisode:
     solved: bool | None
 
 
-HOW = ("model.attn_implementation: ", "engine.")  # keys of settings that --resume may change
+HOW = ("model.attn_implementation: ", "engine.", "eval.cache: ")  # keys of settings that --resume may change
 
 
 class Run:
@@ -159,21 +159,29 @@ class Run:
         """Appends episodes before anyone uses them; each refers to its variant by id."""
         if not self.writes:
             return
-        path = self.folder / "episodes" / f"{name}.jsonl"
+        path = self.episodes_file(name)
         path.parent.mkdir(exist_ok=True)
         with path.open("a") as file:
             for episode in episodes:
                 record = {**to_record(episode), "variant": episode.variant.id}
                 file.write(json.dumps(record if step is None else {"step": step, **record}) + "\n")
 
+    def episodes_file(self, name: str) -> Path:
+        return self.folder / "episodes" / f"{name}.jsonl"
+
+    def take_episodes(self, name: str, from_file: Path) -> None:
+        """Makes the episodes of another run those of this one."""
+        self.episodes_file(name).parent.mkdir(exist_ok=True)
+        write_atomically(self.episodes_file(name), from_file.read_text())
+
     def read_episodes(self, name: str, variants: Iterable[Variant]) -> list[Episode]:
         by_id = {variant.id: to_record(variant) for variant in variants}
-        rows = list(read_rows(self.folder / "episodes" / f"{name}.jsonl"))
+        rows = list(read_rows(self.episodes_file(name)))
         return [from_record(Episode, {**row, "variant": by_id[str(row["variant"])]}) for row in rows]
 
     def read_outcomes(self, name: str, variants: Iterable[Variant], *, before: int) -> Iterator[PastEpisode]:
         """What came of the episodes of the steps before one. Dialogues are left unread: a long run has very many."""
-        path = self.folder / "episodes" / f"{name}.jsonl"
+        path = self.episodes_file(name)
         by_id = {variant.id: variant for variant in variants}
         for row in read_rows(path) if path.exists() else ():
             if _number(row["step"]) >= before:
@@ -185,15 +193,15 @@ class Run:
 
     def drop_episodes(self, name: str, *, from_step: int = 0) -> None:
         """Forgets the episodes of `from_step` and later, which a resumed stage will make again."""
-        self._drop_rows(self.folder / "episodes" / f"{name}.jsonl", lambda row: _number(row.get("step")) < from_step)
+        self._drop_rows(self.episodes_file(name), lambda row: _number(row.get("step")) < from_step)
 
     def keep_episodes(self, name: str, count: int) -> None:
         """Keeps the first `count` episodes, and forgets what an interruption left behind them."""
         numbers = iter(range(count))
-        self._drop_rows(self.folder / "episodes" / f"{name}.jsonl", lambda _: next(numbers, None) is not None)
+        self._drop_rows(self.episodes_file(name), lambda _: next(numbers, None) is not None)
 
     def count_episodes(self, name: str) -> int:
-        path = self.folder / "episodes" / f"{name}.jsonl"
+        path = self.episodes_file(name)
         return sum(1 for _ in read_rows(path)) if path.exists() else 0
 
     def change(self, config_yaml: str, what: str) -> None:

@@ -21,6 +21,7 @@ from clarify_rl.pipeline.canaries import SCRIPTED, scripted_player
 from clarify_rl.pipeline.checkpoints import checkpoints
 from clarify_rl.pipeline.data import make_suites
 from clarify_rl.pipeline.environments import open_pool
+from clarify_rl.pipeline.eval_cache import cache_of, digest_of_model, key_of
 from clarify_rl.pipeline.fitting import say_what_is_cut_off
 from clarify_rl.pipeline.terminal import say
 from clarify_rl.players import Player, player_for
@@ -59,7 +60,10 @@ def evaluate_checkpoint(config: Config, run: Run, checkpoint: str, engines: Engi
     What an interrupted one has played of a suite is kept, by whole batches, so that it ends as one that was not.
     """
     spec = checkpoints(config)[checkpoint] or str(run.model_folder(checkpoint))
+    keys = _taken_over(config, run, checkpoint, spec)
     suites = {name: run.read_variants(name) for name in to_play(config, run, checkpoint)}
+    if not suites:
+        return
     total = sum(config.suites[name].samples * len(variants) for name, variants in suites.items())
     say(f"[bold]eval[/bold]: {checkpoint} in {total} episodes of {', '.join(suites)} -> {run.folder / 'episodes'}")
     player_of = _players(config, spec, engines, [variant for part in suites.values() for variant in part])
@@ -76,7 +80,32 @@ def evaluate_checkpoint(config: Config, run: Run, checkpoint: str, engines: Engi
                     for episodes in _played(config, player, watch, name, _starts(config, name, suites[name])[kept:]):
                         run.add_episodes(own, episodes)
                         bar.update(len(episodes))
-                    run.mark_done(own, time.monotonic() - started, timeline.take())
+                    seconds = time.monotonic() - started
+                    run.mark_done(own, seconds, timeline.take())
+                    if key := keys.get(name):
+                        _keep(config, run, own, key, suites[name], seconds)
+
+
+def _keep(config: Config, run: Run, own: str, key: str, variants: Sequence[Variant], seconds: float) -> None:
+    """For other runs, unless a failure of ours is among it, which would be theirs for ever."""
+    cache = cache_of(config)
+    if cache and all(episode.measured for episode in run.read_episodes(own, variants)):
+        cache.keep(key, run, own, seconds)
+
+
+def _taken_over(config: Config, run: Run, checkpoint: str, spec: str) -> dict[str, str | None]:
+    """The keys of the suites that are still to play, after those that the cache knows were taken from it."""
+    cache, keys = cache_of(config), dict[str, str | None]()
+    if cache is None:
+        return keys
+    model = digest_of_model(spec)
+    for suite in to_play(config, run, checkpoint):
+        key = keys[suite] = key_of(config, run, model, suite)
+        if key and (whose := cache.take(key, run, record(checkpoint, suite))):
+            say(f"[dim]{checkpoint} on {suite}: as played by {escape(whose)} (eval.cache)[/dim]")
+        elif key is None:
+            say(f"[dim]{checkpoint} on {suite}: not for eval.cache: a server or a plugin may answer otherwise[/dim]")
+    return keys
 
 
 def _players(
@@ -155,7 +184,7 @@ def finished_results(config: Config, run: Run) -> list[Results]:
     raise RunFolderError(f"{run.folder} has no finished evaluation. First: clarify-rl eval {run.folder}")
 
 
-_MORE = ("eval.suites", "eval.also", "eval.users", "eval.batch_size", "eval.server", "engine", "sources")
+_MORE = ("eval.suites", "eval.also", "eval.users", "eval.batch_size", "eval.server", "eval.cache", "engine", "sources")
 
 
 def evaluate_more(run: Run, before: Config, after: Config) -> None:

@@ -5,19 +5,24 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from clarify_rl.cli import main
 from clarify_rl.config_files import load_config, saved_config
 from clarify_rl.errors import ConfigError
+from clarify_rl.pipeline import evaluate as evaluate_module
 from clarify_rl.pipeline.data import suite_variants, told
+from clarify_rl.pipeline.eval_cache import digest_of_model, key_of
 from clarify_rl.pipeline.evaluate import read_results
 from clarify_rl.pool import LocalPool
 from clarify_rl.store import Run
+from clarify_rl.types import Episode
 from tests.dialogues import ASK, DESC, SPEC, UNCLEAR, play
 
 SMALL = ["eval.suites.new_instances.count=6"]
@@ -160,6 +165,98 @@ def test_an_interrupted_evaluation_goes_on_and_ends_as_one_that_was_not(finished
     assert [json.loads(line)["id"] for line in episodes.read_text().splitlines()] == [
         json.loads(line)["id"] for line in lines
     ]
+
+
+# ---- what another run has played already
+
+
+def evaluated(out: Path, cache: Path, *more: str) -> str:
+    """comparison.json of six problems of the bank."""
+    model = ["--model", "embedded", "--suite", "bank", "--limit", "6", "--out", str(out)]
+    assert main(["eval", *model, f"eval.cache={cache}", *more]) == 0
+    return (out / "comparison.json").read_text()
+
+
+def taken(text: str) -> bool:
+    return "as played by" in " ".join(text.split())
+
+
+def test_what_another_run_played_is_taken_over_and_the_numbers_are_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cache = tmp_path / "cache"
+    first = evaluated(tmp_path / "a", cache)
+    assert not taken(capsys.readouterr().out)
+    assert evaluated(tmp_path / "b", cache, "eval.batch_size=2", "env.workers=0") == first
+    assert taken(capsys.readouterr().out)
+    assert len(list(cache.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        "seed=1",
+        "dialogue.max_questions=1",
+        "eval.temperature=0.5",
+        "eval.suites.bank.draw=1",
+        "env.user_options={reveal: 0.9}",
+        "executor.cpu_s=1.5",
+        "rewards=[{use: solved}]",
+        "model.dtype=bfloat16",
+    ],
+)
+def test_whatever_may_change_an_episode_is_played_anew(
+    changed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with Run.create(tmp_path / "run", "", ["test"]) as run:
+        keys = []
+        for config in (load_config("bank"), load_config("bank", [changed])):
+            variants = suite_variants(config, "bank", config.eval.suites["bank"].model_copy(update={"count": 2}))
+            run.write_variants("bank", variants)
+            keys.append(key_of(config, run, "digest", "bank"))
+    assert None not in keys
+    assert keys[0] != keys[1]
+
+
+def test_weights_are_told_apart_by_what_they_hold_and_code_by_what_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(b"one")
+    first = digest_of_model(str(tmp_path))
+    (tmp_path / "optimizer.pt").write_bytes(b"no part of the model")
+    assert digest_of_model(str(tmp_path)) == first
+    weights.write_bytes(b"two")
+    assert digest_of_model(str(tmp_path)) not in (first, None)
+    config = load_config("bank")
+    with Run.create(tmp_path / "run", "", ["test"]) as run:
+        run.write_variants("bank", [])
+        before = key_of(config, run, "digest", "bank")
+        monkeypatch.setattr("clarify_rl.pipeline.eval_cache._code", lambda: "another version")
+        assert key_of(config, run, "digest", "bank") != before
+
+
+@pytest.mark.parametrize("changed", ["env.user=llm", "rewards=[{use: mine.py:mine}]", "env.use=mine.py:World"])
+def test_what_has_no_digest_is_never_taken_over(changed: str, tmp_path: Path) -> None:
+    config = load_config("bank", [changed])
+    with Run.create(tmp_path / "run", "", ["test"]) as run:
+        run.write_variants("bank", [])
+        assert key_of(config, run, "digest", "bank") is None
+    assert digest_of_model("openai:http://127.0.0.1:1/v1#m") is None
+    assert digest_of_model("nobody/has-such-a-model") is None
+
+
+def test_a_failure_of_ours_is_kept_for_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = tmp_path / "cache"
+    play = evaluate_module._played
+
+    def losing_one(*arguments: Any) -> Iterator[list[Episode]]:
+        for first, *others in play(*arguments):
+            yield [replace(first, failure="a worker was lost"), *others]
+
+    monkeypatch.setattr(evaluate_module, "_played", losing_one)
+    evaluated(tmp_path / "a", cache)
+    assert not cache.exists()
 
 
 # ---- several episodes of a variant
