@@ -1,12 +1,12 @@
-"""The arguments of the commands that read what is there: compare, rescore, replay, show."""
+"""The arguments of the commands that read what is there: compare, rescore, grade, replay, show, publish."""
 
 from __future__ import annotations
 
-from clarify_rl.command_line import Parsers, command
+from clarify_rl.command_line import Parsers, command, takes_overrides
 
 
 def add_reading(commands: Parsers) -> None:
-    for add in (_add_compare, _add_rescore, _add_replay, _add_show, _add_publish):
+    for add in (_add_compare, _add_rescore, _add_grade, _add_replay, _add_show, _add_publish):
         add(commands)
 
 
@@ -37,6 +37,22 @@ def _add_rescore(commands: Parsers) -> None:
     parser.add_argument("folder", metavar="RUN_FOLDER")
     parser.add_argument("--out", metavar="FILE.json", help="write the numbers as JSON too")
     parser.add_argument("overrides", nargs="*", metavar="rewards=[...]", help="the rewards (default: the run's own)")
+
+
+def _add_grade(commands: Parsers) -> None:
+    parser = command(
+        commands,
+        "grade",
+        "have a language model read a run's first replies too, and say how far it and our rules agree",
+        "clarify-rl grade runs/demo --model openai:http://127.0.0.1:8000/v1#MODEL --suite new_instances",
+    )
+    parser.add_argument("folder", metavar="RUN_FOLDER")
+    parser.add_argument("--model", required=True, metavar="SPEC", help="a model here, or openai:URL#MODEL on a server")
+    parser.add_argument("--checkpoint", default="", metavar="NAME", help="default: all")
+    parser.add_argument("--suite", default="", metavar="NAME", help="default: all")
+    parser.add_argument("--limit", type=int, metavar="N", help="the first N replies of each only")
+    parser.add_argument("--estimate", action="store_true", help="say how many tokens it would take, and ask nobody")
+    takes_overrides(parser, "eval.server.parallel=32")
 
 
 def _add_replay(commands: Parsers) -> None:

@@ -1,4 +1,4 @@
-"""The commands that read what is there already, and train nothing: compare, rescore, replay, show, publish."""
+"""The commands that read what is there already, and train nothing: compare, rescore, grade, replay, show, publish."""
 
 from __future__ import annotations
 
@@ -59,6 +59,26 @@ def _rescore(arguments: Arguments) -> None:
         write_rescored(paid, Path(arguments.out))
 
 
+def _grade(arguments: Arguments) -> None:
+    from rich.console import Console
+
+    from clarify_rl.config_files import saved_config
+    from clarify_rl.pipeline.compare import compare_run
+    from clarify_rl.pipeline.grade import WantedGrades, estimate, grade_run, print_grades
+    from clarify_rl.store import Run
+
+    folder, wanted = Path(arguments.folder), WantedGrades(arguments.checkpoint, arguments.suite, arguments.limit)
+    if other := [item for item in arguments.items if not item.startswith("eval.server")]:
+        raise ConfigError(f"Only eval.server can be changed here, and {other[0]!r} is none of it.")
+    config = saved_config(folder, arguments.items)
+    with Run(folder) as run:
+        print(estimate(config, run, wanted), flush=True)
+        if arguments.estimate:
+            return
+        print_grades(grade_run(config, run, arguments.model, wanted), Console())
+        compare_run(config, run)
+
+
 def _replay(arguments: Arguments) -> None:
     from clarify_rl.config_files import holds_run, to_yaml
     from clarify_rl.pipeline.data import make_data
@@ -115,6 +135,7 @@ def _publish(arguments: Arguments) -> None:
 READING_COMMANDS: Mapping[str, Callable[[Arguments], int | None]] = {
     "compare": _compare,
     "rescore": _rescore,
+    "grade": _grade,
     "replay": _replay,
     "show": _show,
     "publish": _publish,

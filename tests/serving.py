@@ -12,10 +12,12 @@ Reply = str | int | None  # text, a status, or a connection that is cut
 
 
 @contextmanager
-def serving(answer: Callable[[str, int], Reply], note: Callable[[object], None] = lambda _: None) -> Iterator[str]:
+def serving(
+    answer: Callable[[str, int], Reply], note: Callable[[object], None] = lambda _: None, port: int = 0
+) -> Iterator[str]:
     """A server that speaks the protocol; `answer` is given what was said and how many requests came before.
 
-    `note` is given each request's body.
+    `note` is given each request's body. `port` 0: any that is free.
     """
     counts, lock = [0], threading.Lock()
 
@@ -41,7 +43,7 @@ def serving(answer: Callable[[str, int], Reply], note: Callable[[object], None] 
     class Server(ThreadingHTTPServer):
         request_queue_size = 128  # callers that come all at once wait, where the default of 5 would turn some away
 
-    server = Server(("127.0.0.1", 0), Handler)
+    server = Server(("127.0.0.1", port), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"openai:http://127.0.0.1:{server.server_address[1]}/v1#tiny"

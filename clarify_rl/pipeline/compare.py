@@ -12,6 +12,7 @@ from rich.markup import escape
 from clarify_rl.config import Config
 from clarify_rl.errors import DataError, RunFolderError
 from clarify_rl.evaluation.compare import Comparison, compare, to_json
+from clarify_rl.evaluation.grades import Grade, Grades
 from clarify_rl.evaluation.metrics import Group, Metric
 from clarify_rl.evaluation.require import Demand, Ruling, judge
 from clarify_rl.evaluation.seeds import AcrossSeeds, across_seeds, pairs_of, sentence
@@ -22,7 +23,7 @@ from clarify_rl.pipeline.training_page import write_training_page
 from clarify_rl.report.exports import to_csv, to_markdown
 from clarify_rl.report.html import write_report
 from clarify_rl.report.table import print_comparison, print_summary
-from clarify_rl.store import Run, write_atomically
+from clarify_rl.store import Run, read_rows, write_atomically
 from clarify_rl.types import Results
 
 _OVER_SEEDS: tuple[tuple[Metric, Group], ...] = (
@@ -52,12 +53,28 @@ def compare_run(config: Config, run: Run, *, full: bool = False, demands: Sequen
     """
     _tell_what_is_left_out(config, run)
     results = read_results(config, run)
-    comparison = _write_comparison(run.folder, results, run.read_metrics(), run.info())
+    comparison = _write_comparison(run.folder, results, run.read_metrics(), run.info(), _grades(run, results))
     training = write_training_page(config, run)
     _tell(comparison, run.folder, f"clarify-rl compare {run.folder} --full", full=full)
     if training:
         say(f"Those of training:    [bold]{training}[/bold]")
     return Compared(comparison, _judged(demands, results))
+
+
+def _grades(run: Run, results: Sequence[Results]) -> Grades:
+    """What a judge said of the first replies, where one was asked."""
+    return {
+        (result.checkpoint, result.suite, name): grade
+        for result in results
+        for name, grade in _read_grades(run, result.checkpoint, result.suite).items()
+    }
+
+
+def _read_grades(run: Run, checkpoint: str, suite: str) -> dict[str, Grade]:
+    """The grades on record, by episode; none where nobody graded."""
+    path = run.folder / "grades" / f"{checkpoint}-{suite}.jsonl"
+    rows = read_rows(path) if path.is_file() else iter(())
+    return {str(row["episode"]): Grade(bool(row["asks"]), int(str(row["grade"]))) for row in rows}
 
 
 def _judged(demands: Sequence[Demand], results: Sequence[Results]) -> tuple[Ruling, ...]:
@@ -156,13 +173,17 @@ def _only(result: Results, variants: Collection[str]) -> Results:
 
 
 def _write_comparison(
-    folder: Path, results: list[Results], metrics: Sequence[Mapping[str, float | int | str]], info: Mapping[str, str]
+    folder: Path,
+    results: list[Results],
+    metrics: Sequence[Mapping[str, float | int | str]],
+    info: Mapping[str, str],
+    grades: Grades | None = None,
 ) -> Comparison:
     comparison = compare(results)
     write_atomically(folder / "comparison.json", to_json(comparison))
     write_atomically(folder / "comparison.md", to_markdown(comparison))
     write_atomically(folder / "comparison.csv", to_csv(comparison))
-    write_report(folder / "report.html", comparison, results, metrics, info)
+    write_report(folder / "report.html", comparison, results, metrics, info, grades)
     return comparison
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,6 +21,7 @@ from clarify_rl.config import Config
 from clarify_rl.dialogue.replies import parse_reply
 from clarify_rl.errors import DataError
 from clarify_rl.eval_sections import EvalConfig, SuiteConfig
+from clarify_rl.evaluation.agreement import Agreement, agreement
 from clarify_rl.evaluation.published import GOOD, Published, as_executed, named_as_asked, published
 from clarify_rl.evaluation.recorded import Recording, read_recordings
 from clarify_rl.executor import Executor, Trial
@@ -38,19 +39,6 @@ Item = TypeVar("Item")
 
 SUITE = "humaneval_comm"
 RECORDED = "recorded:"
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """How a recorded judge and our user see the same questions: of `n` graded replies that ask, how many each calls
-    good (a grade of 3; a hidden fact was asked for), how many both, and Cohen's kappa (None: no variance)."""
-
-    model: str
-    n: int
-    judge: int
-    user: int
-    both: int
-    kappa: float | None
 
 
 def replay_config(paths: Sequence[Path], suite: str, out: str | None) -> Config:
@@ -76,7 +64,8 @@ def _models(path: Path) -> list[str]:
 def replay(config: Config, run: Run, *, full: bool = False) -> list[Published]:
     """Every recording of a run's models that is not on record yet; then the published table, ours, and the report."""
     variants = {variant.id: variant for variant in run.read_variants(SUITE)}
-    user, rows, agreements = load_user(config.env.user, config.env.user_options), [], []
+    user, rows = load_user(config.env.user, config.env.user_options), []
+    agreements: dict[str, Agreement] = {}
     with environments.executor(config) as executor:
         for model, spec in config.eval.models.items():
             path = Path(spec.removeprefix(RECORDED))
@@ -89,9 +78,9 @@ def replay(config: Config, run: Run, *, full: bool = False) -> list[Published]:
                 run.mark_done(name, 0.0)
             episodes = run.read_episodes(name, variants.values())
             rows.append(published(model, recordings, _as_published(run, recordings, variants, executor)))
-            agreements.append(_agreement(model, recordings, episodes))
+            agreements[model] = _judge_and_user(recordings, episodes)
     _tell(rows, agreements)
-    graded = [asdict(agreement) for agreement in agreements]
+    graded = [{"model": model, **asdict(agreed)} for model, agreed in agreements.items()]
     numbers = {"published": [asdict(row) for row in rows], "agreement": graded}
     write_atomically(run.folder / "replay.json", json.dumps(numbers, indent=2) + "\n")
     compare_run(config, run, full=full)
@@ -169,29 +158,16 @@ def _episode(recording: Recording, variant: Variant, execution: Execution | None
     return Episode(f"recorded/{recording.model}/{variant.id}", variant, 0, tuple(turns), stop, execution)
 
 
-def _agreement(model: str, recordings: Sequence[Recording], episodes: Sequence[Episode]) -> Agreement:
-    pairs = [
+def _judge_and_user(recordings: Sequence[Recording], episodes: Sequence[Episode]) -> Agreement:
+    """Of the graded replies that ask: whether the judge calls them good, and whether our user heard a fact asked for."""
+    return agreement(
         (recording.grade == GOOD, bool(episode.revealed))
         for recording, episode in zip(recordings, episodes, strict=True)
         if recording.grade and episode.questions
-    ]
-    judge, user = sum(good for good, _ in pairs), sum(found for _, found in pairs)
-    both = sum(good and found for good, found in pairs)
-    return Agreement(model, len(pairs), judge, user, both, kappa(pairs))
+    )
 
 
-def kappa(pairs: Iterable[tuple[bool, bool]]) -> float | None:
-    """Cohen's kappa of two raters' yes and no; None where chance alone would make them agree."""
-    seen = list(pairs)
-    if not seen:
-        return None
-    agreed = sum(a == b for a, b in seen) / len(seen)
-    first, second = (sum(pair[side] for pair in seen) / len(seen) for side in (0, 1))
-    chance = first * second + (1 - first) * (1 - second)
-    return None if chance == 1 else (agreed - chance) / (1 - chance)
-
-
-def _tell(rows: Sequence[Published], agreements: Sequence[Agreement]) -> None:
+def _tell(rows: Sequence[Published], agreements: Mapping[str, Agreement]) -> None:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for header in ("model", "rows", "communi-\ncation", "good\nquestions", "Pass@1", "tests\npassed"):
         table.add_column(header, justify="left" if header == "model" else "right")
@@ -200,10 +176,10 @@ def _tell(rows: Sequence[Published], agreements: Sequence[Agreement]) -> None:
         table.add_row(escape(row.model), str(row.rows), *("-" if rate is None else f"{rate:.2f}" for rate in rates))
     say("\n[bold]as HumanEvalComm's authors count[/bold], in percent")
     console.print(table)
-    for agreement in (each for each in agreements if each.n):
-        share = "" if agreement.kappa is None else f", kappa {agreement.kappa:.2f}"
+    for model, found in ((model, found) for model, found in agreements.items() if found.n):
+        share = "" if found.kappa is None else f", kappa {found.kappa:.2f}"
         say(
-            f"[dim]{escape(agreement.model)}: of {agreement.n} graded replies that ask, the judge calls "
-            f"{agreement.judge} good; in {agreement.user} our user hears a hidden fact asked for; in {agreement.both} "
+            f"[dim]{escape(model)}: of {found.n} graded replies that ask, the judge calls "
+            f"{found.first} good; in {found.second} our user hears a hidden fact asked for; in {found.both} "
             f"both{share}[/dim]"
         )

@@ -15,6 +15,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from clarify_rl.evaluation.compare import Comparison
+from clarify_rl.evaluation.grades import Grades
 from clarify_rl.report.payload import Json, payload
 from clarify_rl.report.sentences import against_the_first, asking_sentence, evidence, headline
 from clarify_rl.types import Results
@@ -28,9 +29,11 @@ def write_report(
     results: Sequence[Results],
     curves: Sequence[Mapping[str, float | int | str]],
     run_info: Mapping[str, str],
+    grades: Grades | None = None,
 ) -> None:
     """Writes the page: comparison, training curves and every transcript, to be opened straight from the disk."""
-    _write(path, headline(comparison), _lede(comparison), packed(payload(comparison, results, curves, run_info)))
+    data = payload(comparison, results, curves, run_info, grades or {})
+    _write(path, headline(comparison), _lede(comparison), packed(data))
 
 
 def write_transcripts(
@@ -42,7 +45,7 @@ def write_transcripts(
     run_info: Mapping[str, str],
 ) -> None:
     """The same page for dialogues that are not compared: `shown` names what stands for checkpoints and suites."""
-    _write(path, title, "", packed(payload(shown, results, curves, run_info)))
+    _write(path, title, "", packed(payload(shown, results, curves, run_info, {})))
 
 
 def _write(path: Path, title: str, lede: str, data: str) -> None:

@@ -11,6 +11,7 @@ from typing import TypeAlias, TypeGuard
 
 from clarify_rl.evaluation.calibration import confidence
 from clarify_rl.evaluation.compare import Comparison
+from clarify_rl.evaluation.grades import Grades
 from clarify_rl.report.sentences import difference_sentence
 from clarify_rl.types import Episode, Execution, Results, Score, Turn, Variant
 
@@ -25,6 +26,7 @@ def payload(
     results: Sequence[Results],
     curves: Sequence[Mapping[str, float | int | str]],
     run_info: Mapping[str, str],
+    grades: Grades,
 ) -> Json:
     """Everything the page shows, except its headline."""
     variants = {
@@ -36,7 +38,7 @@ def payload(
         "sentences": [difference_sentence(difference) for difference in comparison.differences],
         "worth": [difference_sentence(difference) for difference in comparison.asking],
         "variants": [_variant(variant) for variant in variants.values()],
-        "results": [_results(result, index) for result in results],
+        "results": [_results(result, index, grades) for result in results],
         "curves": curve_columns(curves),
         "alarms": alarms(curves),
         "run": dict(run_info),
@@ -111,16 +113,18 @@ def _variant(variant: Variant) -> Json:
     }
 
 
-def _results(results: Results, index: Mapping[tuple[str, str], int]) -> Json:
+def _results(results: Results, index: Mapping[tuple[str, str], int], grades: Grades) -> Json:
     played: Counter[str] = Counter()
     episodes = []
     for episode in results.episodes:
         played[episode.variant.id] += 1
-        episodes.append(_episode(episode, index[results.suite, episode.variant.id], played[episode.variant.id]))
+        shown = _episode(episode, index[results.suite, episode.variant.id], played[episode.variant.id])
+        grade = grades.get((results.checkpoint, results.suite, episode.id))
+        episodes.append({**shown, "judge": finite(asdict(grade)) if grade else None})
     return {"checkpoint": results.checkpoint, "suite": results.suite, "episodes": episodes}
 
 
-def _episode(episode: Episode, variant: int, sample: int) -> Json:
+def _episode(episode: Episode, variant: int, sample: int) -> dict[str, Json]:
     return {
         "id": episode.id,
         "variant": variant,

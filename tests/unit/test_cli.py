@@ -68,7 +68,9 @@ def test_every_command_is_there() -> None:
     }
     assert (
         found
-        == set("run data sft rl submit eval compare rescore replay show publish play export pretrain doctor".split())
+        == set(
+            "run data sft rl submit eval compare rescore grade replay show publish play export pretrain doctor".split()
+        )
         | inner
     )
 

@@ -10,9 +10,9 @@ import pytest
 
 from clarify_rl.cli import main
 from clarify_rl.errors import DataError
+from clarify_rl.evaluation.agreement import kappa
 from clarify_rl.evaluation.published import Published, as_executed, communicates, published
 from clarify_rl.evaluation.recorded import Recording, read_recordings
-from clarify_rl.pipeline.replay import kappa
 from clarify_rl.types import ReplyKind, Stop
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"

@@ -97,7 +97,7 @@ function episodeView(data, variant, { checkpoint, episode }, named) {
     "article",
     { class: "episode" },
     named ? el("h3", {}, dot(data, checkpoint), checkpoint, el("span", { class: `tag ${outcome}` }, outcome)) : null,
-    el("div", { class: "dialogue" }, named ? null : promptView(variant), episode.turns.map(turnView), ending(episode)),
+    el("div", { class: "dialogue" }, named ? null : promptView(variant), episode.turns.map((turn, i) => turnView(turn, i ? null : episode.judge)), ending(episode)),
     el(
       "div",
       { class: "side" },
@@ -117,7 +117,7 @@ function bubble(who, label, ...content) {
   return el("div", { class: `bubble ${who}` }, el("small", {}, label), content);
 }
 
-function turnView(turn, i) {
+function turnView(turn, judge) {
   const parsed = turn.questions.length
     ? el(
         "details",
@@ -131,6 +131,7 @@ function turnView(turn, i) {
       )
     : null;
   const label = ["policy · ", el("span", { class: `kind ${turn.kind}` }, turn.kind.replace("_", " "))];
+  if (judge) label.push(` · judge: ${judge.asks ? `asks, grade ${judge.grade} of 3` : "asks nothing"}`);
   const reply = bubble("policy", label, markdown(turn.text), parsed);
   return turn.answer ? [reply, answerView(turn.answer)] : reply;
 }

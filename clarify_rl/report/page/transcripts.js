@@ -112,6 +112,7 @@ class Transcripts {
       ["stop", "Stop", names(this.all.map((item) => item.episode.stop))],
       ["reply", "Reply kind", names(this.all.flatMap((item) => item.episode.turns.map((turn) => turn.kind)))],
       ["heard", "User heard", names(this.all.flatMap((item) => heardIn(item.episode)))],
+      ["judge", "Judge", this.all.some((item) => item.episode.judge) ? JUDGED : []],
       ["differs", "Differs", [["any", "any difference in solved"], ...flips]],
     ].filter(([key, , options]) => options.length > 1 || key === "outcome");
   }
@@ -140,7 +141,7 @@ class Transcripts {
   }
 
   matches(item) {
-    const { checkpoint, suite, kind, outcome, stop, reply, heard, differs } = this.chosen;
+    const { checkpoint, suite, kind, outcome, stop, reply, heard, judge, differs } = this.chosen;
     return (
       (!checkpoint || item.checkpoint === checkpoint) &&
       (!suite || item.suite === suite) &&
@@ -149,6 +150,7 @@ class Transcripts {
       (!stop || item.episode.stop === stop) &&
       (!reply || item.episode.turns.some((turn) => turn.kind === reply)) &&
       (!heard || heardIn(item.episode).includes(heard)) &&
+      (!judge || judgedAs(item.episode).includes(judge)) &&
       (!differs || this.differs(item, differs))
     );
   }
@@ -325,6 +327,14 @@ class Transcripts {
 
 /** Checkpoints are laid side by side sample by sample. */
 const siblingKey = ({ variant, sample }) => `${variant}#${sample}`;
+
+const JUDGED = ["good", "fair", "bad", "asks", "asks not", "otherwise than our rules"].map((name) => [name, name]);
+
+/** What a judge that was asked (clarify-rl grade) said of the first reply. */
+const judgedAs = ({ judge, asked }) =>
+  judge
+    ? [judge.asks ? ["bad", "fair", "good"][judge.grade - 1] : "", judge.asks ? "asks" : "asks not", judge.asks === asked ? "" : JUDGED.at(-1)[0]]
+    : [];
 
 const heardIn = (episode) =>
   episode.turns.flatMap((turn) => (turn.answer ? turn.answer.heard.map(({ outcome }) => outcome) : []));
