@@ -159,7 +159,7 @@ def _episode(recording: Recording, variant: Variant, execution: Execution | None
 
 
 def _judge_and_user(recordings: Sequence[Recording], episodes: Sequence[Episode]) -> Agreement:
-    """Of the graded replies that ask: whether the judge calls them good, and whether our user heard a fact asked for."""
+    """Of the graded replies that ask: whether the judge calls them good, and our user heard a fact asked for."""
     return agreement(
         (recording.grade == GOOD, bool(episode.revealed))
         for recording, episode in zip(recordings, episodes, strict=True)
