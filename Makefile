@@ -29,6 +29,7 @@ test: $(STAMP)
 	@$(PYTEST) -m "ray and not slow and not gpu"
 
 slow: $(STAMP)
+	@$(call install,-e '.[figures]')
 	@$(PYTEST) -n 2 --dist loadfile -m "slow and not gpu and not ray"
 
 browser: $(STAMP)

@@ -127,8 +127,9 @@ def _copy_start(start: Path, job: Job) -> None:
     for name in ("data", "models", "episodes"):
         shutil.copytree(start / name, target / name)
     (target / "stages").mkdir()
-    for stage in ("sft", "eval-base", "eval-sft"):  # the data of RL are still to be made
-        shutil.copy(start / "stages" / f"{stage}.json", target / "stages")
+    evaluated = (start / "stages").glob("eval-*.json")
+    for mark in (start / "stages" / "sft.json", *evaluated):  # the data of RL are still to be made
+        shutil.copy(mark, target / "stages")
     shutil.copy(start / "metrics.jsonl", target)
     Run.create(target, to_yaml(config), (*COMMAND, "run", *job.wanted)).close()
 

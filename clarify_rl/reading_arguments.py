@@ -1,4 +1,4 @@
-"""The arguments of the commands that read what is there: compare, rescore, grade, replay, show, publish."""
+"""The arguments of the commands that read what is there: compare, rescore, grade, replay, show, convert, publish."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from clarify_rl.command_line import Parsers, command, takes_overrides
 
 
 def add_reading(commands: Parsers) -> None:
-    for add in (_add_compare, _add_rescore, _add_grade, _add_replay, _add_show, _add_publish):
+    for add in (_add_compare, _add_rescore, _add_grade, _add_replay, _add_show, _add_convert, _add_publish):
         add(commands)
 
 
@@ -91,6 +91,24 @@ def _add_show(commands: Parsers) -> None:
     )
     parser.add_argument("--only", action="store_true", help="those that no other checkpoint solves")
     parser.add_argument("--limit", type=int, default=3, metavar="N", help="the most dialogues to print (default: 3)")
+
+
+def _add_convert(commands: Parsers) -> None:
+    parser = command(
+        commands,
+        "convert",
+        "what a run evaluated, for other tools: Inspect's logs, a data set, or figures",
+        "clarify-rl convert runs/demo --to dataset --out episodes",
+    )
+    parser.add_argument("folder", metavar="RUN_FOLDER")
+    parser.add_argument(
+        "--to",
+        required=True,
+        choices=("inspect", "dataset", "figures"),
+        help="inspect: logs for `inspect view`; dataset: Parquet for datasets or pandas; figures: by matplotlib",
+    )
+    parser.add_argument("--out", required=True, metavar="FOLDER", help="a folder that holds nothing yet")
+    parser.add_argument("--format", default="png", choices=("png", "pdf", "svg"), help="of figures (default: png)")
 
 
 def _add_publish(commands: Parsers) -> None:

@@ -1,4 +1,4 @@
-"""The commands that read what is there already, and train nothing: compare, rescore, grade, replay, show, publish."""
+"""The commands that read what is there already, and train nothing: compare, rescore, grade, replay, show, ..."""
 
 from __future__ import annotations
 
@@ -115,6 +115,28 @@ def _show(arguments: Arguments) -> None:
     print_dialogues(shown, Console(), arguments.limit)
 
 
+def _convert(arguments: Arguments) -> None:
+    from clarify_rl.config_files import saved_config
+    from clarify_rl.pipeline.convert import convert
+    from clarify_rl.store import Run
+
+    folder, out = Path(arguments.folder), Path(arguments.out)
+    _check_is_new(out)
+    config = saved_config(folder)
+    with Run(folder) as run:
+        paths = convert(config, run, arguments.to, out, arguments.format)
+    print(f"{len(paths)} files -> {out}")
+    if arguments.to == "inspect":
+        print(f"Read them: inspect view --log-dir {out}")
+    if arguments.to == "dataset":
+        print(f'Load them: datasets.load_dataset("{out}")')
+
+
+def _check_is_new(out: Path) -> None:
+    if out.is_file() or (out.exists() and any(out.iterdir())):
+        raise RunFolderError(f"{out} is not empty. Choose another folder with --out.")
+
+
 def _publish(arguments: Arguments) -> None:
     from clarify_rl.config_files import saved_config
     from clarify_rl.pipeline.hub import to_hub
@@ -122,8 +144,7 @@ def _publish(arguments: Arguments) -> None:
     from clarify_rl.store import Run
 
     folder, out = Path(arguments.folder), Path(arguments.out)
-    if out.is_file() or (out.exists() and any(out.iterdir())):
-        raise RunFolderError(f"{out} is not empty. Choose another folder with --out.")
+    _check_is_new(out)
     config = saved_config(folder)
     with Run(folder) as run:
         publish_run(config, run, arguments.checkpoint, out, dialogues=arguments.with_dialogues)
@@ -138,5 +159,6 @@ READING_COMMANDS: Mapping[str, Callable[[Arguments], int | None]] = {
     "grade": _grade,
     "replay": _replay,
     "show": _show,
+    "convert": _convert,
     "publish": _publish,
 }

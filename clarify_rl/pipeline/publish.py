@@ -60,18 +60,21 @@ def publish_run(config: Config, run: Run, checkpoint: str, out: Path, *, dialogu
         if (run.folder / name).is_file():
             shutil.copy2(run.folder / name, out / name)
     if dialogues:
-        _write_episodes(out / "episodes", results)
+        write_episodes(out / "episodes", results)
     card = _card(config, run, checkpoint, compare(results), dialogues=dialogues)
     (out / "README.md").write_text(card, encoding="utf-8")
     return out
 
 
-def _write_episodes(folder: Path, results: list[Results]) -> None:
+def write_episodes(folder: Path, results: list[Results]) -> list[Path]:
     """A Parquet file for each checkpoint on each suite."""
-    folder.mkdir()
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
     for result in results:
         rows = [_row(result, episode) for episode in result.episodes]
-        Dataset.from_list(rows).to_parquet(str(folder / f"{result.checkpoint}-{result.suite}.parquet"))
+        paths.append(folder / f"{result.checkpoint}-{result.suite}.parquet")
+        Dataset.from_list(rows).to_parquet(str(paths[-1]))
+    return paths
 
 
 def _row(result: Results, episode: Episode) -> dict[str, object]:

@@ -1,6 +1,7 @@
 """The benchmarks' own logic: what a mutant is, and how data sets become hidden tests."""
 
 import ast
+from pathlib import Path
 
 import pytest
 
@@ -8,7 +9,10 @@ from benchmarks import trl_step
 from benchmarks.dispatch_model import Costs, FixedChunks, SimulatedWorker, durations, simulate
 from benchmarks.mutants import mutants
 from benchmarks.references import Reference, passes
+from benchmarks.rl_settings import START, Job, Setting, _copy_start
 from benchmarks.value_of_information import spearman
+from clarify_rl.config_files import saved_config
+from clarify_rl.store import Run
 from clarify_rl.types import Assertions, Case, HiddenTests, Problem, Tests
 
 PROGRAM = '''
@@ -112,3 +116,24 @@ def test_a_rank_correlation_shares_ranks_among_equals_and_is_none_where_one_side
     assert spearman([(1.0, 10.0, 0), (2.0, 30.0, 0), (2.0, 20.0, 1), (3.0, 40.0, 1)]) == pytest.approx(0.9487, abs=1e-4)
     assert spearman([(1.0, 3.0, 0), (2.0, 2.0, 0), (3.0, 1.0, 1)]) == pytest.approx(-1.0)
     assert spearman([(1.0, 3.0, 0), (1.0, 2.0, 0)]) == 0.0
+
+
+def test_a_setting_goes_on_from_the_sft_checkpoint_with_all_that_was_evaluated(tmp_path: Path) -> None:
+    start = Job("demo", 3, Setting(START, ("rl=null",)), tmp_path)
+    with Run.create(start.run_folder, "", ["test"]) as run:
+        run.add_metrics("sft", 1, {"loss": 1.0})
+        for stage in ("data", "sft", "eval-base-new_instances", "eval-sft-new_instances"):
+            run.mark_done(stage, 1.0)
+        for folder in ("data", "models", "episodes"):
+            (run.folder / folder).mkdir()
+    job = Job("demo", 3, Setting("more", ("rl.trainer.max_steps=9",)), tmp_path)
+    _copy_start(start.run_folder, job)
+    with Run(job.run_folder) as run:
+        assert set(run.done()) == {
+            "sft",
+            "eval-base-new_instances",
+            "eval-sft-new_instances",
+        }  # RL's data are to be made
+    saved = saved_config(job.run_folder)
+    assert saved.rl is not None
+    assert (saved.seed, saved.rl.trainer["max_steps"]) == (3, 9)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from clarify_rl.evaluation.compare import compare
+from clarify_rl.evaluation.grades import Grade
 from clarify_rl.report.html import write_report
 from clarify_rl.types import Results
 from tests.dialogues import ASC, ASK, CLEAR, DESC, UNCLEAR, play
@@ -46,6 +48,22 @@ def results() -> list[Results]:
 def address(results: list[Results], tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("report") / "report.html"
     write_report(path, compare(results), results, METRICS, {"command": "clarify-rl run tiny", "seed": "0"})
+    return path.as_uri()
+
+
+@pytest.fixture(scope="module")
+def sampled(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A report of two episodes of each variant, whose probabilities are known and whose replies a judge has read."""
+    first, second = (play((UNCLEAR, [reply]), (CLEAR, [DESC])) for reply in (ASC, DESC))
+    probable = [
+        replace(episode, id=f"{episode.id}#{number}", logprobs=(-0.1 * number,) * len(episode.completion_ids))
+        for number, played in enumerate((first, second), 1)
+        for episode in played
+    ]
+    many = [Results("rl", "tiny", tuple(probable))]
+    grades = {("rl", "tiny", probable[0].id): Grade(True, 3), ("rl", "tiny", probable[1].id): Grade(False, 1)}
+    path = tmp_path_factory.mktemp("sampled") / "report.html"
+    write_report(path, compare(many), many, METRICS, {"command": "clarify-rl run tiny"}, grades)
     return path.as_uri()
 
 
@@ -159,6 +177,48 @@ def test_what_is_filtered_is_saved_as_a_line_an_episode(page: Page, address: str
     assert [(row["checkpoint"], row["solved"]) for row in rows] == [("rl", True), ("rl", True)]
 
 
+def test_a_note_is_kept_found_and_saved(page: Page, address: str) -> None:
+    opened(page, address)
+    choose(page, "Outcome", value="solved")
+    note = page.get_by_label("Your note")
+    note.fill("asks about the order, as it should")
+    page.reload()
+    page.wait_for_selector(".item")
+    choose(page, "Notes", value="yes")
+    assert page.inner_text(".count") == "1 episode of 4"
+    assert page.get_by_label("Your note").input_value() == "asks about the order, as it should"
+    with page.expect_download() as download:
+        page.get_by_text("Save these").click()
+    (row,) = map(json.loads, Path(download.value.path()).read_text().splitlines())
+    assert row["note"] == "asks about the order, as it should"
+    page.get_by_label("Your note").fill("")
+    page.reload()
+    page.wait_for_selector(".count")
+    assert page.inner_text(".count") == "0 episodes of 4"
+
+
+def test_samples_of_a_variant_are_chosen_one_by_one(page: Page, sampled: str) -> None:
+    wrong = opened(page, sampled)
+    choose(page, "Kind", value="incomplete")
+    assert page.inner_text(".count") == "2 episodes of 4"
+    page.click(".item")
+    assert "Tests: 3 of 3 passed" not in page.inner_text(".detail")
+    choose(page, "Sample", value="2")
+    assert "Tests: 3 of 3 passed" in page.inner_text(".detail")
+    assert "rl solves 50.0% of the unclear in one try, 100.0% in 2 (pass@k)" in page.inner_text(".asking >> nth=0")
+    assert page.is_visible(".calibration svg circle >> nth=0")
+    assert wrong == []
+
+
+def test_what_a_judge_said_is_a_filter_and_stands_at_the_reply(page: Page, sampled: str) -> None:
+    opened(page, sampled)
+    choose(page, "Judge", value="otherwise than our rules")
+    assert page.inner_text(".count") == "1 episode of 4"
+    assert "judge: asks, grade 3 of 3" in page.inner_text(".detail")
+    choose(page, "Judge", value="asks not")
+    assert "judge: asks nothing" in page.inner_text(".detail")
+
+
 def test_on_paper_bars_keep_their_colours_and_controls_are_gone(page: Page, address: str) -> None:
     opened(page, address)
     page.emulate_media(media="print")
@@ -170,11 +230,14 @@ def test_on_paper_bars_keep_their_colours_and_controls_are_gone(page: Page, addr
 @pytest.mark.skipif(AXE is None, reason="no axe-core here: make browser brings it")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1400, 390])
-def test_axe_finds_no_serious_fault(page: Page, address: str, scheme: str, width: int) -> None:
+@pytest.mark.parametrize("report", ["address", "sampled"])
+def test_axe_finds_no_serious_fault(
+    page: Page, report: str, scheme: str, width: int, request: pytest.FixtureRequest
+) -> None:
     assert AXE is not None
     page.set_viewport_size({"width": width, "height": 900})
     page.emulate_media(color_scheme=scheme)
-    opened(page, address)
+    opened(page, request.getfixturevalue(report))
     page.add_script_tag(content=AXE.read_text(encoding="utf-8"))
     found = page.evaluate("axe.run().then((report) => report.violations)")
     serious = [

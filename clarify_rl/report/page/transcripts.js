@@ -34,6 +34,7 @@ class Transcripts {
       this.siblings.get(key).set(item.checkpoint, item);
     });
     this.samples = Math.max(...this.all.map((item) => item.episode.sample));
+    this.notes = new Notes(data);
     this.chosen = { checkpoint: data.comparison.checkpoints.at(-1) };
     this.beside = "";
     this.build();
@@ -88,7 +89,7 @@ class Transcripts {
   /** What passes the filters, as a file: a line an episode, for other tools. */
   save() {
     const lines = this.shown.map(({ checkpoint, suite, episode, variant }) =>
-      JSON.stringify({ checkpoint, suite, ...episode, variant: variant.id, prompt: variant.prompt }),
+      JSON.stringify({ checkpoint, suite, ...episode, variant: variant.id, prompt: variant.prompt, note: this.notes.of(checkpoint, episode) }),
     );
     const link = el("a", { href: URL.createObjectURL(new Blob([`${lines.join("\n")}\n`])), download: "episodes.jsonl" });
     link.click();
@@ -113,8 +114,9 @@ class Transcripts {
       ["reply", "Reply kind", names(this.all.flatMap((item) => item.episode.turns.map((turn) => turn.kind)))],
       ["heard", "User heard", names(this.all.flatMap((item) => heardIn(item.episode)))],
       ["judge", "Judge", this.all.some((item) => item.episode.judge) ? JUDGED : []],
+      ["noted", "Notes", [["yes", "with a note"]]],
       ["differs", "Differs", [["any", "any difference in solved"], ...flips]],
-    ].filter(([key, , options]) => options.length > 1 || key === "outcome");
+    ].filter(([key, , options]) => options.length > 1 || ["outcome", "noted"].includes(key));
   }
 
   select(key, label, options) {
@@ -141,7 +143,7 @@ class Transcripts {
   }
 
   matches(item) {
-    const { checkpoint, suite, kind, outcome, stop, reply, heard, judge, differs } = this.chosen;
+    const { checkpoint, suite, kind, outcome, stop, reply, heard, judge, noted, differs } = this.chosen;
     return (
       (!checkpoint || item.checkpoint === checkpoint) &&
       (!suite || item.suite === suite) &&
@@ -151,6 +153,7 @@ class Transcripts {
       (!reply || item.episode.turns.some((turn) => turn.kind === reply)) &&
       (!heard || heardIn(item.episode).includes(heard)) &&
       (!judge || judgedAs(item.episode).includes(judge)) &&
+      (!noted || this.notes.of(item.checkpoint, item.episode) !== "") &&
       (!differs || this.differs(item, differs))
     );
   }
@@ -201,6 +204,7 @@ class Transcripts {
       el(
         "small",
         {},
+        this.notes.of(item.checkpoint, episode) ? el("b", { title: this.notes.of(item.checkpoint, episode) }, "noted · ") : null,
         this.chosen.checkpoint ? null : [dot(this.data, item.checkpoint), `${item.checkpoint} · `],
         about.join(" · "),
       ),
@@ -243,6 +247,7 @@ class Transcripts {
       el("h3", {}, variant.id),
       el("p", {}, el("span", { class: "tag" }, variant.kind), el("span", { class: "note" }, suite)),
       el("div", { class: "choose" }, this.checkpointButtons(), this.besideSelect(), this.sampleSelect()),
+      this.noteField(),
     );
   }
 
@@ -273,6 +278,22 @@ class Transcripts {
       el("option", { value: name, selected: name === this.beside }, name || "nothing"),
     );
     return el("label", {}, "Beside it", el("select", { onchange: change }, options));
+  }
+
+  /** What a reader wrote down about this dialogue. */
+  noteField() {
+    const { checkpoint, episode } = this.current;
+    const field = el("textarea", {
+      rows: "1",
+      placeholder: "Your note: kept in this browser, and in what you save",
+      "aria-label": "Your note",
+      oninput: (event) => {
+        this.notes.write(checkpoint, episode, event.target.value);
+        this.drawRows();
+      },
+    });
+    field.value = this.notes.of(checkpoint, episode);
+    return field;
   }
 
   /** The other episodes of the same checkpoint and variant, where each variant was played several times. */
@@ -322,6 +343,34 @@ class Transcripts {
     this.section.scrollIntoView({ block: "start" });
     if (by) this.move(by);
     else this.search.focus();
+  }
+}
+
+/** Notes on dialogues, by checkpoint and episode, kept by the browser for this run alone. */
+class Notes {
+  constructor(data) {
+    const { command, started } = data.run;
+    this.key = `clarify-rl notes ${location.pathname} ${command ?? ""} ${started ?? ""}`;
+    try {
+      this.known = JSON.parse(localStorage.getItem(this.key) ?? "{}");
+    } catch {
+      this.known = {}; // a browser that keeps nothing for files: notes last as long as the page
+    }
+  }
+
+  of(checkpoint, episode) {
+    return this.known[`${checkpoint} ${episode.id}`] ?? "";
+  }
+
+  write(checkpoint, episode, text) {
+    const name = `${checkpoint} ${episode.id}`;
+    if (text) this.known[name] = text;
+    else delete this.known[name];
+    try {
+      localStorage.setItem(this.key, JSON.stringify(this.known));
+    } catch {
+      // as above
+    }
   }
 }
 
