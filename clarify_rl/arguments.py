@@ -135,7 +135,9 @@ def _add_eval(commands: Parsers) -> None:
         help="a folder, hub name, .gguf, or openai:URL#MODEL; may be repeated",
     )
     parser.add_argument(
-        "--suite", help="bank, a HumanEvalComm.jsonl, or its hub name jie-jw-wu/HumanEvalComm; of a run, one more suite"
+        "--suite",
+        help="bank, a HumanEvalComm.jsonl, its hub name jie-jw-wu/HumanEvalComm, or a source with its options, such as "
+        "mbpp,path=mbpp.jsonl; of a run, one more suite",
     )
     parser.add_argument("--limit", type=int, metavar="N", help="the most prompts to take")
     parser.add_argument("--samples", type=int, metavar="N", help="episodes of each prompt, for pass@k")

@@ -160,14 +160,10 @@ def _suite_of(arguments: Arguments) -> list[str]:
     """`--suite` as one more suite of a run that has suites of its own."""
     if not arguments.suite:
         return []
-    from clarify_rl.pipeline.standalone import WHOLE, suite_named
+    from clarify_rl.pipeline.standalone import named_suite
 
-    name = suite_named(arguments.suite)
-    count = [] if arguments.limit is None else [f"eval.suites.{name}.count={arguments.limit}"]
-    whole = [] if count or name == "bank" else [f"eval.suites.{name}.count={WHOLE}"]
-    given = {"samples": arguments.samples, "temperature": arguments.temperature}
-    more = [f"eval.suites.{name}.{key}={value}" for key, value in given.items() if value is not None]
-    return [f"eval.suites.{name}.source={arguments.suite}", *count, *whole, *more]
+    how = {"limit": arguments.limit, "samples": arguments.samples, "temperature": arguments.temperature}
+    return named_suite(arguments.suite, **how).overrides
 
 
 def _play(arguments: Arguments) -> None:

@@ -14,11 +14,12 @@ SILENT, TOLD = "silent", "told"
 
 class SuiteConfig(MixConfig):
     """Variants to evaluate on: of the bank (`families`: trained, held_out or unseen), of a named source, or
-    HumanEvalComm (its file, or its name on the hub)."""
+    HumanEvalComm (its file, or its name on the hub). `split` whole: all of a named source, in its order, up to `count`.
+    """
 
     source: str = "bank"
     families: Literal["trained", "held_out", "unseen"] = "trained"
-    split: Literal["dev", "test"] = "test"  # tune on dev, report on test
+    split: Literal["dev", "test", "whole"] = "test"  # tune on dev, report on test
     draw: int = 0  # another number draws other variants of the same mixture
     samples: int = Field(1, ge=1)  # episodes of each variant, for pass@k
     temperature: float | None = Field(None, ge=0.0)  # by default eval.temperature
@@ -26,6 +27,12 @@ class SuiteConfig(MixConfig):
     max_questions: int | None = Field(None, ge=0)  # by default dialogue.max_questions
     told: bool = False  # the complete statement in place of the variant's: what asking could win at most
     user: str = ""  # one of eval.users, or silent; by default env.user
+
+    @model_validator(mode="after")
+    def _the_bank_has_no_whole(self) -> SuiteConfig:
+        if self.split == "whole" and self.source == "bank":
+            raise ValueError("split: whole takes all of a named source; the bank draws without end. Take dev or test")
+        return self
 
 
 class UserConfig(Section):

@@ -94,7 +94,12 @@ def load_source(spec: str, options: Mapping[str, object]) -> Source:
 
 def source_from_text(text: str) -> Source:
     """A source as it is named in a shell: its spec, then options, as in `mbpp,path=mbpp.jsonl,examples=0`."""
-    return load_source(*_named(text, "source,name=value,... as in rows,path=mine.jsonl"))
+    return load_source(*source_and_options(text))
+
+
+def source_and_options(text: str) -> tuple[str, dict[str, object]]:
+    """The spec and the options in such a text. ConfigError for what is no option."""
+    return _named(text, "source,name=value,... as in rows,path=mine.jsonl")
 
 
 def user_from_text(text: str) -> User:

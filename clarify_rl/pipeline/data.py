@@ -115,6 +115,8 @@ def suite_variants(
 ) -> list[Variant]:
     """The variants of an evaluation suite. The same for every seed of training: they depend on the suite alone."""
     seed = derive_seed("suite", name.partition("@")[0], suite.draw)  # the same variants at every price
+    if suite.source in config.sources and suite.split == "whole":
+        return source_variants(config, suite.source, run)[: suite.count]
     if suite.source in config.sources:
         return draw(source_variants(config, suite.source, run), suite, suite.count, suite.split, seed, suite.source)
     if suite.source != BANK:
@@ -123,7 +125,8 @@ def suite_variants(
             say(f"[bold]data[/bold]: {name}: {escape(loaded.summary())}")
         return list(loaded.variants)
     families: tuple[Family, ...] = getattr(family_roles(config), suite.families)
-    return _sample(suite, families, families, suite.split, seed, on_variant)
+    split: Split = "dev" if suite.split == "dev" else "test"
+    return _sample(suite, families, families, split, seed, on_variant)
 
 
 def _sample(

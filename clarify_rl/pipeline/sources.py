@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from random import Random
 
+from rich.markup import escape
 from tqdm.auto import tqdm
 
 from clarify_rl.config import Config
@@ -14,6 +15,7 @@ from clarify_rl.errors import ConfigError, DataError, unknown_name
 from clarify_rl.executor import Executor
 from clarify_rl.parallel import in_order
 from clarify_rl.pipeline.environments import executor as configured_executor
+from clarify_rl.pipeline.terminal import say
 from clarify_rl.problems.overlap import group_of, splits
 from clarify_rl.registry import load_source
 from clarify_rl.sections import MixConfig
@@ -67,12 +69,23 @@ def source_variants(config: Config, name: str, run: Run | None = None) -> list[V
         configured_executor(config) as executor,
         tqdm(desc=f"source {name}", unit="problem", dynamic_ncols=True) as bar,
     ):
-        made = list(variants_of(named_source(config, name), executor, config.seed, bar.update))
+        source = named_source(config, name)
+        made = list(variants_of(source, executor, config.seed, bar.update))
+    _say_what_is_left_out(name, source)
     if not made:
         raise DataError(f"The source {name} gives no problem. See: clarify-rl check source ...")
     if run is not None:
         run.write_variants(part, made)
     return made
+
+
+def _say_what_is_left_out(name: str, source: Source) -> None:
+    """The rows of ready-made variants that cannot be used; those of complete problems are told by `check source`."""
+    if hasattr(source, "variants"):
+        skipped = [item for item in source.read() if isinstance(item, Skipped)]
+        if skipped:
+            first = escape(f"{skipped[0].where}: {skipped[0].why}")
+            say(f"[yellow]source {name}: {len(skipped)} rows are left out, the first {first}[/yellow]")
 
 
 def unclear_one(config: Config, name: str) -> Variant:
