@@ -19,6 +19,7 @@ import math
 import os
 import platform
 import shlex
+import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -227,6 +228,11 @@ class Run:
         path = self.folder / "metrics.jsonl"
         return list(read_rows(path)) if path.exists() else []  # type: ignore[arg-type] # rows were written by us
 
+    def seconds(self) -> dict[str, float]:
+        """How long each complete stage took, in the order in which they were completed."""
+        marks = {stage: json.loads((self.folder / "stages" / f"{stage}.json").read_text()) for stage in self.done()}
+        return {stage: float(mark["seconds"]) for stage, mark in marks.items()}
+
     def note(self, key: str, text: str) -> None:
         """Writes down one more fact about this run, beside its versions and hardware."""
         known = self.info()
@@ -297,7 +303,19 @@ def _circumstances(command: Sequence[str]) -> dict[str, object]:
         "processor": _processor(),
         "cores": os.cpu_count(),
         **{name: _version(name) for name in _PACKAGES},
+        **_commit(),
     }
+
+
+def _commit() -> dict[str, str]:
+    """The commit of a checkout that this code runs from, and whether files of it were changed since."""
+    git = ("git", "-C", str(Path(__file__).parent))
+    try:
+        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10)
+        changed = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    return {"commit": commit.stdout.strip() + (", with changes" if changed.stdout.strip() else "")}
 
 
 def _version(package: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.markup import escape
 
 from clarify_rl.config import Config
+from clarify_rl.config_files import to_yaml
 from clarify_rl.errors import DataError, RunFolderError
 from clarify_rl.evaluation.compare import Comparison, compare, to_json
 from clarify_rl.evaluation.grades import Grade, Grades
@@ -53,12 +54,18 @@ def compare_run(config: Config, run: Run, *, full: bool = False, demands: Sequen
     """
     _tell_what_is_left_out(config, run)
     results = read_results(config, run)
-    comparison = _write_comparison(run.folder, results, run.read_metrics(), run.info(), _grades(run, results))
+    comparison = _write_comparison(run.folder, results, run.read_metrics(), _about(config, run), _grades(run, results))
     training = write_training_page(config, run)
     _tell(comparison, run.folder, f"clarify-rl compare {run.folder} --full", full=full)
     if training:
         say(f"Those of training:    [bold]{training}[/bold]")
     return Compared(comparison, _judged(demands, results))
+
+
+def _about(config: Config, run: Run) -> dict[str, str]:
+    """How a run was made, for its report: what it says of itself, its seed, its times, and its whole configuration."""
+    times = ", ".join(f"{stage} {seconds:.0f} s" for stage, seconds in run.seconds().items())
+    return {**run.info(), "seed": str(config.seed), "stages": times, "config.yaml": to_yaml(config)}
 
 
 def _grades(run: Run, results: Sequence[Results]) -> Grades:
@@ -100,7 +107,7 @@ def compare_runs(
     metrics = [
         {**row, "stage": f"{name}/{row['stage']}"} for name, (_, run) in runs.items() for row in run.read_metrics()
     ]
-    info = {f"{name}: {key}": value for name, (_, run) in runs.items() for key, value in run.info().items()}
+    info = {f"{name}: {key}": value for name, of in runs.items() for key, value in _about(*of).items()}
     out.mkdir(parents=True, exist_ok=True)
     # Suite by suite, so that the checkpoints of all runs stand beside each other.
     results.sort(key=lambda result: suites.index(result.suite))

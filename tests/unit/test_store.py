@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from clarify_rl import store
 from clarify_rl.errors import DataError, RunFolderError
 from clarify_rl.store import Run
 from clarify_rl.types import (
@@ -213,3 +216,22 @@ def test_a_learner_waits_for_the_one_before_it_to_end(tmp_path: Path) -> None:
         Run.share(tmp_path, 0, wait_s=30.0).close()
         with Run.share(tmp_path, 0), pytest.raises(RunFolderError, match="in use by another process"):
             Run.share(tmp_path, 0, wait_s=0.1)
+
+
+def test_a_run_says_from_which_commit_it_was_made_and_how_long_each_stage_took(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "checkout"
+    package.mkdir()
+    monkeypatch.setattr(store, "__file__", str(package / "store.py"))
+    assert "commit" not in Run.create(tmp_path / "no checkout", "", ["test"]).info()
+    identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    for words in (["init", "-q"], ["add", "."], [*identity, "commit", "-qm", "x"]):
+        (package / "file").write_text("one")
+        subprocess.run(["git", "-C", str(package), *words], check=True)
+    with Run.create(tmp_path / "clean", "", ["test"]) as run:
+        assert re.fullmatch(r"[0-9a-f]{40}", run.info()["commit"])
+        run.mark_done("sft", 2.04, {"time/update_s": 1.0})
+        assert run.seconds() == {"sft": 2.0}
+    (package / "file").write_text("two")
+    assert Run.create(tmp_path / "changed", "", ["test"]).info()["commit"].endswith(", with changes")

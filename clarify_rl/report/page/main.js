@@ -1,7 +1,8 @@
 "use strict";
 
 function renderRun(data, section) {
-  const rows = Object.entries(data.run).flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]);
+  const { "config.yaml": config, ...circumstances } = data.run;
+  const rows = Object.entries(circumstances).flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]);
   const size = `${plural(data.variants.length, "variant")}, ${plural(
     data.results.reduce((n, r) => n + r.episodes.length, 0),
     "episode",
@@ -10,6 +11,7 @@ function renderRun(data, section) {
   section.replaceChildren(
     el("h2", {}, "Run"),
     rows.length ? el("details", { open: true }, el("summary", {}, "How this was made"), el("dl", {}, rows)) : "",
+    config ? el("details", {}, el("summary", {}, "Its whole configuration"), el("pre", { tabindex: "0" }, config)) : "",
     el("p", { class: "note" }, `${size} ${hint}`),
   );
 }
