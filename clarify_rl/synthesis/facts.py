@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from clarify_rl import syntax
+from clarify_rl.synthesis.merged import Changes, merged
 from clarify_rl.types import Problem, Tests
 
 Item = TypeVar("Item")
@@ -118,18 +119,29 @@ class Wrapped:
     readings: tuple[Reading, ...] = field(default_factory=tuple)
 
     def program(self) -> str:
-        """The reference itself where no reading changes anything, else a function that calls it."""
+        """The reference where no reading changes anything, else with the readings in it, or a function around it.
+
+        A model learns from these to write code, so a function around another is for what cannot be merged.
+        """
         changed = [reading for reading in self.readings if not reading.changes_nothing]
         source = next((reading.program for reading in self.readings if reading.program), self.reference)
         if not changed:
             return source
+        before = [line for reading in changed for line in reading.before]
+        results = [reading.result for reading in changed if reading.result != "result"]
+        return merged(source, self.entry_point, self.parameters, Changes(before, results, self.taken())) or (
+            self._around(source, before, results)
+        )
+
+    def _around(self, source: str, before: Sequence[str], results: Sequence[str]) -> str:
         inner = f"plain_{self.entry_point}"
         given = ", ".join(self.parameters)
         lines = [f"def {self.entry_point}({', '.join(self.taken())}):"]
-        lines += [f"    {line}" for reading in changed for line in reading.before]
-        lines.append(f"    result = {inner}({given})")
-        lines += [f"    result = {reading.result}" for reading in changed[:-1] if reading.result != "result"]
-        lines.append(f"    return {changed[-1].result}")
+        lines += [f"    {line}" for line in before]
+        if results:
+            lines.append(f"    result = {inner}({given})")
+            lines += [f"    result = {result}" for result in results[:-1]]
+        lines.append(f"    return {results[-1] if results else f'{inner}({given})'}")
         return f"{renamed(source, self.entry_point, inner)}\n\n\n" + "\n".join(lines) + "\n"
 
     def taken(self) -> tuple[str, ...]:
@@ -144,10 +156,11 @@ def permuted(items: Sequence[Item], readings: Sequence[Reading]) -> tuple[Item, 
 
 
 def renamed(program: str, name: str, new: str) -> str:
-    """The program with one of its functions under another name, also where it calls itself."""
+    """The program with one of its functions under another name, also where it calls itself; methods keep theirs."""
     tree = syntax.parse(program)
+    methods = {id(part) for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for part in node.body}
     for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef) and node.name == name:
+        if isinstance(node, ast.FunctionDef) and node.name == name and id(node) not in methods:
             node.name = new
         elif isinstance(node, ast.Name) and node.id == name:
             node.id = new

@@ -59,8 +59,9 @@ class Oracle:
         None where the truth itself cannot be run; another reading that cannot is left out.
         """
         asked = [permuted(args, truths) for args in inputs]
-        due = self.values(wrapped(subject, truths), asked)
-        if due is None:
+        program = wrapped(subject, truths)
+        due = self.values(program, asked)
+        if due is None or any(_is_a_crash(value, program) for value in due):
             return None
         named = {}
         for other in others:
@@ -74,6 +75,11 @@ class Oracle:
 def wrapped(subject: Subject, readings: Sequence[Reading]) -> str:
     """The reference with the readings around it, as program text."""
     return Wrapped(subject.problem.solution, subject.entry_point, subject.parameters, tuple(readings)).program()
+
+
+def _is_a_crash(value: Value, program: str) -> bool:
+    """Whether the program raised what it nowhere raises on purpose: no truth ends in one."""
+    return isinstance(value, Raises) and f"raise {value.exception}" not in program
 
 
 def _outcome(output: Output) -> Value:
