@@ -32,13 +32,17 @@ class GrownFile:
         _cut(path, self.variants)
 
     def _read_marks(self) -> int:
-        """The number of whole lines: an interruption may have cut the last one short."""
-        lines = self._marks.read_text(encoding="utf-8").splitlines(keepends=True)
-        whole = [line for line in lines if line.endswith("\n")]
-        for line in whole:
+        """How many marks hold: the last may be cut short by an interruption, and variants may have been removed."""
+        written, told = _whole_lines(self.path), 0
+        for number, line in enumerate(self._marks.read_text(encoding="utf-8").splitlines(keepends=True)):
+            if not line.endswith("\n"):
+                return number
             name, count, note = json.loads(line)
+            told += count
+            if told > written:
+                return number
             self._decide(name, count, note)
-        return len(whole)
+        return len(self.counts)
 
     def __enter__(self) -> GrownFile:
         self._file = self.path.open("a", encoding="utf-8")
@@ -66,6 +70,13 @@ class GrownFile:
         self.counts[name] = count
         if note:
             self.notes[name] = note
+
+
+def _whole_lines(path: Path) -> int:
+    if not path.exists():
+        return 0
+    with path.open("rb") as file:
+        return sum(line.endswith(b"\n") for line in file)
 
 
 def _cut(path: Path, lines: int) -> None:

@@ -41,6 +41,19 @@ def test_a_file_that_was_cut_anywhere_is_mended_by_going_on(tmp_path: Path, whic
     assert (tmp_path / "made.jsonl.done").read_bytes() == (tmp_path / "whole.jsonl.done").read_bytes()
 
 
+@pytest.mark.parametrize("kept", [None, 0, 2, 3])
+def test_variants_that_somebody_removed_are_made_again(tmp_path: Path, kept: int | None) -> None:
+    whole, mended = tmp_path / "whole.jsonl", tmp_path / "made.jsonl"
+    grow(whole, *"abcdef")
+    grow(mended, *"abcdef")
+    if kept is None:
+        mended.unlink()
+    else:
+        mended.write_bytes(b"".join(whole.read_bytes().splitlines(keepends=True)[:kept]))
+    grow(mended, *"abcdef")
+    assert mended.read_bytes() == whole.read_bytes()
+
+
 def test_what_is_decided_is_known_again_with_its_note(tmp_path: Path) -> None:
     grow(tmp_path / "made.jsonl", *"abc")
     grown = GrownFile(tmp_path / "made.jsonl")
