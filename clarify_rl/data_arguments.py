@@ -20,6 +20,9 @@ def add_data(commands: Parsers) -> None:
     make.add_argument("--seed", type=int, default=0, metavar="N", help="which truths are drawn (default: 0)")
     make.add_argument("--limit", type=int, metavar="N", help="the first N problems only")
     make.add_argument("--workers", type=int, metavar="N", help="references at a time (default: two for each processor)")
+    make.add_argument(
+        "--ray", action="store_true", help="by actors of Ray (RAY_ADDRESS, or one of this machine), --workers of them"
+    )
     _add_data_by_model(commands)
     dialogues = command(
         commands,

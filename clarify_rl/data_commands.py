@@ -20,6 +20,7 @@ def _make(arguments: Arguments) -> None:
         seed=arguments.seed,
         limit=arguments.limit,
         workers=arguments.workers,
+        on_ray=arguments.ray,
     )
     print(
         f"{came.variants} variants (half of them clear twins) of {came.with_facts} problems -> {out}\n"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -77,9 +79,16 @@ def make_named(
     seed: int = 0,
     limit: int | None = None,
     workers: int | None = None,
+    on_ray: bool = False,
 ) -> Yield:
-    """`make` for sources as a shell names them, with an executor of its own."""
+    """`make` for sources as a shell names them, by fork servers of this machine, or by actors of Ray."""
     named = [source_from_text(text) for text in sources]
+    if on_ray:
+        from clarify_rl.pool.in_order import in_order_on_ray  # loads Ray
+
+        actors = workers or os.cpu_count() or 1
+        start = MakerOnRay(tuple(against), seed)
+        return _write(named, lambda problems: in_order_on_ray(start, problems, actors), out, limit)
     kept_out = [source_from_text(text) for text in against]
     with Executor(Limits(cpu_s=CPU_S), servers=workers) as executor:
         return make(named, kept_out, executor, out, seed=seed, limit=limit)
@@ -96,22 +105,67 @@ def make(
 ) -> Yield:
     """Writes the variants of all problems but those of evaluation sets; goes on where an earlier try was interrupted.
 
-    The same file for the same seed, whatever the executor's number of fork servers. Each line is a variant; a problem's
-    are written together, with a line in FILE.done for it.
+    The same file for the same seed, whoever makes it and however many at once. Each line is a variant; a problem's are
+    written together, with a line in FILE.done for it.
     """
-    synthesis, skipped = Synthesis(executor, seed), Counter[str]()
+    with Maker(executor, against, seed) as maker:
+        return _write(sources, lambda problems: in_order(maker, problems, executor.most_servers), out, limit)
 
-    def variants(problem: Problem) -> tuple[Problem, list[Variant] | None]:
-        return problem, None if evaluated.holds(problem) else synthesis.variants(problem)
 
-    with (
-        EvaluationSets(against, servers=executor.servers) as evaluated,
-        GrownFile(out) as grown,
-        tqdm(desc="data make", unit="problem", dynamic_ncols=True) as bar,
-    ):
+MadeOf = tuple[Problem, list[Variant] | None]  # None: it belongs to an evaluation set
+
+
+class Maker:
+    """Makes the variants of one problem after another; may be called from many threads."""
+
+    def __init__(self, executor: Executor, against: Sequence[Source], seed: int) -> None:
+        self._synthesis = Synthesis(executor, seed)
+        self._evaluated = EvaluationSets(against, servers=executor.servers)
+
+    def __call__(self, problem: Problem) -> MadeOf:
+        return problem, None if self._evaluated.holds(problem) else self._synthesis.variants(problem)
+
+    def __enter__(self) -> Maker:
+        self._evaluated.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._evaluated.__exit__()
+
+
+@dataclass(frozen=True)
+class MakerOnRay:
+    """Begins a maker in an actor, with an executor of its own; evaluation sets go by name, and are read there."""
+
+    against: tuple[str, ...]
+    seed: int
+
+    def __call__(self) -> _OwnMaker:
+        return _OwnMaker([source_from_text(text) for text in self.against], self.seed)
+
+
+class _OwnMaker:
+    def __init__(self, against: Sequence[Source], seed: int) -> None:
+        self._kept = ExitStack()
+        executor = self._kept.enter_context(Executor(Limits(cpu_s=CPU_S), servers=1))
+        self._maker = self._kept.enter_context(Maker(executor, against, seed))
+
+    def __call__(self, problem: Problem) -> MadeOf:
+        return self._maker(problem)
+
+    def close(self) -> None:
+        self._kept.close()
+
+
+def _write(
+    sources: Sequence[Source], each: Callable[[Iterable[Problem]], Iterator[MadeOf]], out: Path, limit: int | None
+) -> Yield:
+    """What `each` makes of the problems that are not decided yet, in their order."""
+    skipped = Counter[str]()
+    with GrownFile(out) as grown, tqdm(desc="data make", unit="problem", dynamic_ncols=True) as bar:
         problems = islice(_read(sources, skipped), limit)
         fresh = (problem for problem in problems if problem.id not in grown)
-        for problem, made in in_order(variants, fresh, executor.most_servers):
+        for problem, made in each(fresh):
             grown.add(problem.id, made or (), EVALUATED if made is None else "")
             bar.update()
             bar.set_postfix(variants=grown.variants, refresh=False)
