@@ -10,25 +10,28 @@ from clarify_rl.types import Episode, Outcome, Rating, Turn, outcomes
 def needless_question(episode: Episode) -> Rating:
     """Minus the number of questions that revealed nothing; those that nobody answered count too.
 
-    The first question that the user did not understand costs nothing: that is how one learns to ask it differently. Of
-    one reply, those that ask too much (broad, or more than the user answers at once) cost as much as one.
+    In the first reply in which the user does not understand something, what it did not understand costs nothing: that
+    is how one learns to ask it differently. Nor does asking twice for one thing in one reply, whose answers are still
+    to come. Of one reply, those that ask too much (broad, or more than the user answers at once) cost as much as one.
     """
     needless = [_needless(turn) for turn in episode.turns]
-    first = next((place for place, turn in enumerate(episode.turns) if _is_unclear(turn)), None)
+    unclear = [_unclear(turn) for turn in episode.turns]
+    first = next((place for place, count in enumerate(unclear) if count), None)
     if first is not None:
-        needless[first] -= 1
-    excused = "" if first is None else ", the first unclear one excused"
+        needless[first] -= unclear[first]
+    excused = "" if first is None else f", {unclear[first]} not understood excused"
     why = f"{sum(needless)} of {len(episode.questions)}{excused}"
     return Rating.of_turns((-count for count in needless), why=why)
 
 
-def _is_unclear(turn: Turn) -> bool:
-    return turn.answer is not None and Outcome.UNCLEAR in outcomes(turn.reply, turn.answer)
+def _unclear(turn: Turn) -> int:
+    return 0 if turn.answer is None else outcomes(turn.reply, turn.answer).count(Outcome.UNCLEAR)
 
 
 def _needless(turn: Turn) -> int:
     if turn.answer is None:
         return len(turn.reply.questions)
-    heard = outcomes(turn.reply, turn.answer)
+    heard, told = outcomes(turn.reply, turn.answer), set(turn.answer.revealed)
     too_much = heard.count(Outcome.BROAD)
-    return len(heard) - heard.count(Outcome.REVEALED) - max(0, too_much - 1)
+    twice = sum(each.outcome is Outcome.REPEATED and told.issuperset(each.facts) for each in turn.answer.heard)
+    return len(heard) - heard.count(Outcome.REVEALED) - max(0, too_much - 1) - twice

@@ -138,7 +138,7 @@ def test_a_clipped_value_says_so_and_its_turns_still_add_up_to_it() -> None:
         (episode,) = play((CLEAR, ["Why? Who? What?", "Why? Who?", DESC]), pool=pool)
     (score,) = episode.scores
     assert score.value == sum(score.by_turn) == -1.0 and len(score.by_turn) == 3
-    assert score.why.endswith("(clipped from -4)"), score.why
+    assert score.why.endswith("(clipped from -2)"), score.why
 
 
 def test_rewards_that_wait_are_asked_about_many_episodes_at_once(tmp_path: Path) -> None:

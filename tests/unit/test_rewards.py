@@ -148,10 +148,16 @@ def test_needless_question_costs_what_brought_nothing(pool: LocalPool) -> None:
     assert needless_question(one(pool, UNCLEAR, f"{ASK} Where is the dog? And the cat?", DESC)).value == -2.0
 
 
-def test_the_first_question_that_was_not_understood_costs_nothing(pool: LocalPool) -> None:
+def test_what_was_not_understood_in_the_first_such_reply_costs_nothing(pool: LocalPool) -> None:
     assert needless_question(one(pool, UNCLEAR, "Why?", DESC)).value == 0.0
-    assert needless_question(one(pool, UNCLEAR, f"{ASK} Why? How?", DESC)).value == -1.0
+    assert needless_question(one(pool, UNCLEAR, f"{ASK} Why? How?", DESC)).value == 0.0
     assert needless_question(one(pool, UNCLEAR, "Why?", "How?", DESC)).value == -1.0
+
+
+def test_asking_twice_for_one_thing_costs_nothing_in_one_reply_and_something_later(pool: LocalPool) -> None:
+    twice = f"{ASK} Ascending or descending order?"
+    assert needless_question(one(pool, UNCLEAR, twice, DESC)).value == 0.0
+    assert needless_question(one(pool, UNCLEAR, twice, ASK, DESC)).value == -1.0
 
 
 def test_needless_question_counts_questions_that_nobody_could_answer(pool: LocalPool) -> None:
