@@ -30,7 +30,7 @@ from clarify_rl.policies.vllm import Engines
 from clarify_rl.seeds import derive_seed
 from clarify_rl.store import Run
 from clarify_rl.timeline import Timeline
-from clarify_rl.types import Episode, Results, Start, Variant
+from clarify_rl.types import Episode, Pool, Results, Start, Variant
 
 
 def engines_for(config: Config) -> Engines:
@@ -71,19 +71,35 @@ def evaluate_checkpoint(config: Config, run: Run, checkpoint: str, engines: Engi
         for user, names in _by_user(config, list(suites)).items():
             with open_pool(_with_user(config, user), run) as pool:
                 for name in names:
-                    started, own, timeline = time.monotonic(), record(checkpoint, name), Timeline()
-                    kept = run.count_episodes(own) // config.eval.batch_size * config.eval.batch_size
-                    run.keep_episodes(own, kept)
-                    bar.update(kept)
-                    player = player_of(name, suites[name])
-                    watch = Stopwatch(player.policy, pool, timeline)
-                    for episodes in _played(config, player, watch, name, _starts(config, name, suites[name])[kept:]):
-                        run.add_episodes(own, episodes)
-                        bar.update(len(episodes))
-                    seconds = time.monotonic() - started
-                    run.mark_done(own, seconds, timeline.take())
+                    own, variants = record(checkpoint, name), suites[name]
+                    seconds = _play(config, run, own, name, variants, player_of(name, variants), pool, bar.update)
                     if key := keys.get(name):
-                        _keep(config, run, own, key, suites[name], seconds)
+                        _keep(config, run, own, key, variants, seconds)
+
+
+def _play(
+    config: Config,
+    run: Run,
+    own: str,
+    name: str,
+    variants: Sequence[Variant],
+    player: Player,
+    pool: Pool,
+    on_episodes: Callable[[int], object],
+) -> float:
+    """Plays what is left of a suite, puts it on record under `own`, and marks it done; the seconds that this took."""
+    started, timeline = time.monotonic(), Timeline()
+    starts, size = _starts(config, name, variants), config.eval.batch_size
+    kept = run.count_episodes(own) // size * size
+    run.keep_episodes(own, kept)
+    on_episodes(kept)
+    watch = Stopwatch(player.policy, pool, timeline)
+    for episodes in _played(config, player, watch, name, starts[kept:]):
+        run.add_episodes(own, episodes)
+        on_episodes(len(episodes))
+    seconds = time.monotonic() - started
+    run.mark_done(own, seconds, timeline.take())
+    return seconds
 
 
 def _keep(config: Config, run: Run, own: str, key: str, variants: Sequence[Variant], seconds: float) -> None:
