@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from clarify_rl import syntax
+from clarify_rl.problems.docstrings import CALL_LINE
 from clarify_rl.synthesis.merged import Changes, merged
 from clarify_rl.types import Problem, Tests
 
@@ -86,9 +87,6 @@ class Subject:
     def all_outputs(self, *kinds: type) -> bool:
         """Whether every output is of one of these types; bool is no int here."""
         return all(type(output) in kinds for output in self.outputs)
-
-
-CALL_LINE = re.compile(r"\n*(?:Write the function|Call it) (?P<name>\w+)\((?P<parameters>[^)]*)\)\.\s*$")
 
 
 def subject_of(problem: Problem, parameters: Sequence[str], known: int) -> Subject:
