@@ -8,7 +8,7 @@ import textwrap
 CALL_LINE = re.compile(r"\n*(?:Write the function|Call it) (?P<name>\w+)\((?P<parameters>[^)]*)\)\.\s*$")
 _CALLS = re.compile(r"(?:Write the function|Call it) \w+\b")
 _WIDTH = 80
-_INDENT = "    "
+_INDENT, _QUOTES = "    ", '"""'
 
 
 def as_docstring(prompt: str) -> str | None:
@@ -20,7 +20,7 @@ def as_docstring(prompt: str) -> str | None:
     if call is None or len(_CALLS.findall(prompt)) != 1:
         return None
     body = prompt[: call.start()].strip()
-    if not body or '"""' in body or "\\" in body:
+    if not body or _QUOTES in body or "\\" in body:
         return None
     lines = [line for paragraph in body.splitlines() for line in _wrapped(paragraph)]
     text = "\n".join(f"{_INDENT}{line}".rstrip() for line in lines).strip()
@@ -28,4 +28,6 @@ def as_docstring(prompt: str) -> str | None:
 
 
 def _wrapped(paragraph: str) -> list[str]:
-    return textwrap.wrap(paragraph, _WIDTH - len(_INDENT), break_long_words=False, break_on_hyphens=False) or [""]
+    return textwrap.wrap(
+        paragraph, _WIDTH - len(_INDENT) - len(_QUOTES), break_long_words=False, break_on_hyphens=False
+    ) or [""]
