@@ -65,9 +65,10 @@ def claim(difference: PairedDifference) -> str:
 def evidence(difference: PairedDifference) -> str:
     """Interval, test and counts, and what was left out of them."""
     parts = [_interval(difference)]
+    if difference.p is not None:
+        parts.append(f"p {_p(difference.p)}{_holm(difference)}")
     if difference.mcnemar:
         won, lost = ("asked newly", "no longer") if difference.metric == "asked" else ("won", "lost")
-        parts.append(f"p {_p(difference.p)}{_holm(difference)}" if difference.p is not None else "no p")
         parts.append(f"{difference.mcnemar.won} {won}, {difference.mcnemar.lost} {lost}, of {difference.pairs}")
     else:
         parts.append(f"of {difference.pairs}")

@@ -13,7 +13,7 @@ from clarify_rl.cli import main
 from clarify_rl.pool.in_order import in_order_on_ray
 from tests import own_problems
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("cluster")]
 
 
 class Doubling:
