@@ -11,6 +11,7 @@ _RETURNS_INDEX = re.compile(
     r"\b(?:find|return|get|give|locate)s? (?:the |its |an? |any )?(?:\w+ ){0,2}(?:index|position|indices|positions)\b",
     re.IGNORECASE,
 )
+_COUNTS = re.compile(r"\bnumber of (?:\w+ ){0,2}(?:index|indices|positions?)\b", re.IGNORECASE)  # no position
 _PHRASE = re.compile(
     r",? ?\(?\b(?:0|1|zero|one)[- ](?:indexed|based|index)\b\)?(?: array| integer array| list| string)?", re.IGNORECASE
 )
@@ -21,7 +22,7 @@ def find(subject: Subject) -> Iterator[Uncertain]:
     if not subject.all_outputs(int) or sum(output >= 0 for output in subject.outputs) < 3:  # type: ignore[operator]  # ints
         return
     text = _PHRASE.sub("", subject.sentence)
-    if not _RETURNS_INDEX.search(text) or re.search(_TOLD, text, re.IGNORECASE):
+    if not _RETURNS_INDEX.search(text) or _COUNTS.search(text) or re.search(_TOLD, text, re.IGNORECASE):
         return
     one_based = bool(re.search(r"\b1[- ](indexed|based)\b", subject.sentence))
     shift = ("result + 1 if result >= 0 else result", "result")

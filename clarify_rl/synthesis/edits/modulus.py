@@ -12,6 +12,11 @@ _SENTENCE = re.compile(
     r"(?:Return|return) (?:it|the answer|the result) modulo 10\^9 \+ 7\.|,? ?modulo 10\^9 \+ 7(?=[.,])"
 )
 _CONSTANT = re.compile(r"10 ?\*\* ?9 ?\+ ?7|1_?000_?000_?007|int\(1e9 ?\+ ?7\)|int\(1e9\) ?\+ ?7|1e9 ?\+ ?7")
+# Vague, but said of a modulus: where the truth has none they would be wrong.
+_SOME = (
+    "The answer can get very large, so take it modulo a large prime.",
+    "Since the answer may be huge, reduce it modulo something suitable.",
+)
 _OTHER, _NONE = "998244353", "10 ** 400"
 
 
@@ -26,7 +31,12 @@ def find(subject: Subject) -> Iterator[Uncertain]:
     yield Uncertain(
         kind="modulus",
         readings=(
-            Reading("10^9 + 7", "Return the answer modulo 10^9 + 7.", ("Modulo 10^9 + 7.", "Take it modulo 10^9 + 7.")),
+            Reading(
+                "10^9 + 7",
+                "Return the answer modulo 10^9 + 7.",
+                ("Modulo 10^9 + 7.", "Take it modulo 10^9 + 7."),
+                blurs=_SOME,
+            ),
             Reading(
                 "exact",
                 "Return the exact number, however large it is.",
@@ -38,6 +48,7 @@ def find(subject: Subject) -> Iterator[Uncertain]:
                 "Return the answer modulo 998244353.",
                 ("Modulo 998244353.", "Take it modulo 998244353."),
                 program=_CONSTANT.sub(_OTHER, program),
+                blurs=_SOME,
             ),
         ),
         default=0,
@@ -47,10 +58,7 @@ def find(subject: Subject) -> Iterator[Uncertain]:
             "Should the answer be taken modulo some number?",
             "Modulo what should the result be returned?",
         ),
-        blurs=(
-            "The answer can get very large, so take it modulo a large prime.",
-            "Since the answer may be huge, reduce it modulo something suitable.",
-        ),
+        blurs=("The answer can get very large; return it in the form that is usual for such numbers.",),
         given_away=r"modulo 10|998244353",
         about="modulo modulus large huge exact prime remainder",
     )
