@@ -21,7 +21,7 @@ from pathlib import Path
 
 from clarify_rl.config import Config, RewardConfig
 from clarify_rl.engines import engine_for_evaluation
-from clarify_rl.eval_sections import SILENT, UserConfig
+from clarify_rl.eval_sections import SILENT
 from clarify_rl.pipeline.canaries import SCRIPTED
 from clarify_rl.policies.models import EMBEDDED, device_named, embedded_folder
 from clarify_rl.policies.openai import served
@@ -77,25 +77,22 @@ def cache_of(config: Config) -> EvaluationCache | None:
 
 
 def key_of(config: Config, run: Run, model: str | None, suite: str) -> str | None:
-    """What a finished suite of the model with this digest is found by; None where episodes hang on what has none."""
-    section = config.suites[suite]
-    user = _user(config, section.user)
-    if (
-        model is None
-        or user.use not in _OFFLINE_USERS
-        or not all(map(_is_ours, config.rewards))
-        or ":" in config.env.use
-    ):
+    """What a finished suite of the model with this digest is found by; None where episodes hang on what has none.
+
+    `config` names the suite's own user, as it is played.
+    """
+    section, env = config.suites[suite], config.env
+    if model is None or env.user not in _OFFLINE_USERS or not all(map(_is_ours, config.rewards)) or ":" in env.use:
         return None
     hangs_on = {
         "model": model,
         "variants": _digest(run.data_file(suite)),
         "suite": section.model_dump(include={"samples", "price", "max_questions"}),
         "temperature": config.eval.temperature_of(section),
-        "user": user.model_dump(),
+        "user": [env.user, env.user_options],
         "seed": config.seed,
         "dialogue": config.dialogue.model_dump(),
-        "env": [config.env.use, config.env.options],
+        "env": [env.use, env.options],
         "executor": config.executor.model_dump(),
         "rewards": [reward.model_dump() for reward in config.rewards],
         "how": config.model.model_dump(exclude={"base"}),
@@ -104,12 +101,6 @@ def key_of(config: Config, run: Run, model: str | None, suite: str) -> str | Non
         "code": _code(),
     }
     return hashlib.sha256(json.dumps(hangs_on, sort_keys=True, default=str).encode()).hexdigest()[:32]
-
-
-def _user(config: Config, name: str) -> UserConfig:
-    if name == SILENT:
-        return UserConfig(use=SILENT)
-    return config.eval.users[name] if name else UserConfig(use=config.env.user, options=config.env.user_options)
 
 
 def _is_ours(reward: RewardConfig) -> bool:

@@ -116,7 +116,7 @@ def _taken_over(config: Config, run: Run, checkpoint: str, spec: str) -> dict[st
         return keys
     model = digest_of_model(spec)
     for suite in to_play(config, run, checkpoint):
-        key = keys[suite] = key_of(config, run, model, suite)
+        key = keys[suite] = key_of(_with_user(config, config.suites[suite].user), run, model, suite)
         if key and (whose := cache.take(key, run, record(checkpoint, suite))):
             say(f"[dim]{checkpoint} on {suite}: as played by {escape(whose)} (eval.cache)[/dim]")
         elif key is None:

@@ -11,12 +11,10 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
 
 from clarify_rl.evaluation.metrics import GroupSummary, Mean, summarise
+from clarify_rl.report.payload import Json
 from clarify_rl.types import Episode, Results
-
-Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 
 _SCORER = "clarify-rl"
 

@@ -42,6 +42,9 @@ class Made:
 
     def variants(self) -> Iterator[Variant]:
         """All variants, in the file's order. Raises DataError for a line that is none."""
+        if not self.docstrings:
+            yield from self._as_made()
+            return
         for _, together in groupby(self._as_made(), lambda variant: variant.problem.id.rpartition("/")[0]):
             yield from self._in_their_form(list(together))
 

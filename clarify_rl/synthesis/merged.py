@@ -183,5 +183,5 @@ def _folded(expression: ast.expr, value: ast.expr) -> ast.expr | None:
         names = {**_FOLDED, RESULT: ast.literal_eval(value), "__builtins__": {}}
         found = eval(compile(ast.fix_missing_locations(whole), "", "eval"), names)
         return ast.parse(repr(found), mode="eval").body
-    except Exception:  # whatever it raises, it is left to the program
+    except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, NameError, SyntaxError):
         return None
