@@ -197,6 +197,23 @@ def test_a_note_is_kept_found_and_saved(page: Page, address: str) -> None:
     assert page.inner_text(".count") == "0 episodes of 4"
 
 
+def test_a_link_and_a_note_belong_to_one_suite_where_the_same_variant_is_played_in_two(
+    page: Page, results: list[Results], tmp_path: Path
+) -> None:
+    asks = results[1]
+    both = [asks, replace(asks, suite="tiny@silent")]
+    write_report(tmp_path / "report.html", compare(both), both, METRICS, {"command": "clarify-rl run tiny"})
+    opened(page, (tmp_path / "report.html").as_uri())
+    choose(page, "Suite", value="tiny@silent")
+    page.click(".item")
+    page.get_by_label("Your note").fill("here alone")
+    choose(page, "Suite", label="any")
+    opened(page, page.url)
+    assert "tiny@silent" in page.inner_text(".detail header")
+    choose(page, "Notes", value="yes")
+    assert page.inner_text(".count") == "1 episode of 4"
+
+
 def test_samples_of_a_variant_are_chosen_one_by_one(page: Page, sampled: str) -> None:
     wrong = opened(page, sampled)
     choose(page, "Kind", value="incomplete")

@@ -69,7 +69,7 @@ class Transcripts {
     for (const [key, select] of Object.entries(this.selects)) select.value = this.chosen[key] ?? "";
     this.search.value = asked.get("search") ?? "";
     this.beside = asked.get("beside") ?? "";
-    const wanted = this.all.find((item) => item.episode.id === asked.get("episode") && item.checkpoint === asked.get("of"));
+    const wanted = this.all.find((item) => item.episode.id === asked.get("episode") && item.checkpoint === asked.get("of") && item.suite === (asked.get("on") ?? item.suite));
     this.current = wanted ?? this.current;
     this.filter();
     if (wanted) this.open(wanted);
@@ -82,15 +82,18 @@ class Transcripts {
     if (this.beside) asked.set("beside", this.beside);
     if (this.current) asked.set("episode", this.current.episode.id);
     if (this.current) asked.set("of", this.current.checkpoint);
+    if (this.current) asked.set("on", this.current.suite);
     this.address = asked.toString();
     history.replaceState(null, "", `#transcripts?${this.address}`);
   }
 
   /** What passes the filters, as a file: a line an episode, for other tools. */
   save() {
-    const lines = this.shown.map(({ checkpoint, suite, episode, variant }) =>
-      JSON.stringify({ checkpoint, suite, ...episode, variant: variant.id, prompt: variant.prompt, note: this.notes.of(checkpoint, episode) }),
-    );
+    const lines = this.shown.map((item) => {
+      const { checkpoint, suite, episode, variant } = item;
+      const note = this.notes.of(item);
+      return JSON.stringify({ checkpoint, suite, ...episode, variant: variant.id, prompt: variant.prompt, note });
+    });
     const link = el("a", { href: URL.createObjectURL(new Blob([`${lines.join("\n")}\n`])), download: "episodes.jsonl" });
     link.click();
     URL.revokeObjectURL(link.href);
@@ -153,7 +156,7 @@ class Transcripts {
       (!reply || item.episode.turns.some((turn) => turn.kind === reply)) &&
       (!heard || heardIn(item.episode).includes(heard)) &&
       (!judge || judgedAs(item.episode).includes(judge)) &&
-      (!noted || this.notes.of(item.checkpoint, item.episode) !== "") &&
+      (!noted || this.notes.of(item) !== "") &&
       (!differs || this.differs(item, differs))
     );
   }
@@ -204,7 +207,7 @@ class Transcripts {
       el(
         "small",
         {},
-        this.notes.of(item.checkpoint, episode) ? el("b", { title: this.notes.of(item.checkpoint, episode) }, "noted · ") : null,
+        this.notes.of(item) ? el("b", { title: this.notes.of(item) }, "noted · ") : null,
         this.chosen.checkpoint ? null : [dot(this.data, item.checkpoint), `${item.checkpoint} · `],
         about.join(" · "),
       ),
@@ -282,17 +285,17 @@ class Transcripts {
 
   /** What a reader wrote down about this dialogue. */
   noteField() {
-    const { checkpoint, episode } = this.current;
+    const item = this.current;
     const field = el("textarea", {
       rows: "1",
       placeholder: "Your note: kept in this browser, and in what you save",
       "aria-label": "Your note",
       oninput: (event) => {
-        this.notes.write(checkpoint, episode, event.target.value);
+        this.notes.write(item, event.target.value);
         this.drawRows();
       },
     });
-    field.value = this.notes.of(checkpoint, episode);
+    field.value = this.notes.of(item);
     return field;
   }
 
@@ -358,12 +361,12 @@ class Notes {
     }
   }
 
-  of(checkpoint, episode) {
-    return this.known[`${checkpoint} ${episode.id}`] ?? "";
+  of(item) {
+    return this.known[noteKey(item)] ?? "";
   }
 
-  write(checkpoint, episode, text) {
-    const name = `${checkpoint} ${episode.id}`;
+  write(item, text) {
+    const name = noteKey(item);
     if (text) this.known[name] = text;
     else delete this.known[name];
     try {
@@ -373,6 +376,9 @@ class Notes {
     }
   }
 }
+
+/** An episode has one id in every circumstance of a suite. */
+const noteKey = ({ suite, checkpoint, episode }) => `${suite} ${checkpoint} ${episode.id}`;
 
 /** Checkpoints are laid side by side sample by sample. */
 const siblingKey = ({ variant, sample }) => `${variant}#${sample}`;
