@@ -11,8 +11,7 @@ cr.compare([*run.results("new_instances")]).differences
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from clarify_rl.config_files import saved_config, to_yaml
 from clarify_rl.errors import RunFolderError
 from clarify_rl.evaluation.calibration import confidence
 from clarify_rl.evaluation.compare import Comparison, compare
+from clarify_rl.evaluation.metrics import numbered
 from clarify_rl.pipeline.evaluate import read_results
 from clarify_rl.pipeline.plan import require_heavy, require_light
 from clarify_rl.pipeline.run import run_all
@@ -56,7 +56,7 @@ class RunView:
         pass_rate, asked, questions, revealed (facts), stop, verdict, tokens (the policy's), confidence (in its last
         reply), reward, failure, and dialogue, its text.
         """
-        rows = [row for result in self.results(suite) for row in _rows(result)]
+        rows = [_row(result, *each) for result in self.results(suite) for each in numbered(result.episodes)]
         return pd.DataFrame(rows).astype(
             {"solved": "boolean", "pass_rate": "Float64", "reward": "Float64", "confidence": "Float64"}
         )
@@ -103,14 +103,7 @@ def evaluate(
     return open_run(config.folder)
 
 
-def _rows(result: Results) -> Iterator[dict[str, object]]:
-    played: Counter[str] = Counter()
-    for episode in result.episodes:
-        played[episode.variant.id] += 1
-        yield _row(result, episode, played[episode.variant.id])
-
-
-def _row(result: Results, episode: Episode, sample: int) -> dict[str, object]:
+def _row(result: Results, sample: int, episode: Episode) -> dict[str, object]:
     variant, execution = episode.variant, episode.execution
     return {
         "checkpoint": result.checkpoint,

@@ -6,7 +6,7 @@ Asking is always read in pairs: `asked` is the ask-recall in the group `unclear`
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -118,6 +118,14 @@ def solved(episode: Episode) -> float | None:
 def asked(episode: Episode) -> float | None:
     """1 when the first reply asks, 0 when it does not, None when a failure left no reply to look at."""
     return None if episode.failure and not episode.turns else float(episode.asked)
+
+
+def numbered(episodes: Iterable[Episode]) -> Iterator[tuple[int, Episode]]:
+    """Each episode with its number, 1, 2, ..., among those of its variant."""
+    played: Counter[str] = Counter()
+    for episode in episodes:
+        played[episode.variant.id] += 1
+        yield played[episode.variant.id], episode
 
 
 MEASURES: Mapping[Metric, Callable[[Episode], float | None]] = {

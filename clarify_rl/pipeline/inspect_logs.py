@@ -8,11 +8,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from clarify_rl.evaluation.metrics import GroupSummary, Mean, summarise
+from clarify_rl.evaluation.metrics import GroupSummary, Mean, numbered, summarise
 from clarify_rl.report.payload import Json
 from clarify_rl.types import Episode, Results
 
@@ -35,7 +34,7 @@ def _plain(name: str) -> str:
 
 
 def _log(result: Results, info: Mapping[str, str]) -> dict[str, Json]:
-    samples = list(_samples(result))
+    samples = [_sample(*each) for each in numbered(result.episodes)]
     ids = list(dict.fromkeys(episode.variant.id for episode in result.episodes))
     groups = [group for group in summarise(result).groups if group.episodes]
     name = hashlib.sha256(f"{info['started']} {result.suite} {result.checkpoint}".encode()).hexdigest()[:22]
@@ -70,14 +69,7 @@ def _metrics(group: GroupSummary) -> Json:
     return {name: {"name": name, "value": mean.value} for name, mean in means.items() if mean.value is not None}
 
 
-def _samples(result: Results) -> Iterator[Json]:
-    played: Counter[str] = Counter()
-    for episode in result.episodes:
-        played[episode.variant.id] += 1
-        yield _sample(episode, played[episode.variant.id])
-
-
-def _sample(episode: Episode, number: int) -> Json:
+def _sample(number: int, episode: Episode) -> Json:
     """An episode; what could not be measured has an error and no score, as Inspect has it too."""
     variant, execution = episode.variant, episode.execution
     why = episode.failure or (execution.detail if execution else "")

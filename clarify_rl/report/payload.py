@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from itertools import groupby
@@ -12,6 +11,7 @@ from typing import TypeAlias, TypeGuard
 from clarify_rl.evaluation.calibration import confidence
 from clarify_rl.evaluation.compare import Comparison
 from clarify_rl.evaluation.grades import Grades
+from clarify_rl.evaluation.metrics import numbered
 from clarify_rl.report.sentences import difference_sentence
 from clarify_rl.types import Episode, Execution, Results, Score, Turn, Variant
 
@@ -114,11 +114,9 @@ def _variant(variant: Variant) -> Json:
 
 
 def _results(results: Results, index: Mapping[tuple[str, str], int], grades: Grades) -> Json:
-    played: Counter[str] = Counter()
     episodes = []
-    for episode in results.episodes:
-        played[episode.variant.id] += 1
-        shown = _episode(episode, index[results.suite, episode.variant.id], played[episode.variant.id])
+    for sample, episode in numbered(results.episodes):
+        shown = _episode(episode, index[results.suite, episode.variant.id], sample)
         grade = grades.get((results.checkpoint, results.suite, episode.id))
         episodes.append({**shown, "judge": finite(asdict(grade)) if grade else None})
     return {"checkpoint": results.checkpoint, "suite": results.suite, "episodes": episodes}
