@@ -200,6 +200,15 @@ def finished_results(config: Config, run: Run) -> list[Results]:
     raise RunFolderError(f"{run.folder} has no finished evaluation. First: clarify-rl eval {run.folder}")
 
 
+def check_names(results: Sequence[Results], checkpoint: str, suite: str) -> None:
+    """RunFolderError where a name that is wanted ("": none is) is not among the results'."""
+    played = dict.fromkeys(result.checkpoint for result in results)
+    suites = dict.fromkeys(result.suite for result in results)
+    for what, name, known in (("checkpoint", checkpoint, played), ("suite", suite, suites)):
+        if name and name not in known:
+            raise RunFolderError(unknown_name(what, name, known))
+
+
 _MORE = ("eval.suites", "eval.also", "eval.users", "eval.batch_size", "eval.server", "eval.cache", "engine", "sources")
 
 

@@ -25,7 +25,7 @@ from clarify_rl.consult import Consulted, ConsultError, json_in
 from clarify_rl.evaluation.agreement import Agreement
 from clarify_rl.evaluation.grades import GRADES, Grade, Graded, summarise_grades
 from clarify_rl.pipeline.asking import LETTERS_A_TOKEN
-from clarify_rl.pipeline.evaluate import finished_results
+from clarify_rl.pipeline.evaluate import check_names, finished_results
 from clarify_rl.store import Run, write_atomically
 from clarify_rl.types import Episode, Results
 
@@ -107,9 +107,11 @@ def _grades_of(
 
 
 def _results(config: Config, run: Run, wanted: WantedGrades) -> list[Results]:
+    results = finished_results(config, run)
+    check_names(results, wanted.checkpoint, wanted.suite)
     return [
         Results(result.checkpoint, result.suite, tuple(islice((e for e in result.episodes if e.turns), wanted.limit)))
-        for result in finished_results(config, run)
+        for result in results
         if wanted.checkpoint in ("", result.checkpoint) and wanted.suite in ("", result.suite)
     ]
 

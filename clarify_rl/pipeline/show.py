@@ -11,8 +11,7 @@ from rich.padding import Padding
 from rich.syntax import Syntax
 
 from clarify_rl.config import Config
-from clarify_rl.errors import RunFolderError, unknown_name
-from clarify_rl.pipeline.evaluate import finished_results
+from clarify_rl.pipeline.evaluate import check_names, finished_results
 from clarify_rl.store import Run
 from clarify_rl.types import Episode, Results, Turn
 
@@ -44,12 +43,8 @@ def dialogues(config: Config, run: Run, wanted: Wanted) -> list[Shown]:
     RunFolderError where nothing was evaluated, or a name is none of the run's.
     """
     results = finished_results(config, run)
-    names = list(dict.fromkeys(result.checkpoint for result in results))
-    suites = list(dict.fromkeys(result.suite for result in results))
-    for what, name, known in (("checkpoint", wanted.checkpoint, names), ("suite", wanted.suite, suites)):
-        if name and name not in known:
-            raise RunFolderError(unknown_name(what, name, known))
-    checkpoint = wanted.checkpoint or names[-1]
+    check_names(results, wanted.checkpoint, wanted.suite)
+    checkpoint = wanted.checkpoint or list(dict.fromkeys(result.checkpoint for result in results))[-1]
     return [
         Shown(checkpoint, result.suite, episode)
         for result in results

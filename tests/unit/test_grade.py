@@ -85,6 +85,12 @@ def test_an_estimate_asks_nobody(evaluated: Path, capsys: pytest.CaptureFixture[
     assert not (evaluated / "grades").exists()
 
 
+def test_a_checkpoint_that_the_run_has_not_is_named(evaluated: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wrong = ["--model", "openai:http://127.0.0.1:1/v1#m", "--checkpoint", "ask"]
+    assert main(["grade", str(evaluated), *wrong]) == 2
+    assert "No checkpoint named 'ask'. Did you mean 'asks'" in capsys.readouterr().err
+
+
 def test_only_the_server_can_be_changed(evaluated: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["grade", str(evaluated), "--model", "openai:http://127.0.0.1:1/v1#m", "seed=1"]) == 2
     assert "Only eval.server can be changed here" in capsys.readouterr().err
