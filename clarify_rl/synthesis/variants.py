@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from random import Random
 
 from clarify_rl.problems.bank.draw import Draw, outcomes, same
@@ -11,6 +11,9 @@ from clarify_rl.types import Defect, Fact, Problem, Raises, Variant
 from clarify_rl.wording import stems
 
 EXAMPLE_SHARE = 0.2  # of the contradicted facts; the others are contradicted by a sentence
+EITHER_SHARE = 0.5  # of the ambiguous facts, where it can be said: two readings are offered; the others are blurred
+_MOST_DIFFERENT = 4  # words by which two sentences may differ if one sentence is to offer both
+_EXAMPLE = "For example, "
 _EXAMPLE_INPUTS = 24
 _LONGEST_EXAMPLE = 90  # characters
 
@@ -18,17 +21,21 @@ _LONGEST_EXAMPLE = 90  # characters
 def make_variant(draw: Draw, problem: Problem, defects: Mapping[str, Defect], rng: Random) -> Variant:
     """The variant of a drawn problem in which the facts named in `defects` are hidden, blurred or contradicted."""
     sentences: list[str] = []
+    apart: list[tuple[str, str]] = []
     facts: list[Fact] = []
     stated: list[Fact] = []
     for index in draw.order:
         spec = draw.facts[index]
         defect = defects.get(spec.id)
-        shown = _shown(draw, spec, defect, rng, alone=len(defects) == 1)
-        sentences += shown
+        shown, *contradiction = _shown(draw, spec, defect, rng, alone=len(defects) == 1)
+        sentences += [shown] if shown else []
+        apart += [(shown, sentence) for sentence in contradiction]
         if defect is not None:
-            facts.append(_fact(draw, spec, defect, " ".join(shown)))
+            facts.append(_fact(draw, spec, defect, " ".join([shown, *contradiction])))
         else:
             stated.append(Fact(spec.id, None, draw.sentence(spec), questions=spec.asks))
+    for shown, contradiction in apart:
+        sentences.insert(_place_apart(sentences, shown, contradiction, rng), contradiction)
     prompt = " ".join([draw.opening, *sentences])
     suffix = "+".join(f"{fact.id}:{fact.defect}" for fact in facts) or "clear"
     kind = "+".join(sorted(set(defects.values()))) or "clear"
@@ -36,20 +43,45 @@ def make_variant(draw: Draw, problem: Problem, defects: Mapping[str, Defect], rn
 
 
 def _shown(draw: Draw, spec: FactSpec, defect: Defect | None, rng: Random, *, alone: bool) -> list[str]:
-    """The sentences that stand in the prompt for one fact."""
+    """The sentence that stands in the prompt for a fact ("" for none); for a contradicted one, what disputes it too."""
     match defect:
         case None:
             return [draw.sentence(spec)]
         case Defect.INCOMPLETE:
-            return []
+            return [""]
         case Defect.AMBIGUOUS:
-            return [rng.choice(spec.vague)]
+            return [_ambiguous(draw, spec, rng)]
         case Defect.INCONSISTENT:
             return _contradicted(draw, spec, rng, alone=alone)
 
 
+def _ambiguous(draw: Draw, spec: FactSpec, rng: Random) -> str:
+    """A sentence that leaves the fact open: it offers the truth and another option, or says nothing definite."""
+    if rng.random() < EITHER_SHARE:
+        wording = draw.wording[draw.facts.index(spec)]
+        others = [option.says for option in spec.options if option is not draw.option(spec)]
+        offered = [both for says in others if (both := either(draw.sentence(spec), says[wording % len(says)], rng))]
+        if offered:
+            return rng.choice(offered)
+    return rng.choice(spec.vague)
+
+
+def either(one: str, other: str, rng: Random) -> str:
+    """Both sentences as one, "The limit is 3 or 5.", in either order; "" where they do not differ in a single place."""
+    first, second = (sentence.removesuffix(".").split() for sentence in rng.sample([one, other], 2))
+    shorter = min(len(first), len(second))
+    before = next((i for i in range(shorter) if first[i] != second[i]), shorter)
+    after = next((i for i in range(shorter - before) if first[-1 - i] != second[-1 - i]), shorter - before)
+    middles = [words[before : len(words) - after] for words in (first, second)]
+    if not before + after or not all(0 < len(words) <= _MOST_DIFFERENT for words in middles):
+        return ""
+    if not before:
+        middles[1][0] = middles[1][0].lower()
+    return " ".join([*first[:before], *middles[0], "or", *middles[1], *first[len(first) - after :]]) + "."
+
+
 def _contradicted(draw: Draw, spec: FactSpec, rng: Random, *, alone: bool) -> list[str]:
-    """The fact's sentence beside one for another option, or before an example that only another option explains.
+    """The fact's sentence and one for another option, in either order, or an example that only another option explains.
 
     An example would give hidden facts away, so it needs a fact that is `alone`.
     """
@@ -58,6 +90,14 @@ def _contradicted(draw: Draw, spec: FactSpec, rng: Random, *, alone: bool) -> li
     if by_example and (example := _example(draw, {**draw.choices, spec.id: other.value}, rng)):
         return [draw.sentence(spec), example]
     return rng.sample([draw.sentence(spec), rng.choice(other.says)], 2)
+
+
+def _place_apart(sentences: Sequence[str], shown: str, contradiction: str, rng: Random) -> int:
+    """Where a contradiction goes: an example to the end, a sentence behind `shown`, with others between if there are."""
+    if contradiction.startswith(_EXAMPLE):
+        return len(sentences)
+    behind = sentences.index(shown) + 1
+    return rng.randint(min(behind + 1, len(sentences)), len(sentences))
 
 
 def _example(draw: Draw, choices: Choices, rng: Random) -> str:
@@ -75,7 +115,7 @@ def _example(draw: Draw, choices: Choices, rng: Random) -> str:
 
 def _example_text(entry_point: str, args: tuple[object, ...], outcome: object) -> str:
     call = f"{entry_point}({', '.join(map(repr, args))})"
-    return f"For example, {call} " + (
+    return f"{_EXAMPLE}{call} " + (
         f"raises {outcome.exception}." if isinstance(outcome, Raises) else f"returns {outcome!r}."
     )
 

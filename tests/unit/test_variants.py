@@ -14,7 +14,7 @@ from clarify_rl.problems.bank.draw import Draw, draws, family_named, make_proble
 from clarify_rl.problems.bank.families import FAMILIES
 from clarify_rl.synthesis import variants as synthesis
 from clarify_rl.synthesis.mix import Mix, exemplary_replies, interleaved, sample_variants
-from clarify_rl.synthesis.variants import make_variant
+from clarify_rl.synthesis.variants import either, make_variant
 from clarify_rl.types import Defect, Problem, Variant
 
 DRAWN: list[tuple[Draw, Problem]] = [
@@ -37,13 +37,60 @@ def test_an_incomplete_variant_only_lacks_the_sentence() -> None:
         assert variant.kind == "incomplete"
 
 
-def test_an_ambiguous_variant_has_a_vague_sentence_in_its_place() -> None:
-    for draw, problem in DRAWN:
-        variant = hide(draw, problem, Defect.AMBIGUOUS)
+def ambiguous() -> list[tuple[Draw, Problem, Variant]]:
+    return [
+        (draw, problem, hide(draw, problem, Defect.AMBIGUOUS, seed=seed))
+        for draw, problem in DRAWN
+        for seed in range(4)
+    ]
+
+
+def test_an_ambiguous_variant_has_a_vague_sentence_or_one_that_offers_two_readings_in_its_place() -> None:
+    vague = 0
+    for draw, problem, variant in ambiguous():
         (fact,) = variant.facts
-        assert fact.replaced_by in draw.facts[0].vague
+        is_vague = fact.replaced_by in draw.facts[0].vague
+        assert is_vague or " or " in fact.replaced_by
+        vague += is_vague
         assert variant.prompt == problem.prompt.replace(f" {fact.statement}", f" {fact.replaced_by}", 1)
         assert variant.kind == "ambiguous"
+    assert 0.4 < vague / len(ambiguous()) < 0.65
+
+
+def test_two_readings_are_the_true_one_and_another_in_either_order() -> None:
+    true_first = []
+    for draw, _, variant in ambiguous():
+        (fact,) = variant.facts
+        if fact.replaced_by in draw.facts[0].vague:
+            continue
+        wording = draw.wording[0]
+        readings = [option.says[wording % len(option.says)] for option in draw.facts[0].options]
+        offered = [
+            other
+            for other in readings
+            if fact.replaced_by in {either(fact.statement, other, Random(seed)) for seed in range(8)}
+        ]
+        assert offered, fact.replaced_by
+        before = fact.replaced_by.split(" or ")[0].lower()
+        true_first.append(fact.statement.lower().startswith(before))
+    assert 0.35 < sum(true_first) / len(true_first) < 0.7
+
+
+def test_two_sentences_become_one_that_offers_both_where_they_differ_in_one_place() -> None:
+    def both(one: str, other: str) -> set[str]:
+        return {either(one, other, Random(seed)) for seed in range(8)}
+
+    assert both("The limit is 3.", "The limit is 5.") == {"The limit is 3 or 5.", "The limit is 5 or 3."}
+    assert both("Keep duplicates.", "Remove duplicates.") == {
+        "Keep or remove duplicates.",
+        "Remove or keep duplicates.",
+    }
+    assert both("Raise a ValueError for it.", "Return 0 for it.") == {
+        "Raise a ValueError or return 0 for it.",
+        "Return 0 or raise a ValueError for it.",
+    }
+    assert both("Ignore case.", "Case matters.") == {""}
+    assert both("Trim spaces.", "Do not trim spaces.") == {"Trim or do not trim spaces.", "Do not trim or trim spaces."}
 
 
 def test_what_is_left_out_or_blurred_does_not_leak() -> None:
@@ -68,11 +115,22 @@ def test_an_inconsistent_variant_has_sentences_for_two_options_in_either_order()
         others = [
             says for option in draw.facts[0].options if option is not draw.option(draw.facts[0]) for says in option.says
         ]
-        assert fact.statement in fact.replaced_by
-        assert fact.replaced_by in variant.prompt
-        assert fact.replaced_by.replace(fact.statement, "", 1).strip() in others
+        disputed = fact.replaced_by.replace(fact.statement, "", 1).strip()
+        assert disputed in others
+        assert f" {fact.statement}" in variant.prompt
+        assert f" {disputed}" in variant.prompt
         true_first.append(fact.replaced_by.startswith(fact.statement))
     assert 0.35 < sum(true_first) / len(true_first) < 0.65
+
+
+def test_sentences_that_contradict_each_other_are_no_neighbours_unless_the_first_ends_the_statement() -> None:
+    neighbours = [
+        draw.order[-1] == 0
+        for draw, variant in inconsistent(by_example=False)
+        if variant.facts[0].replaced_by in variant.prompt
+    ]
+    assert neighbours
+    assert all(neighbours)
 
 
 def test_a_share_of_inconsistent_variants_is_contradicted_by_an_example() -> None:
@@ -85,7 +143,8 @@ def test_an_example_contradicts_the_statement_and_follows_from_another_option() 
     for draw, variant in inconsistent(by_example=True):
         (fact,) = variant.facts
         assert fact.replaced_by.startswith(f"{fact.statement} For example, ")
-        assert fact.replaced_by in variant.prompt
+        assert fact.statement in variant.prompt
+        assert variant.prompt.endswith(fact.replaced_by.removeprefix(fact.statement))
         match = re.search(r"For example, \w+(\(.*\)) returns (.*)\.$", fact.replaced_by, re.DOTALL)
         if not match:
             assert fact.replaced_by.endswith("raises ValueError.")

@@ -87,9 +87,11 @@ JOIN_SPANS = Family(
     entry_points=("join", "merge", "bridge", "combine"),
     parameters=("spans",),
     openings=(
-        "Write {call} that joins spans with a small gap between them. A limit tells what is small.",
-        "Implement {call}: merge spans whose gap is small, that is, within a limit.",
-        "Create {call}, which closes the small gaps between spans. Small means within a limit.",
+        "Write {call} that joins spans, which are (start, end) tuples, with a small gap between them. A limit tells "
+        "what is small.",
+        "Implement {call}: merge the (start, end) tuples in spans whose gap is small, that is, within a limit.",
+        "Create {call}, which closes the small gaps between spans, given as (start, end) tuples. Small means within "
+        "a limit.",
     ),
     facts=(
         facts.limit(range(3, 50)),
@@ -124,9 +126,9 @@ TOTAL_LENGTH = Family(
     entry_points=("total_length", "covered", "add_lengths", "whole_time"),
     parameters=("spans",),
     openings=(
-        "Write {call} that adds up the lengths of all spans. The total has a cap.",
-        "Implement {call}: the sum of the lengths in spans, at most a cap.",
-        "Create {call}, which sums how long the spans are, up to a cap.",
+        "Write {call} that adds up the lengths of all spans, which are (start, end) tuples. The total has a cap.",
+        "Implement {call}: the sum of the lengths of the (start, end) tuples in spans, at most a cap.",
+        "Create {call}, which sums how long the spans, given as (start, end) tuples, are, up to a cap.",
     ),
     facts=(
         _ends(),
@@ -177,9 +179,10 @@ FIND_SPAN = Family(
     entry_points=("find_span", "span_of", "which_span", "locate"),
     parameters=("spans", "x"),
     openings=(
-        "Write {call} that finds the position of a span with x in it. A margin widens each span.",
-        "Implement {call}: tell which of the spans holds x, when a margin widens both sides.",
-        "Create {call}, which gives the position of the first span around x, with a margin.",
+        "Write {call} that finds the position of a span, a (start, end) tuple, with x in it. A margin widens each "
+        "span.",
+        "Implement {call}: tell which of the (start, end) tuples in spans holds x, when a margin widens both sides.",
+        "Create {call}, which gives the position of the first span, a (start, end) tuple, around x, with a margin.",
     ),
     facts=(_ends(), facts.amount("margin", range(1, 31)), facts.start_at(), facts.not_found(range(-30, 0))),
     solution=_find_solution,
@@ -207,9 +210,11 @@ OVERLAPPING = Family(
     entry_points=("overlapping", "in_window", "meeting", "active"),
     parameters=("spans",),
     openings=(
-        "Write {call} that returns the spans that overlap a window. The window has a start and an end.",
-        "Implement {call}: pick the spans overlapping a window from a start to an end.",
-        "Create {call}, which keeps the spans that overlap a window with a start and an end.",
+        "Write {call} that returns the spans, which are tuples, that overlap a window. Tuples and the window have a "
+        "start and an end.",
+        "Implement {call}: pick the (start, end) tuples in spans overlapping a window from a start to an end.",
+        "Create {call}, which keeps the spans, given as (start, end) tuples, that overlap a window with a start and "
+        "an end.",
     ),
     facts=(
         *_window(),
@@ -250,9 +255,9 @@ CLIP = Family(
     entry_points=("clip", "cut_spans", "inside", "trim_spans"),
     parameters=("spans",),
     openings=(
-        "Write {call} that cuts spans to a window. The window has a start and an end.",
-        "Implement {call}: clip each span to a window from a start to an end.",
-        "Create {call}, which takes what lies in a window, given by a start and an end.",
+        "Write {call} that cuts spans, which are tuples, to a window. Tuples and the window have a start and an end.",
+        "Implement {call}: clip each (start, end) tuple in spans to a window from a start to an end.",
+        "Create {call}, which takes what of the (start, end) tuples lies in a window, given by a start and an end.",
     ),
     facts=(
         *_window(),
@@ -315,9 +320,12 @@ GAPS = Family(
     entry_points=("gaps", "free_time", "breaks", "idle"),
     parameters=("spans",),
     openings=(
-        "Write {call} that looks at gaps above a limit between spans. Spans never overlap.",
-        "Implement {call}: find the gaps between spans that exceed a limit. No spans overlap.",
-        "Create {call}, which rates the gaps between separate spans that are over a limit.",
+        "Write {call} that looks at gaps above a limit between spans, which are (start, end) tuples. Spans never "
+        "overlap.",
+        "Implement {call}: find the gaps between the (start, end) tuples in spans that exceed a limit. No spans "
+        "overlap.",
+        "Create {call}, which rates the gaps between separate spans, given as (start, end) tuples, that are over a "
+        "limit.",
     ),
     facts=(
         facts.limit(range(3, 50)),
@@ -368,9 +376,9 @@ LONGEST_SPAN = Family(
     entry_points=("longest", "longest_span", "biggest", "best_fit"),
     parameters=("spans",),
     openings=(
-        "Write {call} that returns the longest span whose length is within a limit.",
-        "Implement {call}: find the longest of the spans, but only up to a limit.",
-        "Create {call}, which picks the longest span that fits within a limit.",
+        "Write {call} that returns the longest span, a (start, end) tuple, whose length is within a limit.",
+        "Implement {call}: find the longest of the (start, end) tuples in spans, but only up to a limit.",
+        "Create {call}, which picks the longest span, given as a (start, end) tuple, that fits within a limit.",
     ),
     facts=(
         facts.limit(range(4, 60)),
@@ -399,9 +407,10 @@ COST = Family(
     entry_points=("cost", "price", "bill", "charge"),
     parameters=("spans",),
     openings=(
-        "Write {call} that adds the costs of all spans: a rate per unit and a fee per span.",
-        "Implement {call}: the cost of the spans. Each costs a fee, and a rate for each unit.",
-        "Create {call}, which bills the spans. Each unit costs a rate, each span a fee.",
+        "Write {call} that adds the costs of all spans, which are (start, end) tuples: a rate per unit and a fee per "
+        "span.",
+        "Implement {call}: the cost of the (start, end) tuples in spans. Each costs a fee, and a rate for each unit.",
+        "Create {call}, which bills the spans, given as (start, end) tuples. Each unit costs a rate, each span a fee.",
     ),
     facts=(
         facts.amount("rate", range(2, 10)),

@@ -243,9 +243,9 @@ PASSED = Family(
     entry_points=("passed", "has_passed", "is_enough", "succeeds"),
     parameters=("points", "total"),
     openings=(
-        "Write {call} that tells if points of total pass a percent limit.",
-        "Implement {call}: is the percentage of points over a limit?",
-        "Create {call}, which checks a percentage, with a bonus, against a limit.",
+        "Write {call} that adds a bonus to the points and tells if their percentage of total passes a limit.",
+        "Implement {call}: points get a bonus; is their percentage of total over a limit?",
+        "Create {call}, which adds a bonus to the points and checks their percentage of total against a limit.",
     ),
     facts=(
         facts.limit(range(40, 90)),

@@ -204,7 +204,11 @@ WATERING_DAY = Family(
         number(
             "cycle",
             range(2, 10),
-            says=("Water every {v} days.", "Plants get water every {v} days.", "It happens every {v} days."),
+            says=(
+                "Water every {v} days, counted from day 0.",
+                "Plants get water every {v} days from day 0 on.",
+                "From day 0 on, it happens every {v} days.",
+            ),
             answers=("Every {v} days.", "{v} days."),
             vague=("Water every few days.", "Plants get water every so often."),
             asks=("How often do I water?", "Plants get water every how many days?", "How often do plants get it?"),
@@ -220,9 +224,9 @@ WATERING_DAY = Family(
         number(
             "start",
             range(5, 60),
-            says=("Start on day {v}.", "The first day is {v}.", "Begin on day {v}."),
+            says=("The season starts on day {v}.", "The season's first day is {v}.", "Begin the season on day {v}."),
             answers=("On day {v}.", "The first is {v}."),
-            vague=("Start on the right day.", "Begin when it is time."),
+            vague=("Start the season on the right day.", "Begin the season when it is time."),
             asks=("When does it start?", "On which day should I start?", "What is the first day?"),
         ),
         facts.invalid("an earlier day", (None, "raise", "early")),

@@ -260,15 +260,24 @@ def _restock_solution(name: str, c: Choices) -> str:
     )
 
 
+def _restock_inputs(rng: Random, c: Choices) -> tuple[object, ...]:
+    """Pairs in which no name comes twice, with stocks around the limit."""
+    limit = integer(c, "limit")
+    names = rng.sample(_NAMES, rng.randint(0, len(_NAMES)))
+    return ([(name, limit + rng.choice((0, 0, -1, 1, rng.randint(-5, 5)))) for name in names],)
+
+
 RESTOCK = Family(
     name="restock",
     area="records",
     entry_points=("restock", "to_order", "refill", "what_to_buy"),
     parameters=("pairs",),
     openings=(
-        "Write {call} that tells how much to buy when stock is under a limit; pairs holds (name, stock).",
-        "Implement {call}: refill goods below a limit to a target, given (name, stock) pairs.",
-        "Create {call}, which orders up to a target when stock in (name, stock) pairs is under a limit.",
+        "Write {call} that tells how much to buy when stock is under a limit; pairs holds (name, stock), each name "
+        "once.",
+        "Implement {call}: refill goods below a limit to a target, given (name, stock) pairs of different names.",
+        "Create {call}, which orders up to a target when stock in (name, stock) pairs, no name twice, is under a "
+        "limit.",
     ),
     facts=(
         facts.limit(range(5, 40)),
@@ -296,7 +305,7 @@ RESTOCK = Family(
         ),
     ),
     solution=_restock_solution,
-    inputs=lambda rng, c: (_pairs(rng, tuple(integer(c, "limit") + d for d in (0, 0, -1, 1, rng.randint(-5, 5)))),),
+    inputs=_restock_inputs,
 )
 
 FAMILIES = (TOTALS, WINNER, FINES, RAISE_PAY, RESTOCK)

@@ -220,9 +220,9 @@ AGE_GROUPS = Family(
     entry_points=("age_groups", "group_people", "by_group", "groups"),
     parameters=("people",),
     openings=(
-        'Write {call} that groups people by "age".',
-        'Implement {call}: a dictionary of age groups; each has a "name" and an "age".',
-        'Create {call}, which puts people into groups by their "age".',
+        'Write {call} that groups people by "age". The first group begins at age 0.',
+        'Implement {call}: a dictionary of age groups from age 0 on; each person has a "name" and an "age".',
+        'Create {call}, which puts people into groups by their "age"; the first one begins at age 0.',
     ),
     facts=(
         number(

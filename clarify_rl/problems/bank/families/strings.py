@@ -223,9 +223,9 @@ _SHORTEST = number(
     "shortest",
     range(2, 41),
     says=(
-        "If the length of s is below {v}, the answer is no.",
-        "The length of s must be at least {v}.",
-        "The shortest length of s is {v}.",
+        "If the whole length of s is below {v}, the answer is no.",
+        "The length of s as given must be at least {v}.",
+        "The shortest length of s, with all that is in it, is {v}.",
     ),
     answers=("The length must be at least {v}.", "At least {v}.", "Below a length of {v} it is no."),
     vague=("The length of s must suffice.", "Very short strings do not pass."),

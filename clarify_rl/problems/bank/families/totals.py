@@ -296,9 +296,9 @@ COMBINE = Family(
     entry_points=("combine", "merge_lists", "join_lists", "put_together"),
     parameters=("xs", "ys"),
     openings=(
-        "Write {call} that joins two lists, scales by a factor and cuts the result to a size.",
-        "Implement {call}: put xs and ys together, times a factor, up to a size.",
-        "Create {call}, which joins xs and ys, multiplies by a factor and cuts at a size.",
+        "Write {call} that joins two lists, scales by a factor and, as the last step, cuts the result to a size.",
+        "Implement {call}: put xs and ys together, times a factor; in the end, cut what there is to a size.",
+        "Create {call}, which joins xs and ys, multiplies by a factor and, after all else, cuts at a size.",
     ),
     facts=(
         facts.amount("factor", range(2, 60)),
