@@ -93,7 +93,7 @@ def _contradicted(draw: Draw, spec: FactSpec, rng: Random, *, alone: bool) -> li
 
 
 def _place_apart(sentences: Sequence[str], shown: str, contradiction: str, rng: Random) -> int:
-    """Where a contradiction goes: an example to the end, a sentence behind `shown`, with others between if there are."""
+    """Where a contradiction goes: an example to the end, a sentence behind `shown`, with others between if it can."""
     if contradiction.startswith(_EXAMPLE):
         return len(sentences)
     behind = sentences.index(shown) + 1
