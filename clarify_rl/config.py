@@ -233,9 +233,11 @@ class PretrainConfig(Section):
     """The embedded base model: architecture, and the plain language-model training on clear problems that makes it.
 
     In `completed_share` of the problems the user completes the statement in further messages; in `reading_share` the
-    user asks about a complete one. Families in `exclude` are never shown.
+    user asks about a complete one. Families in `exclude` are never shown. With `start` ("base", or a folder that
+    pretrain wrote) training goes on from that model with its tokenizer: vocabulary and sizes are then its own.
     """
 
+    start: str = ""
     exclude: tuple[str, ...] = ()
     completed_share: Share = 0.35
     reading_share: Share = 0.1

@@ -165,6 +165,13 @@ def renamed(program: str, name: str, new: str) -> str:
     return ast.unparse(tree)
 
 
+# "Find the list whose sum is the highest": its items are as they are given.
+PICKS_ONE = re.compile(
+    r"\b(?:find|get|pick|select|return)s? (?:the|a|an) (?:\w+ )?(?:list|sub-?list|array|tuple|row|column)\b",
+    re.IGNORECASE,
+)
+
+
 def any_word(words: str) -> str:
     """A pattern that matches any of the words, which may be patterns themselves, as a whole."""
     return rf"\b(?:{'|'.join(words.split())})\b"

@@ -148,7 +148,7 @@ class Synthesis:
             return None
         names = parameters(problem.solution, problem.entry_point)
         known = [case.args for case in problem.tests.cases]
-        if not names or any(len(args) != len(names) for args in known) or _says_little(problem, names):
+        if not names or any(len(args) != len(names) for args in known) or _says_little(problem, names, known):
             return None
         stated = bounds_in(problem.prompt, names)
         bounds = [stated.get(name, Bounds()) for name in names]
@@ -228,11 +228,27 @@ def _tells_less(problem: Problem, results: Sequence[object]) -> bool:
 _OF_ALGORITHMS = frozenset("i j l r p q lo hi low high left right start end mid curr current pos idx index".split())
 
 
-def _says_little(problem: Problem, names: Sequence[str]) -> bool:
+_BROKEN = re.compile(r"\* list item|== \d+x\b")  # text whose list or exponent (2 to the x) was lost
+
+
+def _says_little(problem: Problem, names: Sequence[str], known: Sequence[tuple[object, ...]]) -> bool:
     """Whether a statement leaves so much open that one answer would not settle it, or allows several results."""
     bare = len(names) > 2 and max(map(len, names)) == 1
-    untold = {*names} & _OF_ALGORITHMS - set(words(problem.prompt.partition("Call it")[0]))
-    return bare or bool(untold) or "* list item" in problem.prompt or bool(_MANY_ANSWERS.search(problem.prompt))
+    said = set(words(problem.prompt.partition("Call it")[0]))
+    untold = {*names} & _OF_ALGORITHMS - said
+    # A number with a letter for a name, beside what is told: `re_arrange(arr, n)`. Alone it is "the given number".
+    letters = [
+        name
+        for name, values in zip(names, zip(*known, strict=True), strict=True)
+        if len(name) == 1 and name.lower() not in said and all(type(value) is int for value in values)
+    ]
+    return (
+        bare
+        or bool(untold)
+        or 0 < len(letters) < len(names)
+        or bool(_BROKEN.search(problem.prompt))
+        or bool(_MANY_ANSWERS.search(problem.prompt))
+    )
 
 
 def _compare(cases: Iterable[Case]) -> str:
@@ -306,7 +322,8 @@ def _composed(
     truths = [item.truth for item in drawn]
     base = next((item.fact.base for item in drawn if item.fact.base != subject.sentence), subject.sentence)
     hidden = {item.fact.kind: item.fact.given_away for item in drawn if item.defect is not Defect.INCONSISTENT}
-    shown = [_shown(item, came, subject, cases, rng) for item, came in zip(drawn, given, strict=True)]
+    alone = len(drawn) == 1
+    shown = [_shown(item, came, subject, cases, rng, alone=alone) for item, came in zip(drawn, given, strict=True)]
     if None in shown or not clear_of(base, hidden):
         return []
     texts = [text or "" for text in shown]
@@ -338,8 +355,13 @@ def _label(drawn: Sequence[Drawn]) -> str:
     return "+".join(f"{item.fact.kind}={item.truth.name}" for item in drawn)
 
 
-def _shown(item: Drawn, given: Given, subject: Subject, cases: Mapping[int, Case], rng: Random) -> str | None:
-    """What stands in the statement in place of the truth; None where the fact cannot be hidden so."""
+def _shown(
+    item: Drawn, given: Given, subject: Subject, cases: Mapping[int, Case], rng: Random, *, alone: bool
+) -> str | None:
+    """What stands in the statement in place of the truth; None where the fact cannot be hidden so.
+
+    An example shows other hidden facts too, the order of the arguments for one, so it needs a fact that is `alone`.
+    """
     match item.defect:
         case Defect.INCOMPLETE:
             return ""
@@ -348,7 +370,7 @@ def _shown(item: Drawn, given: Given, subject: Subject, cases: Mapping[int, Case
             return rng.choice(vague) if vague else None
         case Defect.INCONSISTENT:
             other = rng.choice([reading for reading in item.others() if reading.name in given.others])
-            example = _example(subject, given, other, cases) if not item.fact.calls else ""
+            example = _example(subject, given, other, cases) if alone and not item.fact.calls else ""
             if example and rng.random() < EXAMPLE_SHARE:
                 return f"{item.truth.says}\n{example}"
             return "\n".join(rng.sample([item.truth.says, other.says], 2))

@@ -29,13 +29,13 @@ def make_variant(draw: Draw, problem: Problem, defects: Mapping[str, Defect], rn
         defect = defects.get(spec.id)
         shown, *contradiction = _shown(draw, spec, defect, rng, alone=len(defects) == 1)
         sentences += [shown] if shown else []
-        apart += [(shown, sentence) for sentence in contradiction]
+        apart += [(shown, said) for said in contradiction]
         if defect is not None:
             facts.append(_fact(draw, spec, defect, " ".join([shown, *contradiction])))
         else:
             stated.append(Fact(spec.id, None, draw.sentence(spec), questions=spec.asks))
-    for shown, contradiction in apart:
-        sentences.insert(_place_apart(sentences, shown, contradiction, rng), contradiction)
+    for disputed, sentence in apart:
+        sentences.insert(_place_apart(sentences, disputed, sentence, rng), sentence)
     prompt = " ".join([draw.opening, *sentences])
     suffix = "+".join(f"{fact.id}:{fact.defect}" for fact in facts) or "clear"
     kind = "+".join(sorted(set(defects.values()))) or "clear"

@@ -17,10 +17,10 @@ from random import Random
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
 from clarify_rl.config import PretrainConfig
-from clarify_rl.policies.models import asset_digests
+from clarify_rl.policies.models import asset_digests, device_named, load_model
 from clarify_rl.problems.bank.draw import draws
 from clarify_rl.problems.bank.families import FAMILIES
 from clarify_rl.problems.bank.spec import Family
@@ -59,15 +59,29 @@ class Progress:
 def pretrain(
     config: PretrainConfig, out: Path, seed: int, *, on_progress: Callable[[Progress], None] | None = None
 ) -> None:
-    """Trains the base model and writes it to `out` (float16 safetensors, tokenizer, template, digests)."""
+    """Trains the base model and writes it to `out` (float16 safetensors, tokenizer, template, digests).
+
+    Raises ClarifyError if there is no model where `config.start` says.
+    """
     torch.manual_seed(seed)
     families = [family for family in FAMILIES if family.name not in config.exclude]
-    tokenizer = train_tokenizer(config.vocabulary, families, seed)
-    model = build_model(config, tokenizer).to(_device(config.device))
+    model, tokenizer = _going_on_from(config) if config.start else _from_scratch(config, families, seed)
     for progress in _train(model, tokenizer, families, config, seed):
         if on_progress:
             on_progress(progress)
     save_base(model, tokenizer, out)
+
+
+def _from_scratch(
+    config: PretrainConfig, families: Sequence[Family], seed: int
+) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    tokenizer = train_tokenizer(config.vocabulary, families, seed)
+    return build_model(config, tokenizer).to(device_named(config.device)), tokenizer
+
+
+def _going_on_from(config: PretrainConfig) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    loaded = load_model(config.start, dtype="float32", device=config.device)
+    return loaded.model, loaded.tokenizer
 
 
 def train_tokenizer(vocabulary: int, families: Sequence[Family], seed: int) -> PreTrainedTokenizerFast:
@@ -147,7 +161,7 @@ def encode_dialogue(tokenizer: PreTrainedTokenizerFast, messages: Sequence[Messa
 
 
 def _train(
-    model: LlamaForCausalLM,
+    model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerFast,
     families: Sequence[Family],
     config: PretrainConfig,
@@ -180,9 +194,7 @@ def _train(
             yield Progress(step, running, exact, time.monotonic() - started)
 
 
-def weighted_loss(
-    model: LlamaForCausalLM, ids: torch.Tensor, mask: torch.Tensor, weights: torch.Tensor
-) -> torch.Tensor:
+def weighted_loss(model: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     """Mean cross-entropy of the next token over (B, T) ids, each position weighted."""
     with torch.autocast(ids.device.type, torch.bfloat16, enabled=ids.is_cuda):
         logits = model(input_ids=ids, attention_mask=mask).logits[:, :-1]
@@ -215,7 +227,7 @@ def _rate(step: int, config: PretrainConfig) -> float:
 
 @torch.no_grad()
 def exact_share(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, families: Sequence[Family], seed: int, count: int = 512
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, families: Sequence[Family], seed: int, count: int = 512
 ) -> float:
     """Share of dev problems whose every solution token is the likeliest one: a lower bound of the share solved."""
     model.eval()
@@ -229,7 +241,7 @@ def exact_share(
     return float(exact)
 
 
-def save_base(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, out: Path) -> None:
+def save_base(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, out: Path) -> None:
     """Writes the folder that ships in the package, and the digest of each of its files."""
     out.mkdir(parents=True, exist_ok=True)
     model.to(torch.float16).save_pretrained(out)
@@ -237,7 +249,3 @@ def save_base(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, out: 
     for path in out.iterdir():
         path.chmod(0o644)  # safetensors writes for its owner only, and a package is for everyone
     (out / "DIGESTS.json").write_text(json.dumps(asset_digests(out), indent=1) + "\n")
-
-
-def _device(name: str) -> str:
-    return name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"

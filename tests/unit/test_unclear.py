@@ -222,6 +222,8 @@ def test_a_problem_with_several_right_results_gives_no_variants(executor: Execut
         ("Find the area of a circle.", "def f(r):\n    return round(r * 3.14159, 2)\n", [(1.5,), (2.5,), (4.1,)]),
         ("Return the smallest integer.", "def f(n):\n    return str(n)\n", [(3,), (4,), (5,)]),
         ("Find the item with maximum frequency.", "def f(x):\n    return x[0], x.count(x[0])\n", [([1],), ([2, 2],)]),
+        ("Check whether it is sorted.", "def f(arr, n):\n    return arr == sorted(arr)\n", [([1, 2], 2), ([2, 1], 2)]),
+        ("Check whether n is a power: n == 2x.", "def f(n):\n    return n & (n - 1) == 0\n", [(4,), (6,), (8,), (7,)]),
         ("Check whether it is a heap.", "def f(arr, i):\n    return arr[i] > 1\n", [([1, 2], 0), ([1, 2], 1)]),
     ],
 )
@@ -270,6 +272,46 @@ def test_several_facts_stand_in_one_statement_each_with_its_own_tests(executor: 
     for variant in two:
         assert len(re.findall("Call it f", variant.prompt)) == 1
         assert all(telling.tests >= TELLING for fact in variant.facts for telling in fact.told_by)
+
+
+def test_no_example_stands_beside_another_hidden_fact_because_it_would_show_that_too(executor: Executor) -> None:
+    statement = "Write a function to check whether a word has as many letters as a limit. Call it f(word, limit)."
+    solution = "def f(word, limit):\n    return len(word) >= limit\n"
+    cases = tuple(Case((w, n), len(w) >= n) for w, n in (("abc", 2), ("ab", 4), ("a", 1), ("abcd", 9), ("xy", 2)))
+    seen = Counter[bool]()
+    for seed in range(12):
+        made = Synthesis(executor, seed).variants(Problem("test/pair", statement, "f", Tests(cases), solution, "test"))
+        for variant in made:
+            if "inconsistent" in variant.kind:
+                several = len(variant.facts) > 1
+                assert not (several and "For example" in variant.prompt), variant.prompt
+                seen[several] += 1
+    assert seen[True] > 5
+    assert seen[False] > 5
+
+
+@pytest.mark.parametrize(
+    ("statement", "kind"),
+    [
+        ("Find the list in a list of lists whose sum is the highest.", "order"),
+        ("Start at building 0. Return the index of the building that is the highest.", "index_base"),
+    ],
+)
+def test_a_fact_that_the_statement_settles_in_other_words_is_not_hidden(
+    executor: Executor, statement: str, kind: str
+) -> None:
+    solution = {
+        "order": "def f(lists):\n    return max(lists, key=sum)\n",
+        "index_base": "def f(lists):\n    return lists.index(max(lists))\n",
+    }[kind]
+    names: dict[str, Any] = {}
+    exec(solution, names)
+    inputs = [([[3, 1, 2], [1, 1]],), ([[1], [9, 4, 9]],), ([[5, 5, 1], [2, 8]],), ([[7, 1, 3], [2]],)]
+    cases = tuple(Case(args, names["f"](*args)) for args in inputs)
+    made = Synthesis(executor).variants(
+        Problem("test/told", f"{statement} Call it f(lists).", "f", Tests(cases), solution, "test")
+    )
+    assert kind not in {fact.id for variant in made for fact in variant.facts}
 
 
 def test_a_promise_that_is_left_out_leaves_a_problem_clear(executor: Executor) -> None:

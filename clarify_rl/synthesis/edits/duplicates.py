@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from clarify_rl.synthesis.facts import Reading, Subject, Uncertain, any_word
+from clarify_rl.synthesis.facts import PICKS_ONE, Reading, Subject, Uncertain, any_word
 
 _TOLD = any_word(
     r"duplicat\w* unique distinct repeat\w* sets? frequen\w* count\w* occur\w* once different sort\w* revers\w* "
@@ -26,6 +26,8 @@ def find(subject: Subject) -> Iterator[Uncertain]:
     if sum(len(set(result)) < len(result) for result in results) < 3 or not _PICKS.search(subject.sentence):
         return
     if re.search(_TOLD, subject.sentence, re.IGNORECASE):
+        return
+    if PICKS_ONE.search(subject.sentence):
         return
     if any(type(value) is int for args in subject.inputs for value in args):  # how many to pick: before or after?
         return

@@ -15,7 +15,10 @@ _COUNTS = re.compile(r"\bnumber of (?:\w+ ){0,2}(?:index|indices|positions?)\b",
 _PHRASE = re.compile(
     r",? ?\(?\b(?:0|1|zero|one)[- ](?:indexed|based|index)\b\)?(?: array| integer array| list| string)?", re.IGNORECASE
 )
-_TOLD = r"\b[01]-?(indexed|based)|\bfrom [01]\b|index 0|\[0\]|\bcount\w* from\b|n - 1\b|starting (at|from|with) [01]"
+_TOLD = (
+    r"\b[01]-?(indexed|based)|\bfrom [01]\b|index 0|\[0\]|\bcount\w* from\b|n - 1\b|starting (at|from|with) [01]|"
+    r"\b(building|cell|city|column|day|house|index|node|person|place|player|position|room|row|seat|step|stone) 0\b"
+)
 
 
 def find(subject: Subject) -> Iterator[Uncertain]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from clarify_rl.synthesis.facts import Reading, Subject, Uncertain, any_word
+from clarify_rl.synthesis.facts import PICKS_ONE, Reading, Subject, Uncertain, any_word
 
 _PHRASE = re.compile(
     r",? ?(?:sorted )?in (?:the )?(?:ascending|descending|increasing|decreasing|non-decreasing|non-increasing|sorted)"
@@ -37,6 +37,8 @@ def find(subject: Subject) -> Iterator[Uncertain]:
         return
     words = f"{text} {subject.entry_point.replace('_', ' ')}"
     if re.search(_ORDERED, words, re.IGNORECASE) or not re.search(_PICKS, text, re.IGNORECASE):
+        return
+    if PICKS_ONE.search(text):
         return
     texts = any(isinstance(item, str) for result in results for item in result)
     up, down = ("alphabetical", "reverse alphabetical") if texts else ("ascending", "descending")
