@@ -40,10 +40,12 @@ class EngineConfig(Section):
 
     `hf` is our own loop on the model as transformers holds it, `vllm` is vLLM in this process, and `auto` is vLLM where
     it is installed and there is a GPU. `options` go to vLLM's LLM, untouched, e.g. {enforce_eager: true} for a start in
-    seconds. In RL, TRL's rl.trainer.vllm_* come before them. --resume may change it.
+    seconds. In RL, TRL's rl.trainer.vllm_* come before them. `stream`: where the engine takes more while it samples, an
+    episode's next reply is sampled as soon as its user has answered; without, when all have. --resume may change it.
     """
 
     use: Literal["auto", "hf", "vllm"] = "auto"
+    stream: bool = True
     options: Options = {}
 
 

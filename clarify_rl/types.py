@@ -6,9 +6,10 @@ Data moves one way: Problem -> Variant -> Episode -> Scores -> batch -> update -
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import ClassVar, Literal, Protocol, TypeAlias
+from typing import ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
 
 LONGEST_SHOWN = 400
 
@@ -574,6 +575,30 @@ class Policy(Protocol):
     """Token ids in, token ids out: sample i belongs to request i. On one machine, same requests, same samples."""
 
     def generate(self, requests: Sequence[Request]) -> list[Sample]: ...
+
+
+class Stream(Protocol):
+    """Requests at an engine that takes more while it samples, each under the number that it was given."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether any of them is still under way."""
+        ...
+
+    def add(self, number: int, request: Request) -> None: ...
+
+    def step(self) -> list[tuple[int, Sample]]:
+        """Goes on sampling for a moment; what is done by then, none of it twice."""
+        ...
+
+
+@runtime_checkable
+class StreamingPolicy(Policy, Protocol):
+    """A policy whose requests need not come together. Its samples are those that `generate` would give."""
+
+    def stream(self) -> AbstractContextManager[Stream] | None:
+        """A stream to be used within the context; None where requests have to come together here."""
+        ...
 
 
 class Pool(Protocol):

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from clarify_rl.dialogue.chat import Chat, TextChat
 from clarify_rl.dialogue.episodes import DialogueLimits, run_episodes
 from clarify_rl.seeds import derive_seed
+from clarify_rl.timeline import Timeline
 from clarify_rl.types import Episode, Policy, Pool, Start, Variant
 
 
@@ -32,7 +33,10 @@ def evaluate(
     chat: Chat | TextChat,
     limits: DialogueLimits,
     batch_size: int,
+    stream: bool = True,
+    timeline: Timeline | None = None,
 ) -> Iterator[list[Episode]]:
     """Episodes in the order of their starts, a batch at a time."""
     for first in range(0, len(starts), batch_size):
-        yield run_episodes(starts[first : first + batch_size], policy=policy, pool=pool, chat=chat, limits=limits)
+        batch = starts[first : first + batch_size]
+        yield run_episodes(batch, policy=policy, pool=pool, chat=chat, limits=limits, stream=stream, timeline=timeline)

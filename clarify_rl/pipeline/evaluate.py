@@ -12,7 +12,6 @@ from tqdm.auto import tqdm
 
 from clarify_rl.config import Config
 from clarify_rl.config_files import differences, to_yaml
-from clarify_rl.dialogue.stopwatch import Stopwatch
 from clarify_rl.engines import engine_for_evaluation
 from clarify_rl.errors import ConfigError, RunFolderError, unknown_name
 from clarify_rl.eval_sections import SILENT, UserConfig
@@ -93,8 +92,7 @@ def _play(
     kept = run.count_episodes(own) // size * size
     run.keep_episodes(own, kept)
     on_episodes(kept)
-    watch = Stopwatch(player.policy, pool, timeline)
-    for episodes in _played(config, player, watch, name, starts[kept:]):
+    for episodes in _played(config, player, pool, name, starts[kept:], timeline):
         run.add_episodes(own, episodes)
         on_episodes(len(episodes))
     seconds = time.monotonic() - started
@@ -148,18 +146,20 @@ def _starts(config: Config, name: str, variants: Sequence[Variant]) -> list[Star
 
 
 def _played(
-    config: Config, player: Player, watch: Stopwatch, name: str, starts: Sequence[Start]
+    config: Config, player: Player, pool: Pool, name: str, starts: Sequence[Start], timeline: Timeline
 ) -> Iterator[list[Episode]]:
     suite, limits = config.suites[name], player.limits
     if suite.max_questions is not None:
         limits = replace(limits, max_questions=suite.max_questions)
     return evaluate(
         starts,
-        policy=watch,
-        pool=watch,
+        policy=player.policy,
+        pool=pool,
         chat=player.chat,
         limits=limits,
         batch_size=config.eval.batch_size,
+        stream=config.engine.stream,
+        timeline=timeline,
     )
 
 

@@ -12,8 +12,9 @@ import os
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -28,6 +29,7 @@ PREFIX = "openai:"
 _EXAMPLE = "openai:http://127.0.0.1:8000/v1#Qwen/Qwen2.5-Coder-7B-Instruct"
 _MOST_BYTES = 16 << 20
 _LONGEST_WAIT_S = 60.0
+_MOMENT_S = 0.05
 _AGAIN = frozenset({429, 500, 502, 503, 504})  # busy or broken for the moment
 _HOPELESS = frozenset({301, 302, 307, 308, 401, 403, 404, 405})  # every other request would fare the same
 _LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -81,12 +83,21 @@ class OpenAIPolicy:
             outcomes = list(pool.map(self._ask, requests))
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-        failures = [outcome for outcome in outcomes if isinstance(outcome, _NoReplyError)]
-        if failures and len(failures) == len(requests) and all(failure.unreachable for failure in failures):
+        self._check_reachable(outcomes)
+        return [_failed(outcome) if isinstance(outcome, _NoReplyError) else outcome for outcome in outcomes]
+
+    def _check_reachable(self, outcomes: Sequence[Sample | _NoReplyError]) -> None:
+        """ClarifyError where nobody was there for any of the requests."""
+        failures = [outcome for outcome in outcomes if isinstance(outcome, _NoReplyError) and outcome.unreachable]
+        if failures and len(failures) == len(outcomes):
             raise ClarifyError(
                 f"{self.address.url} cannot be reached: {failures[0]}. Start the server, then run this again."
             )
-        return [_failed(outcome) if isinstance(outcome, _NoReplyError) else outcome for outcome in outcomes]
+
+    @contextmanager
+    def stream(self) -> Iterator[_ServerStream]:
+        with _ServerStream(self) as stream:
+            yield stream
 
     def _ask(self, request: Request) -> Sample | _NoReplyError:
         chance = Random(derive_seed(request.seed, request.turn, "wait"))
@@ -152,6 +163,42 @@ class OpenAIPolicy:
             )
         after = error.headers.get("Retry-After", "")
         return _NoReplyError(why, again=error.code in _AGAIN, wait_s=float(after) if after.isdecimal() else None)
+
+
+@dataclass
+class _ServerStream:
+    """Requests under way at the server, as many at once as it is said to take."""
+
+    policy: OpenAIPolicy
+    _pool: ThreadPoolExecutor = field(init=False)
+    _numbers: dict[Future[Sample | _NoReplyError], int] = field(default_factory=dict)
+    _outcomes: list[Sample | _NoReplyError] = field(default_factory=list)
+
+    def __enter__(self) -> _ServerStream:
+        self._pool = ThreadPoolExecutor(self.policy.server.parallel)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._numbers)
+
+    def add(self, number: int, request: Request) -> None:
+        self._numbers[self._pool.submit(self.policy._ask, request)] = number
+
+    def step(self) -> list[tuple[int, Sample]]:
+        """The replies that are there, after a moment if none is: the caller may have more to ask in the meantime."""
+        done, _ = wait(self._numbers, timeout=_MOMENT_S, return_when=FIRST_COMPLETED)
+        samples = []
+        for future in done:
+            outcome, number = future.result(), self._numbers.pop(future)
+            self._outcomes.append(outcome)
+            samples.append((number, _failed(outcome) if isinstance(outcome, _NoReplyError) else outcome))
+        if not self._numbers:
+            self.policy._check_reachable(self._outcomes)
+        return samples
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

@@ -10,7 +10,8 @@ import gc
 import json
 import math
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -92,22 +93,27 @@ class VLLMPolicy:
 
     def generate(self, requests: Sequence[Request]) -> list[Sample]:
         """One sample for each request, in order; vLLM puts them into batches itself."""
-        import vllm
-
-        settings = [
-            vllm.SamplingParams(
-                temperature=self.temperature,
-                max_tokens=request.max_new_tokens,
-                stop_token_ids=sorted(self.end_ids),
-                seed=None if self.temperature == 0 else _seed(request),
-                logprobs=0,  # that of the sampled token, which shows whether logits are numbers
-                detokenize=False,
-            )
-            for request in requests
-        ]
-        prompts = [{"prompt_token_ids": list(request.context)} for request in requests]
+        settings = [self._settings(request) for request in requests]
+        prompts = [_prompt(request) for request in requests]
         done = self.llm.generate(prompts, settings, use_tqdm=False)
         return [self._sample(out.outputs[0]) for out in done]
+
+    @contextmanager
+    def stream(self) -> Iterator[EngineStream]:
+        with EngineStream(self.llm, self._settings, self._sample) as stream:
+            yield stream
+
+    def _settings(self, request: Request) -> Any:  # Any: vLLM's SamplingParams
+        import vllm
+
+        return vllm.SamplingParams(
+            temperature=self.temperature,
+            max_tokens=request.max_new_tokens,
+            stop_token_ids=sorted(self.end_ids),
+            seed=None if self.temperature == 0 else seed_of(request),
+            logprobs=0,  # that of the sampled token, which shows whether logits are numbers
+            detokenize=False,
+        )
 
     def _sample(self, output: Any) -> Sample:  # Any: vLLM's CompletionOutput
         ids = tuple(output.token_ids)
@@ -118,6 +124,47 @@ class VLLMPolicy:
                 "causes: half precision (engine.options.dtype=float32), or weights that training has spoiled."
             )
         return Sample(ids, logprobs if self.logprobs else None, bool(ids) and ids[-1] in self.end_ids)
+
+
+@dataclass
+class EngineStream:
+    """Requests under way at vLLM's engine, which takes more between any two of its steps.
+
+    `settings` are vLLM's SamplingParams of a request, `sample` reads its CompletionOutput. What is under way when the
+    context ends is called off.
+    """
+
+    llm: LLM
+    settings: Callable[[Request], Any]  # Any: vLLM's own
+    sample: Callable[[Any], Sample]
+    _numbers: dict[str, int] = field(default_factory=dict)  # by the name that a request has at the engine
+    _added: int = 0
+
+    def __enter__(self) -> EngineStream:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._numbers:
+            self.llm.llm_engine.abort_request(list(self._numbers))
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._numbers)
+
+    def add(self, number: int, request: Request) -> None:
+        from vllm.sampling_params import RequestOutputKind
+
+        settings = self.settings(request)
+        settings.output_kind = RequestOutputKind.FINAL_ONLY
+        name = f"clarify-rl-{self._added}"
+        self._added += 1
+        self._numbers[name] = number
+        self.llm.llm_engine.add_request(name, _prompt(request), settings)
+
+    def step(self) -> list[tuple[int, Sample]]:
+        """One token for each request under way; those that are done with it."""
+        done = [output for output in self.llm.llm_engine.step() if output.finished]
+        return [(self._numbers.pop(output.request_id), self.sample(output.outputs[0])) for output in done]
 
 
 def start(folder: str, options: Options) -> LLM:
@@ -162,8 +209,13 @@ def context_of(llm: LLM) -> int:
     return int(llm.llm_engine.model_config.max_model_len)
 
 
-def _seed(request: Request) -> int:
+def seed_of(request: Request) -> int:
+    """What a request is sampled by: its episode's own, whatever else the engine has under way."""
     return derive_seed(request.episode_id, request.turn, request.seed) % (1 << 63)
+
+
+def _prompt(request: Request) -> dict[str, list[int]]:
+    return {"prompt_token_ids": list(request.context)}
 
 
 def _shape(folder: str) -> str:

@@ -17,13 +17,12 @@ import torch
 from accelerate.utils import gather_object
 from datasets import Dataset
 from torch.utils.data import Sampler
-from transformers import PreTrainedModel, TrainerCallback
+from transformers import TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from clarify_rl.config import Config, RewardConfig
 from clarify_rl.dialogue.chat import Chat
 from clarify_rl.dialogue.episodes import DialogueLimits, run_episodes
-from clarify_rl.dialogue.stopwatch import Stopwatch
 from clarify_rl.engines import engine_for_rl
 from clarify_rl.errors import ConfigError
 from clarify_rl.policies.hf import HFPolicy
@@ -65,6 +64,7 @@ class Rollouts:
     rewards: Sequence[RewardConfig] = ()
     gate: GateSection = field(default_factory=GateSection)
     information: Information | None = None
+    stream: bool = True
     numbers: Mapping[str, float] = field(default_factory=dict)
     _last: Moment | None = None
     _played: int = 0  # episodes at that moment, by this learner: a step may take several batches
@@ -80,14 +80,11 @@ class Rollouts:
         if moment != self._last:
             self._last, self._played = moment, 0
         timeline = trainer.timeline
-        watch = Stopwatch(self._policy(trainer), self.pool, timeline)
         before, started = timeline.seconds.get("generate", 0.0), time.monotonic()
         played: list[Episode] = []
-        lockstep = in_lockstep(trainer)
 
         def play(asked: Sequence[int]) -> list[Episode]:
-            model = trainer.accelerator.unwrap_model(trainer.model)
-            played.extend(self._play(watch, model, asked, moment, first=self._played, lockstep=lockstep))
+            played.extend(self._play(trainer, asked, moment, first=self._played))
             self._played += len(asked)
             return played[-len(asked) :]
 
@@ -111,20 +108,27 @@ class Rollouts:
 
     def _play(
         self,
-        watch: Stopwatch,
-        model: PreTrainedModel,
+        trainer: DialogueGRPOTrainer,
         rows: Sequence[int],
         moment: Moment,
         first: int,
-        lockstep: bool,
     ) -> list[Episode]:
         """Whole groups of episodes. `first` is the number of the first one in this step."""
         starts = [self._start(row, number, moment) for number, row in enumerate(rows, first)]
-        play = partial(run_episodes, policy=watch, chat=self.chat, limits=self.limits, lockstep=lockstep)
-        played = at_step(play(starts, pool=watch), self.rewards, moment.step)
+        play = partial(
+            run_episodes,
+            policy=self._policy(trainer),
+            chat=self.chat,
+            limits=self.limits,
+            lockstep=in_lockstep(trainer),
+            stream=self.stream,
+            timeline=trainer.timeline,
+        )
+        played = at_step(play(starts, pool=self.pool), self.rewards, moment.step)
         if self.information is None:
             return played
-        return self.information.score(played, partial(play, pool=Unscored(watch)), model)
+        model = trainer.accelerator.unwrap_model(trainer.model)
+        return self.information.score(played, partial(play, pool=Unscored(self.pool)), model)
 
     def _start(self, row: int, number: int, moment: Moment) -> Start:
         variant = self.groups.variants[row]

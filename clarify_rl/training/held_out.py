@@ -44,6 +44,7 @@ class Surroundings(Protocol):
     pool: Pool
     chat: Chat
     limits: DialogueLimits
+    stream: bool
 
 
 @dataclass(frozen=True)
@@ -170,6 +171,7 @@ class HeldOut(TrainerCallback):
             pool=shared.pool,
             chat=shared.chat,
             limits=shared.limits,
+            stream=shared.stream,
         )
         order = {variant.id: i for i, variant in enumerate(self.variants)}
         return sorted(gather_object(episodes), key=lambda episode: order[episode.variant.id])

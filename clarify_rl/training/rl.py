@@ -72,6 +72,7 @@ def train_rl(
         config.rewards,
         section.gate,
         _information(loaded, chat, args, section),
+        config.engine.stream,
     )
     with starting(config.engine.options):
         trainer = _trainer(loaded, variants, rollouts, args, config, section)

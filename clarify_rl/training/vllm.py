@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -22,7 +22,7 @@ from trl.generation import vllm_generation
 from clarify_rl.dialogue.episodes import DialogueLimits
 from clarify_rl.engines import INSTALL, Engine, unnamed, vllm_installed
 from clarify_rl.errors import ClarifyError, ConfigError
-from clarify_rl.policies.vllm import half_or_single
+from clarify_rl.policies.vllm import EngineStream, half_or_single, seed_of
 from clarify_rl.sections import Options
 from clarify_rl.seeds import derive_seed
 from clarify_rl.types import Request, Sample
@@ -42,6 +42,61 @@ class TrainedVLLMPolicy:
     trainer: Any  # Any: TRL's GRPOTrainer
     end_ids: frozenset[int]
     temperature: float | None = None
+
+    def stream(self) -> AbstractContextManager[EngineStream] | None:
+        """Of the engine in this process. None where processes share one, or TRL puts a grammar on what it samples."""
+        engine = self.trainer.vllm_generation
+        if shares_engine(self.trainer.args) or engine.structured_outputs_regex is not None:
+            return None
+        return self._stream()
+
+    @contextmanager
+    def _stream(self) -> Iterator[EngineStream]:
+        with self._awake() as llm, EngineStream(llm, self._settings, self._streamed) as stream:
+            yield stream
+
+    @contextmanager
+    def _awake(self) -> Iterator[Any]:  # Any: vLLM's LLM
+        """The engine with the newest weights, as TRL wakes it for a call and puts it to sleep behind it."""
+        trainer, engine = self.trainer, self.trainer.vllm_generation
+        asleep = engine.enable_sleep_mode and engine._llm_weights_sleeping
+        if trainer.state.global_step != trainer._last_loaded_step or asleep:
+            engine.sync_weights()
+            trainer._last_loaded_step = trainer.state.global_step
+        if engine.enable_sleep_mode:
+            engine.llm.wake_up(tags=["kv_cache"])
+        try:
+            yield engine.llm
+        finally:
+            if engine.enable_sleep_mode:
+                engine.llm.sleep(level=2)
+                engine._llm_weights_sleeping = True
+
+    def _settings(self, request: Request) -> Any:  # Any: vLLM's SamplingParams
+        """As TRL sets them, with the request's own budget and seed."""
+        import vllm
+
+        engine = self.trainer.vllm_generation
+        temperature = engine.temperature if self.temperature is None else self.temperature
+        return vllm.SamplingParams(
+            **{
+                "repetition_penalty": engine.repetition_penalty,
+                "temperature": temperature,
+                "top_p": engine.top_p,
+                "top_k": engine.top_k,
+                "min_p": 0.0 if engine.min_p is None else engine.min_p,
+                "max_tokens": request.max_new_tokens,
+                "logprobs": 0,
+                "seed": None if temperature == 0 else seed_of(request),
+                **engine.generation_kwargs,
+                "stop_token_ids": sorted(self.end_ids),
+            }
+        )
+
+    def _streamed(self, output: Any) -> Sample:  # Any: vLLM's CompletionOutput
+        ids = list(output.token_ids)
+        logprobs = [at[token].logprob for at, token in zip(output.logprobs, ids, strict=True)]
+        return self._sample(ids, logprobs, len(ids))
 
     def generate(self, requests: Sequence[Request]) -> list[Sample]:
         """One sample for each request, in order. Calls of all processes belong together where `in_lockstep`."""

@@ -66,7 +66,7 @@ MAY_IMPORT = {
         "demonstrations": "types errors seeds policies synthesis dialogue",
         "training": "types errors loading seeds timeline sections rl_sections config engines store policies problems "
         "synthesis dialogue pool demonstrations",
-        "evaluation": "types errors seeds records eval_sections config store policies problems dialogue "
+        "evaluation": "types errors seeds timeline records eval_sections config store policies problems dialogue "
         "dialogue.replies pool",
         "report": "types errors seeds records config store evaluation",
         "launch": "clarify_rl types errors config store pool training evaluation",

@@ -17,7 +17,6 @@ from transformers.integrations import get_available_reporting_integrations
 
 from clarify_rl.config_files import load_config
 from clarify_rl.dialogue.episodes import run_episodes
-from clarify_rl.dialogue.stopwatch import Stopwatch
 from clarify_rl.errors import ConfigError
 from clarify_rl.pool import LocalPool
 from clarify_rl.store import Run
@@ -158,9 +157,11 @@ class Hesitant(AskOrCode):
 def test_generation_and_environment_are_timed_apart() -> None:
     timeline = Timeline()
     with closing(LocalPool(replace(SPEC, env=f"{__file__}:Hesitant"))) as pool:
-        watch = Stopwatch(Pondering(scripted({"e": [ASK, DESC]})), pool, timeline)
+        policy = Pondering(scripted({"e": [ASK, DESC]}))
         started = time.monotonic()
-        (episode,) = run_episodes([Start(UNCLEAR, "e", 0)], policy=watch, pool=watch, chat=chat(), limits=LIMITS)
+        (episode,) = run_episodes(
+            [Start(UNCLEAR, "e", 0)], policy=policy, pool=pool, chat=chat(), limits=LIMITS, timeline=timeline
+        )
         elapsed_s = time.monotonic() - started
     numbers = timeline.take()
     assert episode.solved

@@ -16,7 +16,7 @@ import torch
 from trl import GRPOTrainer
 from trl.generation.vllm_generation import VLLMGeneration
 
-from clarify_rl.config import Config, EnvConfig, RewardConfig
+from clarify_rl.config import Config, EngineConfig, EnvConfig, RewardConfig
 from clarify_rl.config_files import load_config
 from clarify_rl.dialogue.episodes import DialogueLimits
 from clarify_rl.engines import engine_for_evaluation, engine_for_rl
@@ -106,7 +106,13 @@ def config(**trainer: object) -> Config:
         "shuffle_dataset": False,
     }
     section = RLSection(trainer={**options, **trainer})
-    return Config(sft=None, rl=section, rewards=(RewardConfig(use=LETTERS),), env=EnvConfig(max_failed_share=0.5))
+    return Config(
+        sft=None,
+        rl=section,
+        rewards=(RewardConfig(use=LETTERS),),
+        env=EnvConfig(max_failed_share=0.5),
+        engine=EngineConfig(stream=False),
+    )
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from clarify_rl.config import Config, EnvConfig, RewardConfig
-from clarify_rl.dialogue.episodes import DialogueLimits
+from clarify_rl.dialogue.episodes import DialogueLimits, run_episodes
 from clarify_rl.policies.hf import HFPolicy
 from clarify_rl.policies.models import load_model
 from clarify_rl.policies.vllm import Engines, VLLMPolicy
@@ -24,7 +24,7 @@ from clarify_rl.rl_sections import EvaluationSection, RLSection
 from clarify_rl.store import Run
 from clarify_rl.training.export import export_model
 from clarify_rl.training.rl import train_rl
-from clarify_rl.types import Episode, Request
+from clarify_rl.types import Episode, Request, Sample, Start
 from tests.dialogues import CLEAR, UNCLEAR, chat
 
 pytestmark = pytest.mark.vllm
@@ -100,6 +100,44 @@ def test_a_reply_keeps_to_its_budget_and_says_whether_it_ended(engines: Engines,
     assert (len(short.token_ids), short.finished) == (3, False)
     assert long.finished and long.token_ids[-1] in chat().end_ids
     assert long.token_ids[:3] == short.token_ids
+
+
+def test_a_stream_gives_what_one_call_gives_whatever_comes_when(engines: Engines, base: Path) -> None:
+    policy = VLLMPolicy(engines.holding(str(base)), chat().end_ids, temperature=1.0, logprobs=True)
+    together = policy.generate(REQUESTS)
+    waiting, done = list(enumerate(REQUESTS)), dict[int, Sample]()
+    with policy.stream() as stream:
+        stream.add(*waiting.pop(0))
+        while stream.busy:
+            done.update(stream.step())
+            if waiting:
+                stream.add(*waiting.pop(0))
+    assert [done[number].token_ids for number in range(len(REQUESTS))] == [sample.token_ids for sample in together]
+    assert [done[number].finished for number in range(len(REQUESTS))] == [sample.finished for sample in together]
+
+
+def test_what_is_under_way_when_a_stream_ends_is_called_off(engines: Engines, base: Path) -> None:
+    llm = engines.holding(str(base))
+    policy = VLLMPolicy(llm, chat().end_ids)
+    with policy.stream() as stream:
+        for number, request in enumerate(REQUESTS):
+            stream.add(number, request)
+        assert len(stream.step()) < len(REQUESTS)
+    assert not llm.llm_engine.has_unfinished_requests()
+    assert said(engines, str(base)) == said_by_our_own_loop(str(base))
+
+
+def test_dialogues_that_flow_are_those_that_take_turns(engines: Engines, base: Path) -> None:
+    policy = VLLMPolicy(engines.holding(str(base)), chat().end_ids, temperature=1.0)
+    starts = [Start(variant, f"e{i}", i) for i, variant in enumerate((UNCLEAR, CLEAR) * 8)]
+    spec = PoolSpec(f"{PLUGINS}:Chatty", rewards=(RewardSpec(LETTERS),))
+    with closing(LocalPool(spec)) as pool:
+        flowing, in_turns = (
+            run_episodes(starts, policy=policy, pool=pool, chat=chat(), limits=LIMITS, stream=stream)
+            for stream in (True, False)
+        )
+    assert max(len(episode.turns) for episode in flowing) > 1
+    assert [episode.completion_ids for episode in flowing] == [episode.completion_ids for episode in in_turns]
 
 
 def config(algorithm: str, lora: dict[str, Any] | None, **trainer: object) -> Config:
