@@ -255,6 +255,20 @@ def test_the_engine_reads_its_budget_and_its_options_at_each_call() -> None:
     assert "model=model.name_or_path" in source(VLLMGeneration._init_vllm)
 
 
+def test_trl_wakes_the_engine_and_sets_up_sampling_as_our_stream_does() -> None:
+    code = source(VLLMGeneration.generate)
+    assert (
+        'self.mode == "colocate" and self.enable_sleep_mode and self._llm_weights_sleeping: self.sync_weights()' in code
+    )
+    assert 'if self.enable_sleep_mode: self.llm.wake_up(tags=["kv_cache"])' in code
+    assert "if self.enable_sleep_mode: self.llm.sleep(level=2) self._llm_weights_sleeping = True" in code
+    settings = re.search(r'generation_kwargs = \{ "n": 1,(.*?) \} generation_kwargs\.update', code)
+    assert settings is not None
+    names = "repetition_penalty temperature top_p top_k min_p max_tokens logprobs".split()
+    assert re.findall(r'"(\w+)":', settings[1]) == names  # and n, which is 1 unless it is set
+    assert "if self.structured_outputs_regex is not None:" in code
+
+
 def test_trl_corrects_with_the_logprobs_of_the_policys_tokens_only() -> None:
     code = source(GRPOTrainer._generate_and_score_completions)
     assert "mask = completion_mask if tool_mask is None else completion_mask * tool_mask" in code
