@@ -1,8 +1,8 @@
 """Rollouts by vLLM, in the trainer's processes or behind `trl vllm-serve`, through TRL, which keeps its weights new.
 
 TRL compares the log-probabilities that vLLM sampled with to the trainer's own, and corrects the loss for what differs.
-In the trainer's own process each request (each call, where requests come together) has a seed, so a run that is resumed
-samples as one that was not interrupted, as far as vLLM computes the same twice. What it leaves out: seeds behind a server.
+In the trainer's own process each request has a seed (where requests come together, each call), so a run that is resumed
+samples as one that was not interrupted, as far as vLLM computes the same twice. What it leaves out: seeds of a server.
 """
 
 from __future__ import annotations
