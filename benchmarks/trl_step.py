@@ -1,10 +1,12 @@
 """How long a step takes beside plain TRL's, with the same model, prompts, rewards and options, and without questions.
 
     python -m benchmarks.trl_step --steps 20
+    python -m benchmarks.trl_step --model path/or/name --vllm
 
 Two trainers take turns in one process, step by step, so that a busy machine slows both alike: compare the ratios, not
 the seconds. TRL generates with transformers' `generate` and calls a reward function for each reward; ours goes through
-the dialogue loop, its own decoding and the environment. Both run the same programs on the same executor.
+the dialogue loop, its own decoding and the environment. With --vllm each has a vLLM of its own. Both run the same
+programs on the same executor.
 """
 
 from __future__ import annotations
@@ -38,11 +40,13 @@ from clarify_rl.store import Run
 from clarify_rl.synthesis.mix import Mix, sample_variants
 from clarify_rl.training.groups import Groups
 from clarify_rl.training.grpo import DialogueGRPOTrainer, Rollouts, grpo_config, prompt_dataset, reward_function
-from clarify_rl.types import Defect, Episode, Exchange, Policy, Pool, Turn, Variant
+from clarify_rl.training.vllm import check_model, releasing, starting
+from clarify_rl.types import Defect, Episode, Exchange, Pool, Turn, Variant
 
 TRL, OURS = "trl.GRPOTrainer", "clarify-rl"
 PARTS = ("generation", "environment", "update")
 MOST = 1.05
+_CONTEXT = 512  # tokens of a prompt and its reply, for vLLM
 
 
 @dataclass
@@ -52,6 +56,7 @@ class Clock:
     steps: list[float] = field(default_factory=list)
     parts: list[dict[str, float]] = field(default_factory=list)
     running: dict[str, float] = field(default_factory=dict)
+    told: Callable[[], dict[str, float]] | None = None  # the parts of a step, where somebody else measures them
     started: float = 0.0
 
     @contextmanager
@@ -66,7 +71,8 @@ class Clock:
     def stop(self) -> None:
         seconds = time.perf_counter() - self.started
         self.steps.append(seconds)
-        self.parts.append({**self.running, "update": seconds - sum(self.running.values())})
+        running = self.told() if self.told else self.running
+        self.parts.append({**running, "update": seconds - sum(running.values())})
 
     def median(self, part: str = "") -> float:
         """Of the whole step, or of a part of it. The first step is left out: it builds what later ones reuse."""
@@ -100,17 +106,17 @@ def main() -> None:
     """Prints the table and whether the target is reached."""
     arguments = _arguments()
     config = _config(arguments)
+    check_model(arguments.model, _trl_config(config, Path("unused")))
     roles = family_roles(config)
     mix = config.data.rl
     defects = {Defect(name): weight for name, weight in mix.defects.items()}
     wanted = Mix(arguments.prompts, roles.trained, roles.trained, mix.clear_share, mix.missing, defects)
     variants = sample_variants(wanted, "train", seed=0)
+    engine = "vLLM" if arguments.vllm else "transformers"
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {config.model.base} by {engine}")
     print(
-        f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {config.model.base}, {arguments.steps} steps of ",
-        end="",
-    )
-    print(
-        f"{arguments.prompts} prompts x {arguments.generations} episodes, replies of at most {arguments.tokens} tokens"
+        f"{arguments.steps} steps of {arguments.prompts} prompts x {arguments.generations} episodes, replies of up to "
+        f"{arguments.tokens} tokens"
     )
     with tempfile.TemporaryDirectory() as folder:
         clocks = measure(config, variants, Path(folder))
@@ -130,6 +136,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--generations", type=int, default=8, metavar="N", help="episodes a prompt (default 8)")
     parser.add_argument("--tokens", type=int, default=112, metavar="N", help="most tokens of a reply (default 112)")
     parser.add_argument("--model", default="embedded", metavar="SPEC", help="a folder or hub name (default embedded)")
+    parser.add_argument("--vllm", action="store_true", help="generate by vLLM, which takes a model that has a folder")
+    parser.add_argument("--share", type=float, default=0.2, help="of a GPU's memory for each vLLM (default 0.2)")
     return parser.parse_args()
 
 
@@ -142,9 +150,17 @@ def _config(arguments: argparse.Namespace) -> Config:
         "gradient_accumulation_steps": arguments.prompts,
         "learning_rate": 1e-7,
         "save_strategy": "no",
+        "use_vllm": arguments.vllm,
     }
+    if arguments.vllm:
+        trainer |= {"vllm_gpu_memory_utilization": arguments.share, "vllm_max_model_length": _CONTEXT}
     budgets = {"max_questions": 0, "turn_tokens": arguments.tokens, "total_tokens": arguments.tokens}
-    changed = {"model": {"base": arguments.model}, "dialogue": budgets, "rl": {"trainer": trainer}}
+    changed = {
+        "model": {"base": arguments.model},
+        "engine": {"use": "vllm" if arguments.vllm else "hf"},
+        "dialogue": budgets,
+        "rl": {"trainer": trainer},
+    }
     return load_config("demo", options=changed)
 
 
@@ -156,8 +172,10 @@ def measure(config: Config, variants: Sequence[Variant], folder: Path) -> dict[s
         run = stack.enter_context(Run.create(folder / "run", "seed: 0\n", ["benchmark"]))
         trainers = {
             TRL: plain_trainer(config, variants, pool, sides[TRL].clock, folder / "trl"),
-            OURS: our_trainer(config, variants, pool, sides[OURS].clock, run, folder / "ours"),
+            OURS: our_trainer(config, variants, pool, sides[OURS], run, folder / "ours"),
         }
+        for trainer in trainers.values():
+            stack.enter_context(releasing(trainer))
 
         def train(name: str, other: str) -> None:
             trainer, mine, waiting = trainers[name], sides[name], sides[other]
@@ -196,40 +214,44 @@ class TimedPool:
 
 
 def our_trainer(
-    config: Config, variants: Sequence[Variant], pool: Pool, clock: Clock, run: Run, folder: Path
+    config: Config, variants: Sequence[Variant], pool: Pool, side: Side, run: Run, folder: Path
 ) -> DialogueGRPOTrainer:
     loaded = load_model(config.model.base, dtype=dtype_for("all weights", device_named(config.model.device)))
     chat, limits = chat_for(config, loaded), dialogue_limits(config, loaded)
 
-    class Timed(Rollouts):
-        def _policy(self, trainer: DialogueGRPOTrainer) -> Policy:
-            policy = super()._policy(trainer)
-            policy.generate = timed(policy.generate, clock)  # type: ignore[method-assign] # the same, timed
-            return policy
-
     args = _trl_config(config, folder)
     groups = Groups(GroupsSection(), variants, args.num_generations)
-    return DialogueGRPOTrainer(
-        rollouts=Timed(groups, TimedPool(pool, clock), chat, limits, run, 0, 1.0),
-        model=loaded.model,
-        reward_funcs=[reward_function(item.use, i) for i, item in enumerate(config.rewards)],
-        args=args,
-        train_dataset=prompt_dataset(variants, chat),
-        processing_class=loaded.tokenizer,
-    )
+    with starting(config.engine.options):
+        trainer = DialogueGRPOTrainer(
+            rollouts=Rollouts(groups, pool, chat, limits, run, 0, 1.0),
+            model=loaded.model,
+            reward_funcs=[reward_function(item.use, i) for i, item in enumerate(config.rewards)],
+            args=args,
+            train_dataset=prompt_dataset(variants, chat),
+            processing_class=loaded.tokenizer,
+        )
+    side.clock.told = lambda: _told(trainer.timeline.take())
+    return trainer
+
+
+def _told(seconds: Mapping[str, float]) -> dict[str, float]:
+    """Our own timeline of a step in the benchmark's parts, where users and programs are what was waited for."""
+    names = {"generation": ("generate", "sync"), "environment": ("env", "score")}
+    return {part: sum(seconds.get(f"time/{name}_s", 0.0) for name in of) for part, of in names.items()}
 
 
 def plain_trainer(config: Config, variants: Sequence[Variant], pool: Pool, clock: Clock, folder: Path) -> GRPOTrainer:
     loaded = load_model(config.model.base, dtype=dtype_for("all weights", device_named(config.model.device)))
     chat = chat_for(config, loaded)
     scorer = Scorer(variants, TimedPool(pool, clock), chat)
-    trainer = GRPOTrainer(
-        model=loaded.model,
-        reward_funcs=[scorer.reward(item.use, i) for i, item in enumerate(config.rewards)],
-        args=_trl_config(config, folder),
-        train_dataset=prompt_dataset(variants, chat),
-        processing_class=loaded.tokenizer,
-    )
+    with starting(config.engine.options):
+        trainer = GRPOTrainer(
+            model=loaded.model,
+            reward_funcs=[scorer.reward(item.use, i) for i, item in enumerate(config.rewards)],
+            args=_trl_config(config, folder),
+            train_dataset=prompt_dataset(variants, chat),
+            processing_class=loaded.tokenizer,
+        )
     trainer._generate_single_turn = timed(trainer._generate_single_turn, clock)
     return trainer
 
