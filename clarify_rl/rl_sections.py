@@ -31,12 +31,14 @@ class GroupsSection(Section):
     `resample`: how many times the groups of a batch whose rewards are all equal are exchanged for groups of other
     problems. `by_solve_rate`: prefer problems that were solved about half of the time. `ask_share` and `code_share`: in
     these shares of an unclear problem's group the first reply is made to begin as a question, or as code.
+    `replay_share`: in this share it begins behind good questions that the user has answered.
     """
 
     resample: int = Field(0, ge=0)
     by_solve_rate: bool = False
     ask_share: Share = 0.0
     code_share: Share = 0.0
+    replay_share: Share = 0.0
 
 
 class CreditSection(Section):

@@ -351,10 +351,14 @@ class Execution:
 
 @dataclass(frozen=True)
 class Opening:
-    """How a first reply is made to begin, as a question or as code: ids that are given, so no loss learns from them."""
+    """How an episode is made to begin: its first reply as a question or as code, by ids, or behind `replayed` turns.
+
+    What is given is nothing that any loss learns from.
+    """
 
     kind: ReplyKind
-    token_ids: tuple[int, ...]
+    token_ids: tuple[int, ...] = ()
+    replayed: int = 0
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,8 @@ import torch
 from clarify_rl.errors import ClarifyError, ConfigError
 from clarify_rl.loading import load_object
 from clarify_rl.rl_sections import CreditSection, RLSection
-from clarify_rl.types import Episode, Opening, ReplyKind
+from clarify_rl.training.openings import are_peers
+from clarify_rl.types import Episode
 
 Turns = tuple[float, ...]  # one number for each turn of an episode
 Credit = Callable[[Sequence[Episode]], Sequence[Sequence[float]]]
@@ -97,17 +98,8 @@ def _each_turn(group: Sequence[Episode], advantage: Callable[[int, int], float])
 
 
 def _peers(group: Sequence[Episode], number: int) -> list[int]:
-    """Whom an episode is compared with, itself among them: those that began as it was made to, or all."""
-    kind = _kind(group[number].opening)
-    return [
-        peer
-        for peer, episode in enumerate(group)
-        if not episode.masked and (kind is None or _kind(episode.opening) is kind)
-    ]
-
-
-def _kind(opening: Opening | None) -> ReplyKind | None:
-    return opening.kind if opening else None
+    """Whom an episode is compared with, itself among them, of those that were measured."""
+    return [i for i, peer in enumerate(group) if not peer.masked and are_peers(group[number], peer)]
 
 
 def _columns(group: Sequence[Episode], rows: Sequence[Turns]) -> list[list[float]]:

@@ -145,18 +145,21 @@ def make_groups(
 ) -> Groups:
     """The groups that a configuration asks for. `record`: what came of all episodes so far, read only where needed."""
     groups = Groups(options, variants, trainer.num_generations)
-    asking, coding = _forced(options, trainer)
-    if asking or coding:
+    asking, coding, replaying = _forced(options, trainer)
+    if asking or coding or replaying:
         encode = partial(tokenizer.encode, add_special_tokens=False)
-        groups.openings = Openings.encoded(encode, asking=asking, coding=coding)
+        groups.openings = Openings.encoded(encode, asking=asking, coding=coding, replaying=replaying)
     if options.by_solve_rate:
         groups.rates.add(record)
     return groups
 
 
-def _forced(options: GroupsSection, trainer: GRPOConfig) -> tuple[int, int]:
-    """How many rollouts of an unclear group are made to begin as a question, and how many as code."""
-    return round(options.ask_share * trainer.num_generations), round(options.code_share * trainer.num_generations)
+_SHARES = ("ask_share", "code_share", "replay_share")
+
+
+def _forced(options: GroupsSection, trainer: GRPOConfig) -> tuple[int, ...]:
+    """How many rollouts of an unclear group are made to begin as a question, as code, and behind turns."""
+    return tuple(round(getattr(options, name) * trainer.num_generations) for name in _SHARES)
 
 
 def check_groups(section: RLSection, trainer: GRPOConfig) -> None:
@@ -182,7 +185,7 @@ def check_groups(section: RLSection, trainer: GRPOConfig) -> None:
         )
     forced = _forced(options, trainer)
     fewest = 1 if section.algorithm == "ppo" else 2
-    for name, count in zip(("ask_share", "code_share"), forced, strict=True):
+    for name, count in zip(_SHARES, forced, strict=True):
         share = getattr(options, name)
         if share and count < fewest:
             raise ConfigError(
@@ -191,8 +194,8 @@ def check_groups(section: RLSection, trainer: GRPOConfig) -> None:
             )
     if sum(forced) >= size:
         raise ConfigError(
-            f"rl.groups.ask_share and code_share leave none of {size} rollouts to choose for itself, and only those "
-            f"learn whether to ask. Take less, for example 0.25 each."
+            f"rl.groups.ask_share, code_share and replay_share leave none of {size} rollouts to choose for itself, and "
+            "only those learn whether to ask. Take less, for example 0.25 each."
         )
 
 

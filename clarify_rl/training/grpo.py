@@ -41,10 +41,11 @@ from clarify_rl.training.health import check_alarms
 from clarify_rl.training.information import Information, Unscored
 from clarify_rl.training.openings import compare_alike
 from clarify_rl.training.options import trainer_config
+from clarify_rl.training.prefixes import Prefixes
 from clarify_rl.training.rollout_metrics import group_metrics, rollout_metrics, stop_if_failing
 from clarify_rl.training.schedules import at_step
 from clarify_rl.training.vllm import TrainedVLLMPolicy, by_engine, check_vllm, in_lockstep
-from clarify_rl.types import Episode, Policy, Pool, Score, Start, Variant
+from clarify_rl.types import Episode, Opening, Policy, Pool, ReplyKind, Score, Start, Turn, Variant
 
 
 @dataclass
@@ -65,6 +66,7 @@ class Rollouts:
     gate: GateSection = field(default_factory=GateSection)
     information: Information | None = None
     stream: bool = True
+    prefixes: Prefixes | None = None
     numbers: Mapping[str, float] = field(default_factory=dict)
     _last: Moment | None = None
     _played: int = 0  # episodes at that moment, by this learner: a step may take several batches
@@ -114,6 +116,8 @@ class Rollouts:
         first: int,
     ) -> list[Episode]:
         """Whole groups of episodes. `first` is the number of the first one in this step."""
+        if self.prefixes:
+            self.prefixes.learn([self.groups.variants[row] for row in rows])
         starts = [self._start(row, number, moment) for number, row in enumerate(rows, first)]
         play = partial(
             run_episodes,
@@ -133,11 +137,15 @@ class Rollouts:
     def _start(self, row: int, number: int, moment: Moment) -> Start:
         variant = self.groups.variants[row]
         seed = derive_seed(self.seed, "rl", moment.step, moment.rank, variant.id, number)
-        opening = self.groups.openings.opening(variant, number % self.groups.size, seed)
-        # One price a group: its episodes are compared with each other.
-        group = number // self.groups.size
+        # One price a group, and the same turns behind it: its episodes are compared with each other.
+        group, place = divmod(number, self.groups.size)
         price = self.chat.prices.drawn(self.seed, moment.step, moment.rank, variant.id, group)
-        return Start(variant, f"rl/{moment.step}/{moment.rank}/{number}", seed, opening=opening, price=price)
+        turns: tuple[Turn, ...] = ()
+        opening = self.groups.openings.opening(variant, place, seed)
+        if self.prefixes and self.groups.openings.is_replayed(variant, place):
+            turns = self.prefixes.of(variant, derive_seed(moment.step, moment.rank, group))
+            opening = Opening(ReplyKind.QUESTION, replayed=len(turns)) if turns else None
+        return Start(variant, f"rl/{moment.step}/{moment.rank}/{number}", seed, turns, opening, price)
 
     def _policy(self, trainer: DialogueGRPOTrainer) -> Policy:
         if trainer.use_vllm:

@@ -85,7 +85,8 @@ def told(episode: Episode) -> list[int]:
     """The turns whose answers told something that was asked for; none in an episode that could not be measured."""
     if not episode.measured:
         return []
-    return [place for place, turn in enumerate(episode.turns) if turn.answer and turn.answer.revealed]
+    own = episode.opening.replayed if episode.opening else 0  # turns before it are not the policy's
+    return [at for at, turn in enumerate(episode.turns) if at >= own and turn.answer and turn.answer.revealed]
 
 
 def by_withholding(episodes: Sequence[Episode], play: Play, rollouts: int) -> list[Worths]:

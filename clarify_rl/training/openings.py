@@ -12,6 +12,9 @@ questions worth asking (and code without questions as good as it can be), and no
 is learnt from the free rollouts alone. A policy that never asks when left alone is not brought back: keep the seed of
 asking alive from the start, by SFT and a KL term.
 
+The third way to begin is behind whole turns, good questions and their answers (prefixes.py): there the policy learns to
+use answers, and to ask for what is still missing.
+
 The baselines. A free rollout is compared with its whole group: it chose how to begin, so what the others got, who began
 both ways, is what its choice is to be judged by. A forced rollout is compared with those that were made to begin in the
 same way, for the rest would credit each of its tokens with a choice that it did not make. Neither biases the gradient,
@@ -44,21 +47,29 @@ class Openings:
     code: Opening | None = None
     asking: int = 0
     coding: int = 0
+    replaying: int = 0
 
     @classmethod
-    def encoded(cls, encode: Encode, *, asking: int, coding: int) -> Openings:
+    def encoded(cls, encode: Encode, *, asking: int, coding: int, replaying: int = 0) -> Openings:
         """`encode` gives a text's ids without special tokens, as in the replies that SFT trains on."""
         questions = tuple(
             Opening(ReplyKind.QUESTION, _beginning(encode, word, (" is it?", " order?"))) for word in _QUESTIONS
         )
         code = Opening(ReplyKind.CODE, _beginning(encode, _CODE, ("\ndef f():", "\nimport re", "\n\nclass A:")))
-        return cls(questions, code, asking, coding)
+        return cls(questions, code, asking, coding, replaying)
 
     def opening(self, variant: Variant, place: int, seed: int) -> Opening | None:
         """How the rollout at `place` in its group begins; None leaves it to the policy. The seed picks the word."""
-        if variant.is_clear or place >= self.asking + self.coding:
+        if variant.is_clear:
             return None
-        return self.questions[seed % len(self.questions)] if place < self.asking else self.code
+        if place < self.asking:
+            return self.questions[seed % len(self.questions)]
+        return self.code if place < self.asking + self.coding else None
+
+    def is_replayed(self, variant: Variant, place: int) -> bool:
+        """Whether the rollout at `place` in its group begins behind turns, which come after the forced ones."""
+        forced = self.asking + self.coding
+        return not variant.is_clear and forced <= place < forced + self.replaying
 
 
 def _beginning(encode: Encode, text: str, tails: Sequence[str]) -> tuple[int, ...]:
@@ -74,13 +85,21 @@ def compare_alike(advantages_B: torch.Tensor, episodes: Sequence[Episode], size:
         return advantages_B
     centred_B = advantages_B.clone()
     for first in range(0, len(episodes), size):
-        for kind in (ReplyKind.QUESTION, ReplyKind.CODE):
-            alike = [i for i in range(first, first + size) if _began(episodes[i], kind)]
-            if alike:
-                centred_B[alike] -= advantages_B[alike].mean()
+        group = [i for i in range(first, first + size) if not episodes[i].masked]
+        for i in group:
+            centred_B[i] -= advantages_B[[peer for peer in group if are_peers(episodes[i], episodes[peer])]].mean()
     return centred_B
 
 
-def _began(episode: Episode, kind: ReplyKind) -> bool:
-    """Whether a measured episode was made to begin with `kind`."""
-    return not episode.masked and episode.opening is not None and episode.opening.kind is kind
+def are_peers(episode: Episode, other: Episode) -> bool:
+    """Whether an episode is compared with the other: one that was made to begin, with those that began so too.
+
+    A free one is compared with all that began with a first reply, for how to begin was its own choice; those behind
+    turns that were given had another task.
+    """
+    mine, theirs = _began(episode.opening), _began(other.opening)
+    return theirs != "replayed" if mine is None else theirs == mine
+
+
+def _began(opening: Opening | None) -> str | None:
+    return None if opening is None else "replayed" if opening.replayed else str(opening.kind)

@@ -24,6 +24,7 @@ from clarify_rl.training.groups import check_enough, make_groups
 from clarify_rl.training.grpo import DialogueGRPOTrainer, Rollouts, grpo_config, prompt_dataset, reward_function
 from clarify_rl.training.information import MEASURES, Information
 from clarify_rl.training.ppo import DialoguePPOTrainer, ppo_config
+from clarify_rl.training.prefixes import Prefixes
 from clarify_rl.training.reference import check_reference, move_reference
 from clarify_rl.training.start import CHECKED, CheckStart
 from clarify_rl.training.vllm import check_model, make_room, needs_room, releasing, starting, within
@@ -73,6 +74,7 @@ def train_rl(
         section.gate,
         _information(loaded, chat, args, section),
         config.engine.stream,
+        Prefixes(pool, chat, within(limits, args), config.seed) if section.groups.replay_share else None,
     )
     with starting(config.engine.options):
         trainer = _trainer(loaded, variants, rollouts, args, config, section)

@@ -231,6 +231,8 @@ def section(algorithm: str = "grpo", generations: int = 8, **options: object) ->
     [
         (section(ask_share=0.1), r"ask_share=0\.1 of 8 rollouts is 1.*Take 0\.25 or more"),
         (section(code_share=0.05), r"code_share=0\.05 of 8 rollouts is 0"),
+        (section(replay_share=0.1), r"replay_share=0\.1 of 8 rollouts is 1.*Take 0\.25 or more"),
+        (section(ask_share=0.5, replay_share=0.5), "leave none of 8 rollouts to choose for itself"),
         (section(ask_share=0.5, code_share=0.5), "leave none of 8 rollouts to choose for itself"),
         (section("ppo", resample=1), r"rl\.groups\.resample.*PPO compares no groups.*Leave it out"),
     ],

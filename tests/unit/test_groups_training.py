@@ -28,8 +28,9 @@ from clarify_rl.training.grpo import (
     prompt_dataset,
     reward_function,
 )
+from clarify_rl.training.prefixes import Prefixes, told_turns
 from clarify_rl.training.rl import train_rl
-from clarify_rl.types import Episode, Policy, ReplyKind, Request, Sample, Variant
+from clarify_rl.types import Answer, Episode, Policy, ReplyKind, Request, Sample, Variant
 from tests.dialogues import ASC, ASK, CLEAR, DESC, SPEC, UNCLEAR, chat, encode
 
 SIZE = 8
@@ -137,6 +138,8 @@ def one_step(run: Run, made: Config, policy: Policy | None = None) -> Recorder:
     with closing(LocalPool(SPEC)) as pool:
         groups = make_groups(made.rl.groups, args, TOYS, loaded.tokenizer, ())
         rollouts = Rollouts(groups, pool, chat(), LIMITS, run, 0, 0.0)
+        if made.rl.groups.replay_share:
+            rollouts.prefixes = Prefixes(pool, chat(), LIMITS, 0)
         if policy:
             rollouts._policy = lambda trainer: policy  # type: ignore[method-assign] # as it would be in a subclass
         trainer = Recorder(
@@ -169,6 +172,53 @@ def test_forced_tokens_have_exactly_no_gradient(run: Run) -> None:
             taught += 1
             assert trainer.gradients[row][given] != 0
     assert taught > 0
+
+
+def used_or_not(variant: Variant, request: Request) -> Sequence[str]:
+    """Behind a question and its answer, at the first two places: one uses it, one does not. Elsewhere, as it likes."""
+    place = number(request.episode_id) % SIZE
+    return (ASK, (DESC, ASC)[place]) if place < 2 else WAYS[place % 4]
+
+
+def test_rollouts_behind_replayed_turns_learn_what_comes_after_and_are_compared_with_each_other(run: Run) -> None:
+    made = config({"replay_share": 0.25}, scale_rewards="none")
+    trainer = one_step(run, made, Staged(used_or_not))
+    replayed = [episode for episode in trainer._batch.episodes if episode.opening]
+    assert len(replayed) == 4 * 2
+    for used, ignored in zip(replayed[::2], replayed[1::2], strict=True):
+        assert used.variant.id == ignored.variant.id
+        assert used.turns[0] == ignored.turns[0]
+        assert used.turns[0].answer is not None and used.turns[0].answer.revealed == ("order",)
+        assert (used.solved, ignored.solved) == (True, False)
+        for episode, advantage in ((used, 1 / 6), (ignored, -1 / 6)):  # the wrong order passes one test of three fewer
+            row, given = trainer.row(episode), episode.policy_mask.index(1)
+            assert tuple(trainer.inputs["completion_ids"][row][:given].tolist())[: len(encode(ASK))] == tuple(
+                encode(ASK)
+            )
+            assert trainer.gradients[row][:given].eq(0).all()
+            assert trainer.gradients[row][given] != 0
+            assert trainer.inputs["advantages"][row] == pytest.approx(advantage, abs=1e-4)
+        alike = [float(trainer.inputs["advantages"][trainer.row(episode)]) for episode in (used, ignored)]
+        assert sum(alike) == pytest.approx(0, abs=1e-6)
+    for first in range(0, 4 * SIZE, SIZE):
+        free = [episode for episode in trainer._batch.episodes[first : first + SIZE] if not episode.opening]
+        assert sum(float(trainer.inputs["advantages"][trainer.row(each)]) for each in free) == pytest.approx(
+            0, abs=1e-5
+        )
+
+
+def test_prefixes_are_the_same_for_the_same_seed_and_end_where_an_answer_told_nothing(run: Run) -> None:
+    with closing(LocalPool(SPEC)) as pool:
+        first, second = Prefixes(pool, chat(), LIMITS, 0), Prefixes(pool, chat(), LIMITS, 0)
+        first.learn([CLEAR, UNCLEAR, UNCLEAR])
+        second.learn([UNCLEAR])
+    (turn,) = first.of(UNCLEAR, 1)
+    assert second.of(UNCLEAR, 2) == (turn,)
+    assert turn.reply.token_ids[: len(encode(ASK))] == tuple(encode(ASK))
+    silent = replace(turn, answer=Answer("I do not know."))
+    assert told_turns([turn, silent, turn]) == (turn,)
+    assert told_turns([silent, turn]) == ()
+    assert told_turns([turn, replace(turn, answer=None)]) == (turn,)
 
 
 def forced_and_free(variant: Variant, request: Request) -> Sequence[str]:
