@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import clarify_rl
 from clarify_rl.arguments import parse
 from clarify_rl.check_commands import CHECK_COMMANDS
-from clarify_rl.command_line import Arguments
+from clarify_rl.command_line import Arguments, new_folder
 from clarify_rl.data_commands import DATA_COMMANDS
 from clarify_rl.errors import ClarifyError, ConfigError, RunFolderError
 from clarify_rl.reading_commands import READING_COMMANDS
@@ -182,7 +182,7 @@ def _play(arguments: Arguments) -> None:
 
 
 def _export(arguments: Arguments) -> None:
-    out = _new_folder(arguments.out)
+    out = new_folder(arguments.out)
     _quieten(arguments.verbose)
     from clarify_rl.training.export import export_adapter, export_model
 
@@ -201,7 +201,7 @@ def _pretrain(arguments: Arguments) -> None:
         raise ConfigError(f"Give one configuration, not {len(named)}: {', '.join(named)}.")
     arguments.config = named[0] if named else "pretrain"
     arguments.items = [item for item in arguments.items if "=" in item]
-    config, out = _load(arguments), _new_folder(arguments.out)
+    config, out = _load(arguments), new_folder(arguments.out)
     _quieten(arguments.verbose)
     from tqdm.auto import tqdm
 
@@ -292,14 +292,6 @@ def _quieten(verbose: bool) -> None:
     if not verbose:
         warnings.simplefilter("ignore", FutureWarning)
         transformers.utils.logging.set_verbosity_error()
-
-
-def _new_folder(name: str) -> Path:
-    """A folder to write to that holds nothing yet."""
-    folder = Path(name)
-    if folder.is_file() or (folder.exists() and any(folder.iterdir())):
-        raise RunFolderError(f"{folder} is {'a file' if folder.is_file() else 'not empty'}. Choose another with --out.")
-    return folder
 
 
 def _prepare(config: Config, arguments: Arguments, before: Run | None = None) -> Threads:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TypeAlias
+
+from clarify_rl.errors import RunFolderError
 
 Arguments = argparse.Namespace
 Parsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -32,3 +35,11 @@ def takes_overrides(parser: argparse.ArgumentParser, example: str = "rl.trainer.
     parser.add_argument(
         "items", nargs="*", default=[], metavar="key=value", help=f"a setting to change, e.g. {example}"
     )
+
+
+def new_folder(name: str) -> Path:
+    """A folder to write to that holds nothing yet. RunFolderError for any other."""
+    folder = Path(name)
+    if folder.is_file() or (folder.exists() and any(folder.iterdir())):
+        raise RunFolderError(f"{folder} is {'a file' if folder.is_file() else 'not empty'}. Choose another with --out.")
+    return folder

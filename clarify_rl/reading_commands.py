@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from clarify_rl.command_line import Arguments
+from clarify_rl.command_line import Arguments, new_folder
 from clarify_rl.errors import ConfigError, RunFolderError
 
 
@@ -120,8 +120,7 @@ def _convert(arguments: Arguments) -> None:
     from clarify_rl.pipeline.convert import convert
     from clarify_rl.store import Run
 
-    folder, out = Path(arguments.folder), Path(arguments.out)
-    _check_is_new(out)
+    folder, out = Path(arguments.folder), new_folder(arguments.out)
     config = saved_config(folder)
     with Run(folder) as run:
         paths = convert(config, run, arguments.to, out, arguments.format)
@@ -132,19 +131,13 @@ def _convert(arguments: Arguments) -> None:
         print(f'Load them: datasets.load_dataset("{out}")')
 
 
-def _check_is_new(out: Path) -> None:
-    if out.is_file() or (out.exists() and any(out.iterdir())):
-        raise RunFolderError(f"{out} is not empty. Choose another folder with --out.")
-
-
 def _publish(arguments: Arguments) -> None:
     from clarify_rl.config_files import saved_config
     from clarify_rl.pipeline.hub import to_hub
     from clarify_rl.pipeline.publish import publish_run
     from clarify_rl.store import Run
 
-    folder, out = Path(arguments.folder), Path(arguments.out)
-    _check_is_new(out)
+    folder, out = Path(arguments.folder), new_folder(arguments.out)
     config = saved_config(folder)
     with Run(folder) as run:
         publish_run(config, run, arguments.checkpoint, out, dialogues=arguments.with_dialogues)

@@ -302,7 +302,7 @@ def _circumstances(command: Sequence[str]) -> dict[str, object]:
         "platform": platform.platform(),
         "processor": _processor(),
         "cores": os.cpu_count(),
-        **{name: _version(name) for name in _PACKAGES},
+        **{name: version_of(name) for name in _PACKAGES},
         **_commit(),
     }
 
@@ -318,7 +318,8 @@ def _commit() -> dict[str, str]:
     return {"commit": commit.stdout.strip() + (", with changes" if changed.stdout.strip() else "")}
 
 
-def _version(package: str) -> str:
+def version_of(package: str) -> str:
+    """The version of a package that is installed here, or that it is not."""
     try:
         return version(package)
     except PackageNotFoundError:

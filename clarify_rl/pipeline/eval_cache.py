@@ -14,7 +14,6 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,7 +24,7 @@ from clarify_rl.eval_sections import SILENT
 from clarify_rl.pipeline.canaries import SCRIPTED
 from clarify_rl.policies.models import EMBEDDED, device_named, embedded_folder
 from clarify_rl.policies.openai import served
-from clarify_rl.store import Run
+from clarify_rl.store import Run, version_of
 
 _OFFLINE_USERS = ("rule_based", SILENT)
 _CODE = ("clarify_rl", "clarify_rl.rewards", "clarify_rl.envs")
@@ -97,7 +96,7 @@ def key_of(config: Config, run: Run, model: str | None, suite: str) -> str | Non
         "rewards": [reward.model_dump() for reward in config.rewards],
         "how": config.model.model_dump(exclude={"base"}),
         "engine": [engine_for_evaluation(config).name, config.engine.options, device_named(config.model.device).type],
-        "versions": {name: _version(name) for name in _LIBRARIES},
+        "versions": {name: version_of(name) for name in _LIBRARIES},
         "code": _code(),
     }
     return hashlib.sha256(json.dumps(hangs_on, sort_keys=True, default=str).encode()).hexdigest()[:32]
@@ -167,10 +166,3 @@ def _code() -> str:
         for path in folder.rglob("*.py")
     }
     return _digest_of(named)
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return ""

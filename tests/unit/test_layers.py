@@ -19,7 +19,7 @@ MAY_IMPORT = {
     for name, allowed in {
         "types": "",
         "errors": "",
-        "command_line": "",
+        "command_line": "errors",
         "check_arguments": "command_line",
         "data_arguments": "command_line",
         "reading_arguments": "command_line",

@@ -33,7 +33,7 @@ class Transcripts {
       if (!this.siblings.has(key)) this.siblings.set(key, new Map());
       this.siblings.get(key).set(item.checkpoint, item);
     });
-    this.samples = Math.max(...this.all.map((item) => item.episode.sample));
+    this.samples = this.all.reduce((most, item) => Math.max(most, item.episode.sample), 0); // too many for arguments
     this.notes = new Notes(data);
     this.chosen = { checkpoint: data.comparison.checkpoints.at(-1) };
     this.beside = "";
