@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 
 import clarify_rl
 from clarify_rl.config import Config
-from clarify_rl.engines import engine_for_evaluation
+from clarify_rl.engines import engine_for_evaluation, gpu_trouble
 from clarify_rl.errors import DataError, ExecutorError, unknown_name
 from clarify_rl.executor import Capabilities, Layer, capabilities
 from clarify_rl.executor.capabilities import ADVICE, TIERS, WHAT
@@ -90,11 +90,9 @@ def _print_libraries(console: Console) -> None:
             _print_line(f"{name} {installed}".strip(), use, works=bool(installed), console=console)
         else:
             console.print(f"  [dim]- {name:<21} not installed; {escape(use)}[/dim]", soft_wrap=True)
-    gpus, build = _gpus(), _installed("torch")
+    gpus, trouble = _gpus(), gpu_trouble()
     use = ", ".join(f"{count} {maker}" for maker, count in gpus.items()) or "none found; models run on the processor"
-    if gpus and build.endswith("+cpu"):
-        use += f", but torch {build} is a build for processors only: pip install torch from the GPU's index"
-    _print_line("GPU", use, works=bool(gpus) and not build.endswith("+cpu"), console=console)
+    _print_line("GPU", f"{use}, but {trouble}" if trouble else use, works=bool(gpus) and not trouble, console=console)
     _print_line("engine=auto", str(engine_for_evaluation(Config())), works=True, console=console)
 
 

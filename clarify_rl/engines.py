@@ -14,6 +14,7 @@ from clarify_rl.config import Config
 from clarify_rl.errors import ConfigError
 from clarify_rl.rl_sections import RLSection
 
+NVIDIA = Path("/proc/driver/nvidia")  # there where NVIDIA's driver is
 INSTALL = 'pip install "clarify-rl[vllm]"'
 
 
@@ -37,6 +38,21 @@ def gpu_here(device: str = "auto") -> bool:
     import torch  # heavy, and `auto` alone needs it
 
     return device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
+
+
+def gpu_trouble() -> str:
+    """Why torch cannot use the NVIDIA GPU of this machine; "" where it can, or where there is none."""
+    import torch
+
+    if torch.cuda.is_available() or not NVIDIA.exists():
+        return ""
+    if torch.version.cuda is None:
+        return f"torch {torch.__version__} is a build for processors only: install torch from the GPU's index"
+    try:
+        torch.cuda.init()
+    except (RuntimeError, AssertionError) as error:  # an old driver among them, in torch's own words
+        return f"torch {torch.__version__} cannot use it: {str(error).strip().splitlines()[0]}"
+    return f"torch {torch.__version__} does not see it (CUDA_VISIBLE_DEVICES)"
 
 
 def engine_for_rl(config: Config) -> Engine:
@@ -68,6 +84,8 @@ def _chosen(config: Config, obstacle: str) -> Engine:
         if obstacle:
             raise ConfigError(f"engine=vllm: {obstacle}. Take engine=auto or engine=hf.")
         return Engine("vllm", "engine=vllm")
+    if config.model.device == "auto" and (trouble := gpu_trouble()):
+        return Engine("hf", f"there is a GPU, but {trouble}")
     if not vllm_installed():
         return Engine("hf", f"vLLM, which is faster on a GPU, is not installed: {INSTALL}")
     if not gpu_here(config.model.device):

@@ -25,6 +25,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from clarify_rl.engines import gpu_trouble
 from clarify_rl.errors import ClarifyError, unknown_name
 from clarify_rl.policies.finite import not_finite, some_of
 
@@ -202,7 +203,8 @@ def device_named(name: str) -> torch.device:
     except RuntimeError as error:
         raise ClarifyError(f"No device named {name!r}. Use auto, cpu, cuda or cuda:0.") from error
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise ClarifyError(f"device is {name!r}, but torch {torch.__version__} sees no GPU. Use device=auto or cpu.")
+        why = gpu_trouble() or f"torch {torch.__version__} sees no GPU"
+        raise ClarifyError(f"device is {name!r}, but {why}. Use device=auto or cpu.")
     return device
 
 

@@ -19,11 +19,11 @@ from trl.generation.vllm_generation import VLLMGeneration
 from clarify_rl.config import Config, EngineConfig, EnvConfig, RewardConfig
 from clarify_rl.config_files import load_config
 from clarify_rl.dialogue.episodes import DialogueLimits
-from clarify_rl.engines import engine_for_evaluation, engine_for_rl
-from clarify_rl.errors import ConfigError
+from clarify_rl.engines import engine_for_evaluation, engine_for_rl, gpu_trouble
+from clarify_rl.errors import ClarifyError, ConfigError
 from clarify_rl.pipeline.plan import heavy_checks
 from clarify_rl.policies.hf import HFPolicy
-from clarify_rl.policies.models import load_model
+from clarify_rl.policies.models import device_named, load_model
 from clarify_rl.pool import LocalPool, PoolSpec, RewardSpec
 from clarify_rl.rl_sections import RLSection
 from clarify_rl.store import Run
@@ -304,6 +304,40 @@ def test_the_engine_is_what_the_configuration_says_and_says_why(overrides: list[
     chosen = engine_for_rl(load_config("demo", ["model.device=cpu", *overrides]))
     assert chosen.name == engine
     assert re.search(why, chosen.why)
+
+
+@pytest.mark.parametrize(
+    ("build", "raised", "why"),
+    [
+        (None, None, "is a build for processors only: install torch from the GPU's index"),
+        (
+            "13.0",
+            RuntimeError("The NVIDIA driver on your system is too old (found version 11040).\nMore"),
+            "is too old",
+        ),
+        ("13.0", AssertionError("Torch not compiled with CUDA enabled"), "not compiled"),
+        ("13.0", None, r"does not see it \(CUDA_VISIBLE_DEVICES\)"),
+    ],
+)
+def test_a_gpu_that_torch_cannot_use_is_told_of_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, build: str | None, raised: Exception | None, why: str
+) -> None:
+    def init() -> None:
+        if raised:
+            raise raised
+
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.cuda.init", init)
+    monkeypatch.setattr("torch.version.cuda", build)
+    monkeypatch.setattr("clarify_rl.engines.NVIDIA", tmp_path / "none")
+    assert gpu_trouble() == ""
+    monkeypatch.setattr("clarify_rl.engines.NVIDIA", tmp_path)
+    assert re.search(why, gpu_trouble())
+    chosen = engine_for_rl(load_config("demo", []))
+    assert chosen.name == "hf"
+    assert re.search(f"^there is a GPU, but torch .*{why}", chosen.why)
+    with pytest.raises(ClarifyError, match=f"device is 'cuda', but torch .*{why}.* Use device=auto or cpu"):
+        device_named("cuda")
 
 
 def test_auto_is_vllm_where_there_is_a_gpu_unless_it_cannot_load_what_rl_starts_from(
