@@ -65,13 +65,13 @@ class SourceConfig(Section):
 class DataConfig(Section):
     """Families of the bank by what they serve for.
 
-    `demonstrated` ones have SFT dialogues that clarify; `tests_only` ones (none named: all that remain) have tests for
-    RL and only clear-to-code examples for SFT; `held_out` ones are never trained on; `unseen` ones neither, and the
+    `demonstrated` ones have SFT dialogues that clarify; `tests_only` ones (left out: all that remain; []: none) have tests
+    for RL and only clear-to-code examples for SFT; `held_out` ones are never trained on; `unseen` ones neither, and the
     embedded base model never saw them. `rl_dev` is made where `rl.evaluation.every` asks for it.
     """
 
     demonstrated: tuple[str, ...] = ()
-    tests_only: tuple[str, ...] = ()
+    tests_only: tuple[str, ...] | None = None
     held_out: tuple[str, ...] = ()
     unseen: tuple[str, ...] = ()
     sft: PartConfig = PartConfig(count=2000, clear_share=0.5)
@@ -235,7 +235,7 @@ class PretrainConfig(Section):
     """The embedded base model: architecture, and the plain language-model training on clear problems that makes it.
 
     In `completed_share` of the problems the user completes the statement in further messages; in `reading_share` the
-    user asks about a complete one. Families in `exclude` are never shown. With `start` ("base", or a folder that
+    user asks about a complete one. Families in `exclude` are never shown. With `start` ("embedded", or a folder that
     pretrain wrote) training goes on from that model with its tokenizer: vocabulary and sizes are then its own.
     """
 
@@ -293,7 +293,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _families_do_not_overlap(self) -> Config:
-        groups = (self.data.demonstrated, self.data.tests_only, self.data.held_out, self.data.unseen)
+        groups = (self.data.demonstrated, self.data.tests_only or (), self.data.held_out, self.data.unseen)
         names = [name for group in groups for name in group]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:

@@ -38,12 +38,13 @@ def family_roles(config: Config) -> FamilyRoles:
     """The families by role. Raises ConfigError for a name that the bank does not have."""
     by_name = {family.name: family for family in FAMILIES}
     data = config.data
-    for name in (*data.demonstrated, *data.tests_only, *data.held_out, *data.unseen):
+    for name in (*data.demonstrated, *(data.tests_only or ()), *data.held_out, *data.unseen):
         if name not in by_name:
             raise ConfigError(unknown_name("family", name, by_name))
     others = [name for name in by_name if name not in {*data.demonstrated, *data.held_out, *data.unseen}]
+    tests_only = others if data.tests_only is None else data.tests_only
     return FamilyRoles(
-        trained=tuple(by_name[name] for name in (*data.demonstrated, *(data.tests_only or others))),
+        trained=tuple(by_name[name] for name in (*data.demonstrated, *tests_only)),
         demonstrated=tuple(by_name[name] for name in data.demonstrated),
         held_out=tuple(by_name[name] for name in data.held_out),
         unseen=tuple(by_name[name] for name in data.unseen),
