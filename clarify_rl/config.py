@@ -66,8 +66,8 @@ class DataConfig(Section):
     """Families of the bank by what they serve for.
 
     `demonstrated` ones have SFT dialogues that clarify; `tests_only` ones (left out: all that remain; []: none) have
-    tests for RL and only clear-to-code examples for SFT; `held_out` ones are never trained on; `unseen` ones neither, and the
-    embedded base model never saw them. `rl_dev` is made where `rl.evaluation.every` asks for it.
+    tests for RL and only clear-to-code examples for SFT; `held_out` ones are never trained on; `unseen` ones neither,
+    and the embedded base model never saw them. `rl_dev` is made where `rl.evaluation.every` asks for it.
     """
 
     demonstrated: tuple[str, ...] = ()
