@@ -245,6 +245,8 @@ def save_base(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, out: P
     """Writes the folder that ships in the package, and the digest of each of its files."""
     out.mkdir(parents=True, exist_ok=True)
     model.to(torch.float16).save_pretrained(out)
+    for told_when_loaded in ("is_local", "local_files_only"):
+        tokenizer.init_kwargs.pop(told_when_loaded, None)
     tokenizer.save_pretrained(out)
     for path in out.iterdir():
         path.chmod(0o644)  # safetensors writes for its owner only, and a package is for everyone
