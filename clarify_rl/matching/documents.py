@@ -108,7 +108,9 @@ def documents_of(variant: Variant) -> Documents:
 @lru_cache(maxsize=2048)
 def _documents(prompt: str, facts: tuple[Fact, ...], told: tuple[Fact, ...], family: str) -> Documents:
     hidden = tuple(_of_fact(fact, family, first=place == 0) for place, fact in enumerate(facts))
-    known = [fact.replaced_by for fact in facts if fact.replaced_by] + [fact.statement for fact in told]
+    # What stands in a fact's place may be several sentences: of a contradiction, both.
+    replacing = [text for fact in facts for text in (fact.replaced_by, *sentences_of(fact.replaced_by)) if text]
+    known = [*replacing, *(fact.statement for fact in told)]
     sentences = [text for text in sentences_of(prompt) if not any(_is_same(text, other) for other in known)]
     stated = (
         *(
