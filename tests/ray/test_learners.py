@@ -42,6 +42,7 @@ rl:
     save_total_limit: 3
     learning_rate: 1.0e-4
     num_generations: 4
+    temperature: 1.5  # the base model is sure of its code: at 1 all of a group may be alike, and no weight moves
     per_device_train_batch_size: 4
     gradient_accumulation_steps: 2
 learners: {count: 2}
