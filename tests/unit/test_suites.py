@@ -14,13 +14,15 @@ from typing import Any
 import pytest
 
 from clarify_rl.cli import main
+from clarify_rl.config import Config
 from clarify_rl.config_files import load_config, saved_config
 from clarify_rl.errors import ConfigError
 from clarify_rl.pipeline import evaluate as evaluate_module
-from clarify_rl.pipeline.data import suite_variants, told
+from clarify_rl.pipeline.data import family_roles, suite_variants, told
 from clarify_rl.pipeline.eval_cache import digest_of_model, key_of
 from clarify_rl.pipeline.evaluate import read_results
 from clarify_rl.pool import LocalPool
+from clarify_rl.problems.bank.families import FAMILIES
 from clarify_rl.store import Run
 from clarify_rl.types import Episode
 from tests.dialogues import ASK, DESC, SPEC, UNCLEAR, play
@@ -365,3 +367,13 @@ def test_a_scripted_policy_that_is_none_is_found_before_the_work_starts(
     model = ["--model", "x=scripted:oracel", "--suite", "bank", "--out", str(tmp_path / "run")]
     assert main(["eval", *model]) == 2
     assert "No scripted policy named 'oracel'. Did you mean 'oracle'?" in " ".join(capsys.readouterr().err.split())
+
+
+def test_families_with_tests_only_are_all_that_remain_unless_they_are_named_or_there_are_none() -> None:
+    def trained(tests_only: tuple[str, ...] | None) -> list[str]:
+        data = {"demonstrated": ("discount", "totals"), "held_out": ("by_age",), "tests_only": tests_only}
+        return [family.name for family in family_roles(Config.model_validate({"data": data})).trained]
+
+    assert trained(()) == ["discount", "totals"]
+    assert trained(("passed",)) == ["discount", "totals", "passed"]
+    assert set(trained(None)) == {family.name for family in FAMILIES} - {"by_age"}
