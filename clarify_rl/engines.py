@@ -42,9 +42,11 @@ def gpu_here(device: str = "auto") -> bool:
 
 def gpu_trouble() -> str:
     """Why torch cannot use the NVIDIA GPU of this machine; "" where it can, or where there is none."""
-    import torch
+    if not NVIDIA.exists():
+        return ""
+    import torch  # heavy, and seldom needed
 
-    if torch.cuda.is_available() or not NVIDIA.exists():
+    if torch.cuda.is_available():
         return ""
     if torch.version.cuda is None:
         return f"torch {torch.__version__} is a build for processors only: install torch from the GPU's index"

@@ -122,15 +122,17 @@ def test_an_interrupted_rl_stage_goes_on_to_the_same_result(folder: Path, second
 
 
 def test_ppo_takes_the_place_of_grpo(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["run", "tiny.yaml", "name=ppo", "sft=null", "rl.algorithm=ppo", "rl.trainer.max_steps=1"]) == 0
+    # At a temperature of 1 the base model is so sure of its code that all rewards may be equal.
+    changed = ["sft=null", "rl.algorithm=ppo", "rl.trainer.max_steps=1", "rl.trainer.temperature=1.5"]
+    assert main(["run", "tiny.yaml", "name=ppo", *changed]) == 0
     assert "PPO from embedded on 8 variants" in capsys.readouterr().out
     run = folder / "runs" / "ppo"
     assert {"config.json", "model.safetensors", "critic.safetensors"} <= {
         path.name for path in (run / "models/rl").iterdir()
     }
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    warned, row = rows  # the base model never asks, which is told of before the first step
-    assert warned["alarm/gate"] == 1 and warned["step"] == 0
+    *warned, row = rows  # the base model never asks, which is told of before the first step if enough is unclear
+    assert all(each["alarm/gate"] == 1 and each["step"] == 0 for each in warned)
     assert {"train/value_loss", "train/explained_variance", "train/advantage_std"} <= row.keys()
     assert json.loads((run / "comparison.json").read_text(encoding="utf-8"))["checkpoints"] == ["base", "rl"]
 
@@ -182,7 +184,10 @@ def test_sft_says_where_a_user_keeps_what_its_demonstrations_need(
     wanted = ["tiny.yaml", "name=quiet", "env.user=quiet.py:Quiet"]
     assert main(["data", *wanted]) == main(["sft", *wanted]) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "In 8 of 24 demonstrations the user quiet.py:Quiet keeps facts to itself" in said
+    told = re.search(r"In (\d+) of 24 demonstrations the user quiet\.py:Quiet keeps facts to itself", said)
+    assert told is not None
+    data = [json.loads(line) for line in (folder / "runs/quiet/data/sft.jsonl").read_text().splitlines()]
+    assert int(told[1]) == sum(bool(row["facts"]) for row in data)
 
 
 def test_what_a_comparison_cannot_show_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
