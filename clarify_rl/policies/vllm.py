@@ -117,7 +117,7 @@ class VLLMPolicy:
 
     def _sample(self, output: Any) -> Sample:  # Any: vLLM's CompletionOutput
         ids = tuple(output.token_ids)
-        logprobs = tuple(at[token].logprob for at, token in zip(output.logprobs, ids, strict=True))
+        logprobs = sampled_logprobs(output)
         if any(map(math.isnan, logprobs)):
             raise ClarifyError(
                 "vLLM gives log-probabilities that are not numbers, so the model's logits are not finite. Likely "
@@ -207,6 +207,11 @@ def stop(llm: LLM) -> None:
 def context_of(llm: LLM) -> int:
     """How many tokens the engine holds of one dialogue."""
     return int(llm.llm_engine.model_config.max_model_len)
+
+
+def sampled_logprobs(output: Any) -> tuple[float, ...]:  # Any: vLLM's CompletionOutput
+    """The log-probability of each token that was sampled."""
+    return tuple(at[token].logprob for at, token in zip(output.logprobs, output.token_ids, strict=True))
 
 
 def seed_of(request: Request) -> int:

@@ -22,7 +22,7 @@ from trl.generation import vllm_generation
 from clarify_rl.dialogue.episodes import DialogueLimits
 from clarify_rl.engines import INSTALL, Engine, unnamed, vllm_installed
 from clarify_rl.errors import ClarifyError, ConfigError
-from clarify_rl.policies.vllm import EngineStream, half_or_single, seed_of
+from clarify_rl.policies.vllm import EngineStream, half_or_single, sampled_logprobs, seed_of
 from clarify_rl.sections import Options
 from clarify_rl.seeds import derive_seed
 from clarify_rl.types import Request, Sample
@@ -94,9 +94,7 @@ class TrainedVLLMPolicy:
         )
 
     def _streamed(self, output: Any) -> Sample:  # Any: vLLM's CompletionOutput
-        ids = list(output.token_ids)
-        logprobs = [at[token].logprob for at, token in zip(output.logprobs, ids, strict=True)]
-        return self._sample(ids, logprobs, len(ids))
+        return self._sample(output.token_ids, sampled_logprobs(output), len(output.token_ids))
 
     def generate(self, requests: Sequence[Request]) -> list[Sample]:
         """One sample for each request, in order. Calls of all processes belong together where `in_lockstep`."""
