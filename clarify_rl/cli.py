@@ -208,7 +208,7 @@ def _pretrain(arguments: Arguments) -> None:
     from clarify_rl.training.pretrain import Progress, pretrain
 
     recipe = config.pretrain
-    print(f"pretrain: {recipe.steps} steps of {recipe.batch_size} clear problems -> {out}")
+    print(f"pretrain: {recipe.steps} steps of {recipe.batch_size} problems -> {out}")
     with tqdm(total=recipe.steps, desc="pretrain", unit="step", dynamic_ncols=True) as bar:
 
         def show(progress: Progress) -> None:

@@ -232,10 +232,10 @@ class LearnersConfig(Section):
 
 
 class PretrainConfig(Section):
-    """The embedded base model: architecture, and the plain language-model training on clear problems that makes it.
+    """The embedded base model: architecture, and the plain language-model training that makes it.
 
     In `completed_share` of the problems the user completes the statement in further messages; in `reading_share` the
-    user asks about a complete one. Families in `exclude` are never shown. With `start` ("embedded", or a folder that
+    user asks about a complete one, and in `unclear_share` which sentences of a statement are unclear. Families in `exclude` are never shown. With `start` ("embedded", or a folder that
     pretrain wrote) training goes on from that model with its tokenizer: vocabulary and sizes are then its own.
     """
 
@@ -243,6 +243,7 @@ class PretrainConfig(Section):
     exclude: tuple[str, ...] = ()
     completed_share: Share = 0.35
     reading_share: Share = 0.1
+    unclear_share: Share = 0.0
     vocabulary: int = 1536
     hidden_size: int = 192
     intermediate_size: int = 512

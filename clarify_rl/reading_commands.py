@@ -53,10 +53,10 @@ def _rescore(arguments: Arguments) -> None:
         raise ConfigError(f"Only rewards can be changed here, and {other[0]!r} is none: the episodes are as they were.")
     config = saved_config(folder, arguments.overrides)
     with Run(folder) as run:
-        paid = rescore(config, run)
-    print_rescored(paid, Console())
+        rescored = rescore(config, run)
+    print_rescored(rescored, Console())
     if arguments.out:
-        write_rescored(paid, Path(arguments.out))
+        write_rescored(rescored, Path(arguments.out))
 
 
 def _grade(arguments: Arguments) -> None:

@@ -22,12 +22,14 @@ from clarify_rl.dialogue.replies import parse_reply
 from clarify_rl.errors import DataError
 from clarify_rl.eval_sections import EvalConfig, SuiteConfig
 from clarify_rl.evaluation.agreement import Agreement, agreement
+from clarify_rl.evaluation.grades import GRADES, Grade
 from clarify_rl.evaluation.published import GOOD, Published, as_executed, named_as_asked, published
 from clarify_rl.evaluation.recorded import Recording, read_recordings
 from clarify_rl.executor import Executor, Trial
 from clarify_rl.pipeline import environments
 from clarify_rl.pipeline.compare import compare_run
 from clarify_rl.pipeline.evaluate import record
+from clarify_rl.pipeline.grade import write_grades
 from clarify_rl.pipeline.standalone import WHOLE
 from clarify_rl.pipeline.terminal import console, say
 from clarify_rl.records import from_record, to_record
@@ -79,6 +81,7 @@ def replay(config: Config, run: Run, *, full: bool = False) -> list[Published]:
             episodes = run.read_episodes(name, variants.values())
             rows.append(published(model, recordings, _as_published(run, recordings, variants, executor)))
             agreements[model] = _judge_and_user(recordings, episodes)
+            write_grades(run, model, SUITE, _recorded_grades(recordings, episodes))
     _tell(rows, agreements)
     graded = [{"model": model, **asdict(agreed)} for model, agreed in agreements.items()]
     numbers = {"published": [asdict(row) for row in rows], "agreement": graded}
@@ -165,6 +168,15 @@ def _judge_and_user(recordings: Sequence[Recording], episodes: Sequence[Episode]
         for recording, episode in zip(recordings, episodes, strict=True)
         if recording.grade and episode.questions
     )
+
+
+def _recorded_grades(recordings: Sequence[Recording], episodes: Sequence[Episode]) -> dict[str, Grade]:
+    """What the recordings' own judge said, by episode; of replies that it took for code it said nothing."""
+    return {
+        episode.id: Grade(recording.grade > min(GRADES), recording.grade)
+        for recording, episode in zip(recordings, episodes, strict=True)
+        if recording.grade in GRADES
+    }
 
 
 def _tell(rows: Sequence[Published], agreements: Mapping[str, Agreement]) -> None:

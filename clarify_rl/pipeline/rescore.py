@@ -17,8 +17,12 @@ from clarify_rl.config import Config
 from clarify_rl.pipeline.earned import mean_of, values_of
 from clarify_rl.pipeline.environments import open_pool
 from clarify_rl.pipeline.evaluate import finished_results
+from clarify_rl.pipeline.grade import read_grades
 from clarify_rl.store import Run
-from clarify_rl.types import Results, Score
+from clarify_rl.types import Episode, Results, Score
+
+_JUDGED = {3: "good", 2: "fair", 1: "bad"}
+_ASKS_NOTHING = "asks nothing"
 
 
 @dataclass(frozen=True)
@@ -45,24 +49,75 @@ class Paid:
         return None if self.solved is None or self.not_solved is None else self.solved > self.not_solved
 
 
-def rescore(config: Config, run: Run) -> list[Paid]:
+@dataclass(frozen=True)
+class PaidByGrade:
+    """What the episodes of a suite earned whose questions a judge graded alike, all checkpoints together.
+
+    `judged` is good, fair or bad, or says that the first reply asks nothing. Means over `episodes`, as in `Paid`.
+    """
+
+    suite: str
+    judged: str
+    episodes: int
+    rewards: Mapping[str, float | None]
+    total: float | None
+
+
+@dataclass(frozen=True)
+class Rescored:
+    """What the evaluated episodes of a run earn, by checkpoint, and by grade where a judge gave some."""
+
+    paid: list[Paid]
+    by_grade: list[PaidByGrade]
+
+
+def rescore(config: Config, run: Run) -> Rescored:
     """The evaluated episodes of a run, scored by the rewards of `config`. RunFolderError where none was evaluated."""
     results = finished_results(config, run)
     here = config.model_copy(update={"env": config.env.model_copy(update={"workers": 0})})
     with open_pool(here) as pool:
-        return [_paid(result, pool.score(list(result.episodes))) for result in results]
+        after = [_scored(result, pool.score(list(result.episodes))) for result in results]
+    return Rescored([_paid(*pair) for pair in zip(results, after, strict=True)], _by_grade(run, after))
 
 
-def _paid(result: Results, scores: Sequence[tuple[Score, ...]]) -> Paid:
-    before = list(result.episodes)
-    after = [replace(episode, scores=own) for episode, own in zip(before, scores, strict=True)]
-    names = dict.fromkeys(score.name for episode in after for score in episode.scores)
+def _scored(result: Results, scores: Sequence[tuple[Score, ...]]) -> Results:
+    episodes = zip(result.episodes, scores, strict=True)
+    return replace(result, episodes=tuple(replace(episode, scores=own) for episode, own in episodes))
+
+
+def _by_grade(run: Run, results: Sequence[Results]) -> list[PaidByGrade]:
+    """By suite and grade; nothing for a suite of which no judge was asked."""
+    groups: dict[str, dict[str, list[Episode]]] = {}
+    for result in results:
+        grades = read_grades(run, result.checkpoint, result.suite)
+        for episode in result.episodes:
+            grade = grades.get(episode.id)
+            asks = bool(episode.turns and episode.turns[0].reply.questions)
+            judged = _ASKS_NOTHING if not asks else _JUDGED[grade.grade] if grade else None
+            if judged:
+                groups.setdefault(result.suite, {}).setdefault(judged, []).append(episode)
+    return [
+        PaidByGrade(suite, judged, len(episodes), _means(episodes), mean_of(episode.reward for episode in episodes))
+        for suite, by_grade in groups.items()
+        if by_grade.keys() != {_ASKS_NOTHING}
+        for judged in (*_JUDGED.values(), _ASKS_NOTHING)
+        if (episodes := by_grade.get(judged))
+    ]
+
+
+def _means(episodes: Sequence[Episode]) -> dict[str, float | None]:
+    names = dict.fromkeys(score.name for episode in episodes for score in episode.scores)
+    return {name: mean_of(values_of(episodes, name)) for name in names}
+
+
+def _paid(recorded: Results, scored: Results) -> Paid:
+    before, after = recorded.episodes, scored.episodes
     return Paid(
-        result.checkpoint,
-        result.suite,
+        recorded.checkpoint,
+        recorded.suite,
         len(after),
         sum(episode.masked for episode in after),
-        {name: mean_of(values_of(after, name)) for name in names},
+        _means(after),
         mean_of(episode.reward for episode in after),
         mean_of(episode.reward for episode in before),
         mean_of(episode.reward for episode in after if episode.solved),
@@ -70,8 +125,9 @@ def _paid(result: Results, scores: Sequence[tuple[Score, ...]]) -> Paid:
     )
 
 
-def print_rescored(paid: Sequence[Paid], console: Console) -> None:
-    """A table by suite and checkpoint; what pays for failing is said."""
+def print_rescored(rescored: Rescored, console: Console) -> None:
+    """A table by suite and checkpoint, and one by grade; what pays for failing is said."""
+    paid = rescored.paid
     names = list(dict.fromkeys(name for item in paid for name in item.rewards))
     table = Table(title="means over episodes", title_justify="left")
     for header in ("suite", "checkpoint", "n", *names, "total", "as recorded", "if solved", "if not"):
@@ -88,13 +144,26 @@ def print_rescored(paid: Sequence[Paid], console: Console) -> None:
             console.print(
                 f"{item.suite}, {item.checkpoint}: {item.unmeasured} of {item.episodes} could not be measured"
             )
+    if rescored.by_grade:
+        console.print(_grade_table(rescored.by_grade))
+
+
+def _grade_table(by_grade: Sequence[PaidByGrade]) -> Table:
+    names = list(dict.fromkeys(name for item in by_grade for name in item.rewards))
+    table = Table(title="by what a judge said of the first reply's questions, all checkpoints", title_justify="left")
+    for header in ("suite", "questions", "n", *names, "total"):
+        table.add_column(header, justify="left" if header in ("suite", "questions") else "right")
+    for item in by_grade:
+        numbers = [*(item.rewards.get(name) for name in names), item.total]
+        table.add_row(item.suite, item.judged, str(item.episodes), *map(_number, numbers))
+    return table
 
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def write_rescored(paid: Sequence[Paid], path: Path) -> None:
-    """The numbers as JSON."""
+def write_rescored(rescored: Rescored, path: Path) -> None:
+    """The numbers as JSON: `paid`, and `by_grade`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps([asdict(item) for item in paid], indent=2) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(asdict(rescored), indent=2) + "\n", encoding="utf-8")

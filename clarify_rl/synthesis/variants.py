@@ -20,26 +20,30 @@ _LONGEST_EXAMPLE = 90  # characters
 
 def make_variant(draw: Draw, problem: Problem, defects: Mapping[str, Defect], rng: Random) -> Variant:
     """The variant of a drawn problem in which the facts named in `defects` are hidden, blurred or contradicted."""
-    sentences: list[str] = []
-    apart: list[tuple[str, str]] = []
-    facts: list[Fact] = []
-    stated: list[Fact] = []
-    for index in draw.order:
-        spec = draw.facts[index]
-        defect = defects.get(spec.id)
-        shown, *contradiction = _shown(draw, spec, defect, rng, alone=len(defects) == 1)
-        sentences += [shown] if shown else []
-        apart += [(shown, said) for said in contradiction]
-        if defect is not None:
-            facts.append(_fact(draw, spec, defect, " ".join([shown, *contradiction])))
-        else:
-            stated.append(Fact(spec.id, None, draw.sentence(spec), questions=spec.asks))
-    for disputed, sentence in apart:
-        sentences.insert(_place_apart(sentences, disputed, sentence, rng), sentence)
-    prompt = " ".join([draw.opening, *sentences])
+    prompt, shown = unclear_statement(draw, defects, rng)
+    in_order = [draw.facts[index] for index in draw.order]
+    facts = [_fact(draw, spec, defects[spec.id], shown[spec.id]) for spec in in_order if spec.id in defects]
+    stated = [Fact(s.id, None, draw.sentence(s), questions=s.asks) for s in in_order if s.id not in defects]
     suffix = "+".join(f"{fact.id}:{fact.defect}" for fact in facts) or "clear"
     kind = "+".join(sorted(set(defects.values()))) or "clear"
     return Variant(f"{problem.id}/{suffix}", problem, prompt, kind, tuple(facts), tuple(stated))
+
+
+def unclear_statement(draw: Draw, defects: Mapping[str, Defect], rng: Random) -> tuple[str, dict[str, str]]:
+    """The statement with these defects, and what stands in it for each fact that has one ("" for a hidden fact)."""
+    sentences: list[str] = []
+    apart: list[tuple[str, str]] = []
+    shown_for: dict[str, str] = {}
+    for index in draw.order:
+        spec = draw.facts[index]
+        shown, *contradiction = _shown(draw, spec, defects.get(spec.id), rng, alone=len(defects) == 1)
+        sentences += [shown] if shown else []
+        apart += [(shown, said) for said in contradiction]
+        if spec.id in defects:
+            shown_for[spec.id] = " ".join([shown, *contradiction])
+    for disputed, sentence in apart:
+        sentences.insert(_place_apart(sentences, disputed, sentence, rng), sentence)
+    return " ".join([draw.opening, *sentences]), shown_for
 
 
 def _shown(draw: Draw, spec: FactSpec, defect: Defect | None, rng: Random, *, alone: bool) -> list[str]:

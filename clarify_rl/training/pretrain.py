@@ -1,4 +1,4 @@
-"""Makes the embedded base model: a small Llama trained from scratch on clear problems, so that it codes and never asks.
+"""Makes the embedded base model: a small Llama trained from scratch that codes and reads, and never asks.
 
 What it leaves out: everything a general language model needs. Its world is the bank's sentences and their solutions.
 """
@@ -25,7 +25,7 @@ from clarify_rl.problems.bank.draw import draws
 from clarify_rl.problems.bank.families import FAMILIES
 from clarify_rl.problems.bank.spec import Family
 from clarify_rl.seeds import derive_seed
-from clarify_rl.synthesis.clear import clear_dialogue
+from clarify_rl.synthesis.base_text import base_dialogue, coded
 from clarify_rl.synthesis.mix import code_reply
 from clarify_rl.types import Message
 
@@ -44,6 +44,7 @@ CHAT_TEMPLATE = (
 _PIECES = r" ?\d|\n *[A-Za-z_]*| ?[A-Za-z_]+| ?[^\sA-Za-z_\d]+|\s"
 _PROMPT_WEIGHT = 0.1  # of the loss on the problem's own words: enough to learn English, little enough to learn coding
 _LOADER_WORKERS = 8  # part of the recipe: the stream of examples depends on it
+_TOLD_EVERY, _MEASURED_EVERY = 20, 2000  # steps
 
 
 @dataclass(frozen=True)
@@ -135,8 +136,8 @@ def build_model(config: PretrainConfig, tokenizer: PreTrainedTokenizerFast) -> L
     )
 
 
-class _ClearProblems(IterableDataset[tuple[list[int], int]]):
-    """An endless stream of (token ids, length of the prompt) of clear problems and their solutions."""
+class _Dialogues(IterableDataset[tuple[list[int], int]]):
+    """An endless stream of (token ids, length of the prompt) of what a base model reads."""
 
     def __init__(
         self, tokenizer: PreTrainedTokenizerFast, families: Sequence[Family], config: PretrainConfig, seed: int
@@ -147,9 +148,16 @@ class _ClearProblems(IterableDataset[tuple[list[int], int]]):
         worker = get_worker_info()
         seed = derive_seed(self.seed, worker.id if worker else 0)
         rng = Random(seed)
-        shares = {"completed_share": self.config.completed_share, "reading_share": self.config.reading_share}
+        config = self.config
         for draw in draws(self.families, "train", seed):
-            yield encode_dialogue(self.tokenizer, clear_dialogue(draw, rng, **shares))
+            dialogue = base_dialogue(
+                draw,
+                rng,
+                completed_share=config.completed_share,
+                reading_share=config.reading_share,
+                unclear_share=config.unclear_share,
+            )
+            yield encode_dialogue(self.tokenizer, dialogue)
 
 
 def encode_dialogue(tokenizer: PreTrainedTokenizerFast, messages: Sequence[Message]) -> tuple[list[int], int]:
@@ -168,7 +176,7 @@ def _train(
     seed: int,
 ) -> Iterator[Progress]:
     loader = DataLoader(
-        _ClearProblems(tokenizer, families, config, seed),
+        _Dialogues(tokenizer, families, config, seed),
         batch_size=config.batch_size,
         collate_fn=lambda rows: collate(rows, model.config.pad_token_id),
         num_workers=_LOADER_WORKERS,
@@ -179,7 +187,7 @@ def _train(
         model.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, config))
-    started, running = time.monotonic(), 0.0
+    started = time.monotonic()
     model.train()
     for step, (ids, mask, weights) in enumerate(islice(loader, config.steps), 1):
         loss = weighted_loss(model, ids.to(model.device), mask.to(model.device), weights.to(model.device))
@@ -188,10 +196,11 @@ def _train(
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
-        if step % 200 == 0 or step == config.steps:
-            running = loss.item()
-            exact = exact_share(model, tokenizer, families, seed) if step % 2000 == 0 or step == config.steps else None
-            yield Progress(step, running, exact, time.monotonic() - started)
+        last = step == config.steps
+        if last or step % _TOLD_EVERY == 0:
+            measured = last or step % _MEASURED_EVERY == 0
+            exact = exact_share(model, tokenizer, families, seed) if measured else None
+            yield Progress(step, loss.item(), exact, time.monotonic() - started)
 
 
 def weighted_loss(model: PreTrainedModel, ids: torch.Tensor, mask: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
@@ -232,8 +241,7 @@ def exact_share(
     """Share of dev problems whose every solution token is the likeliest one: a lower bound of the share solved."""
     model.eval()
     problems = islice(draws(families, "dev", seed), count)
-    plain = (clear_dialogue(draw, Random(seed), completed_share=0.0, reading_share=0.0) for draw in problems)
-    rows = [encode_dialogue(tokenizer, messages) for messages in plain]
+    rows = [encode_dialogue(tokenizer, coded(draw)) for draw in problems]
     ids, mask, weights = (tensor.to(model.device) for tensor in collate(rows, model.config.pad_token_id))
     right = model(input_ids=ids, attention_mask=mask).logits[:, :-1].argmax(-1) == ids[:, 1:]
     exact = (right | (weights[:, 1:] < 1.0)).all(1).float().mean()

@@ -219,12 +219,12 @@ def test_kept_episodes_are_scored_by_other_rewards_and_stay_as_they_are(
     files = sorted((folder / "runs" / "first" / "episodes").glob("*.jsonl"))
     before = [file.read_bytes() for file in files]
     assert main(["rescore", "runs/first", "--out", "own.json"]) == 0
-    own = json.loads((folder / "own.json").read_text(encoding="utf-8"))
+    own = json.loads((folder / "own.json").read_text(encoding="utf-8"))["paid"]
     assert own and all(row["total"] == pytest.approx(row["before"]) for row in own)
     rewards = "rewards=[{use: solved}, {use: ask_f1, weight: 0.5}]"
     assert main(["rescore", "runs/first", rewards, "--out", "other.json"]) == 0
     assert "ask_f1" in capsys.readouterr().out
-    for row in json.loads((folder / "other.json").read_text(encoding="utf-8")):
+    for row in json.loads((folder / "other.json").read_text(encoding="utf-8"))["paid"]:
         assert row["total"] == pytest.approx(row["rewards"]["solved"] + 0.5 * row["rewards"]["ask_f1"])
     assert [file.read_bytes() for file in files] == before
     assert main(["rescore", "runs/first", "seed=3"]) == 2

@@ -204,6 +204,27 @@ def test_a_replay_is_a_run_with_the_published_numbers_beside_ours(
     assert (out / "comparison.json").read_bytes() == before
 
 
+def test_rescoring_tells_what_questions_of_each_recorded_grade_earn(
+    tmp_path: Path, suite: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = recording(
+        category="prompt1a", first_reply="Is the list long?", answer="", judge_quality="1", final_code="oops"
+    )
+    code = recording(model="other", first_reply=f"```python\n{RIGHT}\n```", answer="", judge_quality="0")
+    file, out = write(tmp_path / "r.jsonl", recording(), bad, code), tmp_path / "run"
+    assert main(["replay", str(file), "--suite", str(suite), "--out", str(out)]) == 0
+    numbers = tmp_path / "paid.json"
+    mix = 'rewards=[{"use": "solved"}, {"use": "useful_question", "weight": 0.5}]'
+    assert main(["rescore", str(out), mix, "--out", str(numbers)]) == 0
+    assert "by what a judge said" in capsys.readouterr().out
+    rows = {row["judged"]: row for row in json.loads(numbers.read_text())["by_grade"]}
+    assert {name: (row["episodes"], row["total"]) for name, row in rows.items()} == {
+        "good": (1, 1.5),
+        "bad": (1, 0.0),
+        "asks nothing": (1, 1.0),
+    }
+
+
 def test_recordings_of_another_suite_are_refused(
     tmp_path: Path, suite: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
