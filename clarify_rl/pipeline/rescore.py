@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from clarify_rl.config import Config
@@ -23,6 +25,7 @@ from clarify_rl.types import Episode, Results, Score
 
 _JUDGED = {3: "good", 2: "fair", 1: "bad"}
 _ASKS_NOTHING = "asks nothing"
+_TOTALS = ("total", "as_recorded", "if_solved", "if_not")
 
 
 @dataclass(frozen=True)
@@ -119,23 +122,24 @@ def _paid(recorded: Results, scored: Results) -> Paid:
         sum(episode.masked for episode in after),
         _means(after),
         mean_of(episode.reward for episode in after),
-        mean_of(episode.reward for episode in before),
+        mean_of(episode.reward for episode in before if episode.scores),
         mean_of(episode.reward for episode in after if episode.solved),
         mean_of(episode.reward for episode in after if episode.solved is False),
     )
 
 
 def print_rescored(rescored: Rescored, console: Console) -> None:
-    """A table by suite and checkpoint, and one by grade; what pays for failing is said."""
+    """A table for each suite by checkpoint, and one by grade; what pays for failing is said."""
     paid = rescored.paid
-    names = list(dict.fromkeys(name for item in paid for name in item.rewards))
-    table = Table(title="means over episodes", title_justify="left")
-    for header in ("suite", "checkpoint", "n", *names, "total", "as recorded", "if solved", "if not"):
-        table.add_column(header, justify="left" if header in ("suite", "checkpoint") else "right")
-    for item in paid:
-        numbers = [*(item.rewards.get(name) for name in names), item.total, item.before, item.solved, item.not_solved]
-        table.add_row(item.suite, item.checkpoint, str(item.episodes), *map(_number, numbers))
-    console.print(table)
+    for suite in dict.fromkeys(item.suite for item in paid):
+        own = [item for item in paid if item.suite == suite]
+        names = list(dict.fromkeys(name for item in own for name in item.rewards))
+        table = _table(f"{suite}: means over episodes", "checkpoint", [*names, *_TOTALS])
+        for item in own:
+            sums = (item.total, item.before, item.solved, item.not_solved)
+            _add(table, item.checkpoint, item.episodes, [*(item.rewards.get(name) for name in names), *sums])
+        console.print(table)
+        _print_by_grade([item for item in rescored.by_grade if item.suite == suite], console)
     for item in paid:
         if item.agrees is False:
             whose = f"{item.suite}, {item.checkpoint}"
@@ -144,19 +148,30 @@ def print_rescored(rescored: Rescored, console: Console) -> None:
             console.print(
                 f"{item.suite}, {item.checkpoint}: {item.unmeasured} of {item.episodes} could not be measured"
             )
-    if rescored.by_grade:
-        console.print(_grade_table(rescored.by_grade))
 
 
-def _grade_table(by_grade: Sequence[PaidByGrade]) -> Table:
+def _print_by_grade(by_grade: Sequence[PaidByGrade], console: Console) -> None:
+    if not by_grade:
+        return
     names = list(dict.fromkeys(name for item in by_grade for name in item.rewards))
-    table = Table(title="by what a judge said of the first reply's questions, all checkpoints", title_justify="left")
-    for header in ("suite", "questions", "n", *names, "total"):
-        table.add_column(header, justify="left" if header in ("suite", "questions") else "right")
+    table = _table(
+        "by a judge's grade of the first questions", "questions", [*names, "total"]
+    )
     for item in by_grade:
-        numbers = [*(item.rewards.get(name) for name in names), item.total]
-        table.add_row(item.suite, item.judged, str(item.episodes), *map(_number, numbers))
+        _add(table, item.judged, item.episodes, [*(item.rewards.get(name) for name in names), item.total])
+    console.print(table)
+
+
+def _table(title: str, what: str, numbers: Sequence[str]) -> Table:
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column(what, overflow="fold")
+    for header in ("n", *numbers):
+        table.add_column(header.replace("_", "\n"), justify="right")
     return table
+
+
+def _add(table: Table, name: str, count: int, numbers: Sequence[float | None]) -> None:
+    table.add_row(escape(name), str(count), *map(_number, numbers))
 
 
 def _number(value: float | None) -> str:

@@ -216,7 +216,7 @@ def test_rescoring_tells_what_questions_of_each_recorded_grade_earn(
     numbers = tmp_path / "paid.json"
     mix = 'rewards=[{"use": "solved"}, {"use": "useful_question", "weight": 0.5}]'
     assert main(["rescore", str(out), mix, "--out", str(numbers)]) == 0
-    assert "by what a judge said" in capsys.readouterr().out
+    assert "by a judge's grade" in capsys.readouterr().out
     rows = {row["judged"]: row for row in json.loads(numbers.read_text())["by_grade"]}
     assert {name: (row["episodes"], row["total"]) for name, row in rows.items()} == {
         "good": (1, 1.5),
