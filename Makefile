@@ -31,6 +31,7 @@ test: $(STAMP)
 slow: $(STAMP)
 	@$(call install,-e '.[figures]')
 	@$(PYTEST) -n 2 --dist loadfile -m "slow and not gpu and not ray"
+	@$(PYTEST) -m "slow and ray and not gpu"
 
 browser: $(STAMP)
 	@command -v chromium >/dev/null || { echo "make browser needs chromium: apt-get install chromium"; exit 1; }

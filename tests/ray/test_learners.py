@@ -207,7 +207,7 @@ def test_ctrl_c_ends_the_learners_and_says_how_to_go_on(start: Path) -> None:
     assert not any(learner_pid(folder, rank) for rank in range(2))
 
 
-@pytest.mark.parametrize("algorithm", ["grpo", "ppo"])
+@pytest.mark.parametrize("algorithm", ["grpo", pytest.param("ppo", marks=pytest.mark.slow)])
 def test_all_learners_end_with_the_same_weights(start: Path, algorithm: str) -> None:
     folder = begin(start, algorithm)
     # Without evaluation: the best policy may be the one before the first step.
@@ -218,6 +218,7 @@ def test_all_learners_end_with_the_same_weights(start: Path, algorithm: str) -> 
     assert before != first == second
 
 
+@pytest.mark.slow
 def test_a_mistake_is_told_once_and_not_tried_again(
     start: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
