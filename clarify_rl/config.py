@@ -65,12 +65,15 @@ class SourceConfig(Section):
 class DataConfig(Section):
     """Families of the bank by what they serve for.
 
-    `demonstrated` ones have SFT dialogues that clarify; `tests_only` ones (left out: all that remain; []: none) have
-    tests for RL and only clear-to-code examples for SFT; `held_out` ones are never trained on; `unseen` ones neither,
-    and the embedded base model never saw them. `rl_dev` is made where `rl.evaluation.every` asks for it.
+    `demonstrated` ones have SFT dialogues that clarify, `seldom` ones few: together they are `seldom_share` of those
+    dialogues. `tests_only` ones (left out: all that remain; []: none) have tests for RL and only clear-to-code examples
+    for SFT; `held_out` ones are never trained on; `unseen` ones neither, and the embedded base model never saw them.
+    `rl_dev` is made where `rl.evaluation.every` asks for it.
     """
 
     demonstrated: tuple[str, ...] = ()
+    seldom: tuple[str, ...] = ()
+    seldom_share: Share = 0.1
     tests_only: tuple[str, ...] | None = None
     held_out: tuple[str, ...] = ()
     unseen: tuple[str, ...] = ()
@@ -295,12 +298,13 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _families_do_not_overlap(self) -> Config:
-        groups = (self.data.demonstrated, self.data.tests_only or (), self.data.held_out, self.data.unseen)
+        data = self.data
+        groups = (data.demonstrated, data.seldom, data.tests_only or (), data.held_out, data.unseen)
         names = [name for group in groups for name in group]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(
-                f"families {twice} stand twice in data.demonstrated, data.tests_only, data.held_out and data.unseen. "
+                f"families {twice} stand twice in data.demonstrated, seldom, tests_only, held_out and unseen. "
                 "Give each one role."
             )
         return self

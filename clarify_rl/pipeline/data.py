@@ -30,22 +30,35 @@ class FamilyRoles:
 
     trained: tuple[Family, ...]
     demonstrated: tuple[Family, ...]
+    seldom: tuple[Family, ...]
     held_out: tuple[Family, ...]
     unseen: tuple[Family, ...]
+
+
+@dataclass(frozen=True)
+class _DrawnFrom:
+    """The families of a part's unclear variants and of its clear ones; of the unclear, some from `seldom` ones."""
+
+    unclear: tuple[Family, ...]
+    clear: tuple[Family, ...]
+    seldom: tuple[Family, ...] = ()
+    seldom_share: float = 0.0
 
 
 def family_roles(config: Config) -> FamilyRoles:
     """The families by role. Raises ConfigError for a name that the bank does not have."""
     by_name = {family.name: family for family in FAMILIES}
     data = config.data
-    for name in (*data.demonstrated, *(data.tests_only or ()), *data.held_out, *data.unseen):
+    for name in (*data.demonstrated, *data.seldom, *(data.tests_only or ()), *data.held_out, *data.unseen):
         if name not in by_name:
             raise ConfigError(unknown_name("family", name, by_name))
-    others = [name for name in by_name if name not in {*data.demonstrated, *data.held_out, *data.unseen}]
+    named = {*data.demonstrated, *data.seldom, *data.held_out, *data.unseen}
+    others = [name for name in by_name if name not in named]
     tests_only = others if data.tests_only is None else data.tests_only
     return FamilyRoles(
-        trained=tuple(by_name[name] for name in (*data.demonstrated, *tests_only)),
+        trained=tuple(by_name[name] for name in (*data.demonstrated, *data.seldom, *tests_only)),
         demonstrated=tuple(by_name[name] for name in data.demonstrated),
+        seldom=tuple(by_name[name] for name in data.seldom),
         held_out=tuple(by_name[name] for name in data.held_out),
         unseen=tuple(by_name[name] for name in data.unseen),
     )
@@ -55,13 +68,15 @@ def make_data(config: Config, run: Run) -> None:
     """Writes the variants of every part: SFT (with its held-out part), RL and each suite."""
     roles = family_roles(config)
     data = config.data
-    parts: list[tuple[str, PartConfig, Split, tuple[Family, ...]]] = []
+    parts: list[tuple[str, PartConfig, Split, _DrawnFrom]] = []
+    shown = _DrawnFrom(roles.demonstrated, roles.trained, roles.seldom, data.seldom_share)
+    played = _DrawnFrom(roles.trained, roles.trained)
     if config.sft:
-        parts += [("sft", data.sft, "train", roles.demonstrated), ("sft_dev", data.sft_dev, "dev", roles.demonstrated)]
+        parts += [("sft", data.sft, "train", shown), ("sft_dev", data.sft_dev, "dev", shown)]
     if config.rl:
-        parts.append(("rl", data.rl, "train", roles.trained))
+        parts.append(("rl", data.rl, "train", played))
         if config.rl.evaluation.every:
-            parts.append(("rl_dev", data.rl_dev, "dev", roles.trained))
+            parts.append(("rl_dev", data.rl_dev, "dev", played))
     suites = [suite for suite in config.eval.suites.values() if suite.source == BANK]
     total = sum(_counts(mix).get(BANK, 0) for _, mix, _, _ in parts) + sum(suite.count for suite in suites)
     if total:
@@ -72,7 +87,7 @@ def make_data(config: Config, run: Run) -> None:
             for of, count in _counts(mix).items():
                 if of == BANK:
                     own = mix.model_copy(update={"count": count})
-                    variants += _sample(own, families, roles.trained, split, seed, bar.update)
+                    variants += _sample(own, families, split, seed, bar.update)
                 else:
                     variants += draw(source_variants(config, of, run), mix, count, split, seed, of)
             run.write_variants(name, interleaved(variants))
@@ -127,17 +142,24 @@ def suite_variants(
         return list(loaded.variants)
     families: tuple[Family, ...] = getattr(family_roles(config), suite.families)
     split: Split = "dev" if suite.split == "dev" else "test"
-    return _sample(suite, families, families, split, seed, on_variant)
+    return _sample(suite, _DrawnFrom(families, families), split, seed, on_variant)
 
 
 def _sample(
     mix: MixConfig,
-    families: Sequence[Family],
-    clear_families: Sequence[Family],
+    families: _DrawnFrom,
     split: Split,
     seed: int,
     on_variant: Callable[[], object],
 ) -> list[Variant]:
-    defects = {Defect(name): weight for name, weight in mix.defects.items()}
-    proportions = Mix(mix.count, families, clear_families, mix.clear_share, mix.missing, defects)
+    proportions = Mix(
+        mix.count,
+        families.unclear,
+        families.clear,
+        mix.clear_share,
+        mix.missing,
+        {Defect(name): weight for name, weight in mix.defects.items()},
+        families.seldom,
+        families.seldom_share,
+    )
     return sample_variants(proportions, split, seed, on_variant=lambda: (on_variant(), None)[1])

@@ -154,9 +154,7 @@ def _print_by_grade(by_grade: Sequence[PaidByGrade], console: Console) -> None:
     if not by_grade:
         return
     names = list(dict.fromkeys(name for item in by_grade for name in item.rewards))
-    table = _table(
-        "by a judge's grade of the first questions", "questions", [*names, "total"]
-    )
+    table = _table("by a judge's grade of the first questions", "questions", [*names, "total"])
     for item in by_grade:
         _add(table, item.judged, item.episodes, [*(item.rewards.get(name) for name in names), item.total])
     console.print(table)

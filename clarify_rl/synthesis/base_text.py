@@ -20,6 +20,7 @@ _UNCLEAR = ("What is unclear?", "Which sentences leave something open?", "Is any
 _NOTHING_UNCLEAR = "Nothing."
 _MOST_UNCLEAR = 2
 _ALL_CLEAR_SHARE = 0.3  # of the statements of which the user asks what is unclear
+_UNCLEAR_KINDS = {Defect.AMBIGUOUS: 1, Defect.INCONSISTENT: 3}  # two sentences that disagree are the harder to see
 
 
 def base_dialogue(
@@ -64,8 +65,9 @@ def _reading(draw: Draw, rng: Random) -> tuple[Message, ...]:
 def _unclear(draw: Draw, rng: Random) -> tuple[Message, ...]:
     """What is unclear in a statement: the sentences that are blurred, or disagree, as they stand in it."""
     count = 0 if rng.random() < _ALL_CLEAR_SHARE else rng.randint(1, min(_MOST_UNCLEAR, len(draw.facts)))
-    kinds = [Defect.AMBIGUOUS, Defect.INCONSISTENT]
-    prompt, shown = unclear_statement(draw, {spec.id: rng.choice(kinds) for spec in rng.sample(draw.facts, count)}, rng)
+    kinds = rng.choices(list(_UNCLEAR_KINDS), weights=list(_UNCLEAR_KINDS.values()), k=count)
+    defects = {spec.id: kind for spec, kind in zip(rng.sample(draw.facts, count), kinds, strict=True)}
+    prompt, shown = unclear_statement(draw, defects, rng)
     return (
         Message("user", f"{prompt} {rng.choice(_UNCLEAR)}"),
         Message("assistant", " ".join(shown.values()) or _NOTHING_UNCLEAR),

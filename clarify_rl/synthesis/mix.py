@@ -16,7 +16,10 @@ from clarify_rl.types import Defect, Variant
 
 @dataclass(frozen=True)
 class Mix:
-    """Proportions of variants. Clear ones come from `clear_families`, unclear ones from `families`."""
+    """Proportions of variants. Clear ones come from `clear_families`, unclear ones from `families`.
+
+    Where there are `seldom` families, `seldom_share` of the unclear ones come from those.
+    """
 
     count: int
     families: Sequence[Family]
@@ -24,6 +27,8 @@ class Mix:
     clear_share: float = 0.5
     missing: Mapping[int, float] = field(default_factory=lambda: {1: 1.0})
     defects: Mapping[Defect, float] = field(default_factory=lambda: dict.fromkeys(Defect, 1.0))
+    seldom: Sequence[Family] = ()
+    seldom_share: float = 0.0
 
 
 def sample_variants(
@@ -37,6 +42,7 @@ def sample_variants(
         raise DataError("The mix names no families: give at least one to draw variants from.")
     rng = Random(f"{seed}/{split}/mix")
     clear, unclear = draws(mix.clear_families, split, seed), draws(mix.families, split, derive_seed(seed, "unclear"))
+    seldom = draws(mix.seldom, split, derive_seed(seed, "seldom"))
     drawn: dict[str, Variant] = {}
     attempts = 0
     while len(drawn) < mix.count:
@@ -46,7 +52,8 @@ def sample_variants(
                 f"Made only {len(drawn)} of {mix.count} variants: too few distinct problems. Ask for fewer."
             )
         is_clear = rng.random() < mix.clear_share
-        draw = next(clear if is_clear else unclear)
+        is_seldom = not is_clear and bool(mix.seldom) and rng.random() < mix.seldom_share
+        draw = next(clear if is_clear else seldom if is_seldom else unclear)
         problem = make_problem(draw, seed)
         if problem is None or problem.id in drawn:
             continue
