@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -15,10 +16,10 @@ import pytest
 
 from clarify_rl.cli import main
 from clarify_rl.config import Config
-from clarify_rl.config_files import load_config, saved_config
+from clarify_rl.config_files import load_config, saved_config, to_yaml
 from clarify_rl.errors import ConfigError
 from clarify_rl.pipeline import evaluate as evaluate_module
-from clarify_rl.pipeline.data import family_roles, suite_variants, told
+from clarify_rl.pipeline.data import family_roles, make_data, suite_variants, told
 from clarify_rl.pipeline.eval_cache import digest_of_model, key_of
 from clarify_rl.pipeline.evaluate import read_results
 from clarify_rl.pool import LocalPool
@@ -377,3 +378,19 @@ def test_families_with_tests_only_are_all_that_remain_unless_they_are_named_or_t
     assert trained(()) == ["discount", "totals"]
     assert trained(("passed",)) == ["discount", "totals", "passed"]
     assert set(trained(None)) == {family.name for family in FAMILIES} - {"by_age"}
+
+
+def test_seldom_families_are_trained_on_and_give_their_share_of_the_dialogues_alone(tmp_path: Path) -> None:
+    part = {"count": 60, "clear_share": 0.5}
+    data = {"demonstrated": ("discount",), "seldom": ("totals",), "seldom_share": 0.2, "tests_only": ("passed",)}
+    config = Config.model_validate(
+        {"data": {**data, "sft": part, "sft_dev": {**part, "count": 4}, "rl": part}, "eval": {"suites": {}}}
+    )
+    with Run.create(tmp_path / "run", to_yaml(config), ("test",)) as run:
+        make_data(config, run)
+        shown, played = run.read_variants("sft"), run.read_variants("rl")
+    unclear = Counter(variant.problem.family for variant in shown if not variant.is_clear)
+    assert set(unclear) == {"discount", "totals"} and 0 < unclear["totals"] < unclear["discount"]
+    trained = {"discount", "totals", "passed"}
+    assert {variant.problem.family for variant in shown if variant.is_clear} == trained
+    assert {variant.problem.family for variant in played if not variant.is_clear} == trained
