@@ -58,8 +58,11 @@ def to_yaml(config: Config) -> str:
 
 
 def differences(before: str, after: str) -> list[str]:
-    """The settings in which two resolved configurations differ, each as `key: BEFORE, now AFTER`."""
-    old, new = (dict(_leaves(yaml.safe_load(text))) for text in (before, after))
+    """The settings in which two resolved configurations differ, each as `key: BEFORE, now AFTER`.
+
+    What an older version did not know yet had the default that it has now.
+    """
+    old, new = (dict(_leaves(yaml.safe_load(text))) for text in (_completed(before), after))
     return [
         f"{key}: {old.get(key, 'not set')}, now {new.get(key, 'not set')}"
         for key in dict.fromkeys([*old, *new])
@@ -68,6 +71,14 @@ def differences(before: str, after: str) -> list[str]:
 
 
 _NOT_SET = object()
+
+
+def _completed(text: str) -> str:
+    """A resolved configuration with the options that have come since; as it is where it holds one that has gone."""
+    try:
+        return to_yaml(_validated(yaml.safe_load(text)))
+    except ConfigError:
+        return text
 
 
 def _leaves(tree: object, path: str = "") -> Iterator[tuple[str, object]]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from clarify_rl.config import Config, WorkersConfig
 from clarify_rl.config_files import differences, load_config, saved_config, shipped_configs, to_yaml
@@ -105,6 +106,17 @@ def test_differences_name_each_setting_with_both_values() -> None:
     assert "rl.trainer.max_steps: 3, now 50" in found
     assert "sft: not set, now None" in found
     assert differences(to_yaml(before), to_yaml(before)) == []
+
+
+def test_an_option_that_came_with_a_newer_version_is_no_difference_at_its_default() -> None:
+    now = load_config("demo", [])
+    older = yaml.safe_load(to_yaml(now))
+    del older["data"]["seldom_share"], older["rl"]["groups"]
+    assert differences(yaml.safe_dump(older), to_yaml(now)) == []
+    changed = load_config("demo", ["data.seldom_share=0.2"])
+    assert differences(yaml.safe_dump(older), to_yaml(changed)) == ["data.seldom_share: 0.1, now 0.2"]
+    older["data"]["gone"] = 1
+    assert "data.gone: 1, now not set" in differences(yaml.safe_dump(older), to_yaml(now))
 
 
 def test_a_family_has_one_role(tmp_path: Path) -> None:
