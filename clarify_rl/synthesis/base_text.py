@@ -1,8 +1,8 @@
 """Problems as a base model's training text: whatever it is to code is complete, so it never has to ask.
 
 Most are a complete statement and its solution. In some, the user completes the statement in further messages, each a
-question that the user answers himself; in some, the user asks about a complete statement and reads the answer, or asks
-what in a statement is unclear and reads the sentences that are.
+question that the user answers himself; in some, the user asks about a complete statement and reads the answer, or wants
+to know what in a statement is unclear and reads the questions that it leaves open.
 """
 
 from __future__ import annotations
@@ -63,14 +63,15 @@ def _reading(draw: Draw, rng: Random) -> tuple[Message, ...]:
 
 
 def _unclear(draw: Draw, rng: Random) -> tuple[Message, ...]:
-    """What is unclear in a statement: the sentences that are blurred, or disagree, as they stand in it."""
+    """What is unclear in a statement, where sentences are blurred or disagree: a question about each such fact."""
     count = 0 if rng.random() < _ALL_CLEAR_SHARE else rng.randint(1, min(_MOST_UNCLEAR, len(draw.facts)))
     kinds = rng.choices(list(_UNCLEAR_KINDS), weights=list(_UNCLEAR_KINDS.values()), k=count)
     defects = {spec.id: kind for spec, kind in zip(rng.sample(draw.facts, count), kinds, strict=True)}
     prompt, shown = unclear_statement(draw, defects, rng)
+    open_points = [rng.choice(draw.family.fact(fact_id).asks) for fact_id in shown]
     return (
         Message("user", f"{prompt} {rng.choice(_UNCLEAR)}"),
-        Message("assistant", " ".join(shown.values()) or _NOTHING_UNCLEAR),
+        Message("assistant", " ".join(open_points) or _NOTHING_UNCLEAR),
     )
 
 
