@@ -12,6 +12,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from clarify_rl.pipeline.evaluate import record
+from clarify_rl.store import Run
+from clarify_rl.types import Defect, Fact
+
 KINDS = ("clear", "ambiguous", "incomplete", "inconsistent", "1 missing", "2 missing", "3 missing")
 Comparison = Mapping[str, Any]  # Any: JSON
 
@@ -25,7 +29,8 @@ def main() -> None:
     comparisons = [json.loads((run / "comparison.json").read_text()) for run in arguments.runs]
     seeds = [seed_of(run) for run in arguments.runs]
     rows = by_seed(comparisons, seeds, arguments.suite, arguments.clear_suite or arguments.suite)
-    print("\n".join([*rows, "", *by_kind(comparisons, arguments.suite)]))
+    facts = by_defect(arguments.runs, arguments.suite)
+    print("\n".join([*rows, "", *by_kind(comparisons, arguments.suite), "", *facts]))
 
 
 def seed_of(run: Path) -> str:
@@ -60,6 +65,37 @@ def by_kind(comparisons: Sequence[Comparison], suite: str) -> list[str]:
             means.append(f"{sum(values) / len(values):.1f}")
         rows.append(f"| {kind} | {' | '.join(means)} |")
     return rows
+
+
+def by_defect(runs: Sequence[Path], suite: str) -> list[str]:
+    """One row a kind of defect, over all runs: which facts were asked for and told, and what was asked about at all.
+
+    The first two shares are of all facts with the defect, the last two of the variants in which it is the only one.
+    """
+    counts: dict[tuple[str, str], list[list[bool]]] = {}
+    for folder in runs:
+        with Run(folder) as run:
+            variants = run.read_variants(suite)
+            for checkpoint in ("sft", "rl"):
+                for episode in run.read_episodes(record(checkpoint, suite), variants):
+                    for fact in episode.variant.facts:
+                        told, asked = counts.setdefault((_defect(fact), checkpoint), [[], []])
+                        told.append(fact.id in episode.revealed)
+                        asked += [episode.asked] if len(episode.variant.facts) == 1 else []
+    rows = ["| facts | told SFT, RL | asked, where nothing else is unclear, SFT, RL |", "|---|---|---|"]
+    for defect in dict.fromkeys(defect for defect, _ in sorted(counts)):
+        cells = [", ".join(_percent(counts[defect, name][place]) for name in ("sft", "rl")) for place in (0, 1)]
+        rows.append(f"| {defect} | {' | '.join(cells)} |")
+    return rows
+
+
+def _defect(fact: Fact) -> str:
+    two = fact.defect is Defect.AMBIGUOUS and " or " in fact.replaced_by
+    return f"{fact.defect}, two readings" if two else str(fact.defect)
+
+
+def _percent(hits: Sequence[bool]) -> str:
+    return f"{100 * sum(hits) / len(hits):.0f}% of {len(hits)}" if hits else "-"
 
 
 def share(comparison: Comparison, checkpoint: str, suite: str, group: str, measure: str) -> str:
