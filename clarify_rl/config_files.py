@@ -62,7 +62,8 @@ def differences(before: str, after: str) -> list[str]:
 
     What an older version did not know yet had the default that it has now.
     """
-    old, new = (dict(_leaves(yaml.safe_load(text))) for text in (_completed(before), after))
+    old, new, completed = (dict(_leaves(yaml.safe_load(text))) for text in (before, after, _completed(before)))
+    old = {key: completed[key] for key in new if key in completed} | old
     return [
         f"{key}: {old.get(key, 'not set')}, now {new.get(key, 'not set')}"
         for key in dict.fromkeys([*old, *new])
