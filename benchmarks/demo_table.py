@@ -81,7 +81,8 @@ def by_defect(runs: Sequence[Path], suite: str) -> list[str]:
                     for fact in episode.variant.facts:
                         told, asked = counts.setdefault((_defect(fact), checkpoint), [[], []])
                         told.append(fact.id in episode.revealed)
-                        asked += [episode.asked] if len(episode.variant.facts) == 1 else []
+                        if len(episode.variant.facts) == 1:
+                            asked.append(episode.asked)
     rows = ["| facts | told SFT, RL | asked, where nothing else is unclear, SFT, RL |", "|---|---|---|"]
     for defect in dict.fromkeys(defect for defect, _ in sorted(counts)):
         cells = [", ".join(_percent(counts[defect, name][place]) for name in ("sft", "rl")) for place in (0, 1)]

@@ -239,8 +239,8 @@ class PretrainConfig(Section):
 
     In `completed_share` of the problems the user completes the statement in further messages; in `reading_share` the
     user asks about a complete one, and in `unclear_share` what is unclear in a statement. Families in `exclude` are
-    never shown. With `start` ("embedded", or a folder that pretrain wrote) training goes on from that
-    model with its tokenizer: vocabulary and sizes are then its own.
+    never shown. With `start` ("embedded", or a folder that pretrain wrote) training goes on from that model with its
+    tokenizer: vocabulary and sizes are then its own.
     """
 
     start: str = ""

@@ -13,18 +13,19 @@ from clarify_rl.config import Config
 from clarify_rl.config_files import to_yaml
 from clarify_rl.errors import DataError, RunFolderError
 from clarify_rl.evaluation.compare import Comparison, compare, to_json
-from clarify_rl.evaluation.grades import Grade, Grades
+from clarify_rl.evaluation.grades import Grades
 from clarify_rl.evaluation.metrics import Group, Metric
 from clarify_rl.evaluation.require import Demand, Ruling, judge
 from clarify_rl.evaluation.seeds import AcrossSeeds, across_seeds, pairs_of, sentence
 from clarify_rl.pipeline.checkpoints import checkpoints
 from clarify_rl.pipeline.evaluate import read_results, to_play
+from clarify_rl.pipeline.graded import read_grades
 from clarify_rl.pipeline.terminal import console, say
 from clarify_rl.pipeline.training_page import write_training_page
 from clarify_rl.report.exports import to_csv, to_markdown
 from clarify_rl.report.html import write_report
 from clarify_rl.report.table import print_comparison, print_summary
-from clarify_rl.store import Run, read_rows, write_atomically
+from clarify_rl.store import Run, write_atomically
 from clarify_rl.types import Results
 
 _OVER_SEEDS: tuple[tuple[Metric, Group], ...] = (
@@ -73,15 +74,8 @@ def _grades(run: Run, results: Sequence[Results]) -> Grades:
     return {
         (result.checkpoint, result.suite, name): grade
         for result in results
-        for name, grade in _read_grades(run, result.checkpoint, result.suite).items()
+        for name, grade in read_grades(run, result.checkpoint, result.suite).items()
     }
-
-
-def _read_grades(run: Run, checkpoint: str, suite: str) -> dict[str, Grade]:
-    """The grades on record, by episode; none where nobody graded."""
-    path = run.folder / "grades" / f"{checkpoint}-{suite}.jsonl"
-    rows = read_rows(path) if path.is_file() else iter(())
-    return {str(row["episode"]): Grade(bool(row["asks"]), int(str(row["grade"]))) for row in rows}
 
 
 def _judged(demands: Sequence[Demand], results: Sequence[Results]) -> tuple[Ruling, ...]:

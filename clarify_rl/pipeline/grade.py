@@ -8,13 +8,11 @@ the judge is a second opinion, on record beside every dialogue, and changes no n
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
-from pathlib import Path
-from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -28,7 +26,8 @@ from clarify_rl.evaluation.agreement import Agreement
 from clarify_rl.evaluation.grades import GRADES, Grade, Graded, summarise_grades
 from clarify_rl.pipeline.asking import LETTERS_A_TOKEN
 from clarify_rl.pipeline.evaluate import check_names, finished_results
-from clarify_rl.store import Run, read_rows, write_atomically
+from clarify_rl.pipeline.graded import write_grades
+from clarify_rl.store import Run, write_atomically
 from clarify_rl.types import Episode, Results
 
 PROMPT_VERSION = 1
@@ -94,25 +93,6 @@ def grade_run(config: Config, run: Run, model: str, wanted: WantedGrades) -> lis
     numbers = {"model": model, "graded": [asdict(each) for each in graded]}
     write_atomically(run.folder / "grades.json", json.dumps(numbers, indent=2) + "\n")
     return graded
-
-
-def write_grades(run: Run, checkpoint: str, suite: str, grades: Mapping[str, Grade]) -> None:
-    """Keeps what a judge said of a checkpoint's first replies on a suite, by episode."""
-    rows = [json.dumps({"episode": name, **asdict(grade)}) + "\n" for name, grade in grades.items()]
-    path = _path(run, checkpoint, suite)
-    path.parent.mkdir(exist_ok=True)
-    write_atomically(path, "".join(rows))
-
-
-def read_grades(run: Run, checkpoint: str, suite: str) -> dict[str, Grade]:
-    """What a judge said, by episode; nothing where no judge was asked."""
-    path = _path(run, checkpoint, suite)
-    rows: list[Mapping[str, Any]] = list(read_rows(path)) if path.is_file() else []  # Any: JSON
-    return {str(row["episode"]): Grade(bool(row["asks"]), int(row["grade"])) for row in rows}
-
-
-def _path(run: Run, checkpoint: str, suite: str) -> Path:
-    return run.folder / "grades" / f"{checkpoint}-{suite}.jsonl"
 
 
 def _grades_of(

@@ -29,7 +29,7 @@ from clarify_rl.executor import Executor, Trial
 from clarify_rl.pipeline import environments
 from clarify_rl.pipeline.compare import compare_run
 from clarify_rl.pipeline.evaluate import record
-from clarify_rl.pipeline.grade import write_grades
+from clarify_rl.pipeline.graded import write_grades
 from clarify_rl.pipeline.standalone import WHOLE
 from clarify_rl.pipeline.terminal import console, say
 from clarify_rl.records import from_record, to_record

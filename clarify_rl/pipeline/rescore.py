@@ -19,12 +19,13 @@ from clarify_rl.config import Config
 from clarify_rl.pipeline.earned import mean_of, values_of
 from clarify_rl.pipeline.environments import open_pool
 from clarify_rl.pipeline.evaluate import finished_results
-from clarify_rl.pipeline.grade import read_grades
+from clarify_rl.pipeline.graded import read_grades
 from clarify_rl.store import Run
 from clarify_rl.types import Episode, Results, Score
 
 _JUDGED = {3: "good", 2: "fair", 1: "bad"}
 _ASKS_NOTHING = "asks nothing"
+_LONG = 10  # letters: such a header takes two lines
 _TOTALS = ("total", "as_recorded", "if_solved", "if_not")
 
 
@@ -164,7 +165,7 @@ def _table(title: str, what: str, numbers: Sequence[str]) -> Table:
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column(what, overflow="fold")
     for header in ("n", *numbers):
-        table.add_column(header.replace("_", "\n"), justify="right")
+        table.add_column(header if len(header) < _LONG else header.replace("_", "\n"), justify="right")
     return table
 
 

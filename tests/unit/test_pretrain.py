@@ -57,7 +57,7 @@ def test_a_batch_in_parts_by_length_has_the_gradient_of_the_whole() -> None:
     seen: list[tuple[float, torch.Tensor]] = []
     for parts in ([collate(rows, pad_id)], by_length(rows, pad_id)):
         loaded.model.zero_grad()
-        loss = learn(loaded.model, parts)
+        loss = learn(loaded.model, parts).item()
         seen.append((loss, torch.cat([parameter.grad.flatten() for parameter in loaded.model.parameters()])))
     (loss, gradient), (loss_in_parts, gradient_in_parts) = seen
     assert loss_in_parts == pytest.approx(loss, rel=1e-5)
