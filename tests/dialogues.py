@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import cast
 
@@ -67,6 +67,8 @@ REWARDS = (
     RewardSpec("needless_question", 0.1),
 )
 SPEC = PoolSpec("ask_or_code", {"executor": Executor(Limits(cpu_s=0.5, wall_s=20.0))}, REWARDS)
+# Tells any two lengths apart, so that groups have variance whatever the model can do.
+TELLING = replace(SPEC, rewards=(*REWARDS, RewardSpec("brevity")))
 LIMITS = DialogueLimits(max_questions=2, turn_tokens=100, total_tokens=300)
 
 

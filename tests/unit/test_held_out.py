@@ -29,7 +29,7 @@ from clarify_rl.training.critic import FILE
 from clarify_rl.training.held_out import HeldOut, best_folder, held_out_numbers, standing
 from clarify_rl.training.rl import train_rl
 from clarify_rl.types import Policy, Request, Sample
-from tests.dialogues import ASC, ASK, CLEAR, DESC, SPEC, UNCLEAR, chat, encode, play
+from tests.dialogues import ASC, ASK, CLEAR, DESC, TELLING, UNCLEAR, chat, encode, play
 from tests.ppo_world import tiny_model
 
 LIMITS = DialogueLimits(max_questions=1, turn_tokens=40, total_tokens=120)
@@ -85,7 +85,7 @@ def config(
         evaluation=EvaluationSection.model_validate(evaluation or {}),
         health=health or HealthSection(),
     )
-    rewards = tuple(RewardConfig(use=spec.use, weight=spec.weight) for spec in SPEC.rewards)
+    rewards = tuple(RewardConfig(use=spec.use, weight=spec.weight) for spec in TELLING.rewards)
     return Config(rl=section, rewards=rewards, env=EnvConfig(max_failed_share=0.1))
 
 
@@ -104,7 +104,7 @@ def new_run(folder: Path) -> Run:
 def train(run: Run, made: Config) -> Path:
     assert made.rl is not None
     loaded = load_model("embedded", device="cpu")
-    with closing(LocalPool(SPEC)) as pool:
+    with closing(LocalPool(TELLING)) as pool:
         begin = train_rl
         return begin(loaded, [UNCLEAR, CLEAR], pool, chat(), LIMITS, made, run)
 

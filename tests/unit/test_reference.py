@@ -22,7 +22,7 @@ from clarify_rl.rl_sections import RLSection
 from clarify_rl.store import Run
 from clarify_rl.training.reference import MoveReference, check_reference
 from clarify_rl.training.rl import train_rl
-from tests.dialogues import CLEAR, SPEC, UNCLEAR, chat
+from tests.dialogues import CLEAR, TELLING, UNCLEAR, chat
 from tests.ppo_world import tiny_model
 
 
@@ -45,11 +45,11 @@ def train(run: Run, algorithm: str, **options: object) -> bytes:
         "beta": 0.2,
         **options,
     }
-    rewards = tuple(RewardConfig(use=spec.use, weight=spec.weight) for spec in SPEC.rewards)
+    rewards = tuple(RewardConfig(use=spec.use, weight=spec.weight) for spec in TELLING.rewards)
     made = Config(rl=RLSection.model_validate({"algorithm": algorithm, "trainer": trainer}), rewards=rewards)
     limits = DialogueLimits(max_questions=1, turn_tokens=30, total_tokens=100)
     begin = train_rl
-    with closing(LocalPool(SPEC)) as pool:
+    with closing(LocalPool(TELLING)) as pool:
         folder = begin(load_model("embedded", device="cpu"), [UNCLEAR, CLEAR], pool, chat(), limits, made, run)
     return (folder / "model.safetensors").read_bytes()
 
