@@ -28,6 +28,7 @@ from tqdm import tqdm
 
 from benchmarks.demo_table import difference, share
 from clarify_rl.config_files import load_config, to_yaml
+from clarify_rl.errors import ConfigError
 from clarify_rl.store import Run, read_rows
 
 COMMAND = (sys.executable, "-m", "clarify_rl")
@@ -73,6 +74,8 @@ def main() -> None:
     settings = [Setting.parse(text) for text in arguments.setting]
     starts = [Job(arguments.config, seed, Setting(START, ("rl=null",)), folder) for seed in seeds]
     jobs = [Job(arguments.config, seed, setting, folder) for setting in settings for seed in seeds]
+    for job in jobs:
+        _check(job)
     in_parallel(starts, _run, arguments.jobs, "SFT")
     in_parallel(jobs, _run_setting, arguments.jobs, "RL")
     print("\n".join([*table(jobs, arguments.suite, arguments.clear_suite), "", *held_out_table(jobs)]))
@@ -110,6 +113,16 @@ def in_parallel(jobs: Sequence[Job], run: Callable[[Job], None], at_a_time: int,
             bar.update()
 
 
+def _check(job: Job) -> None:
+    """Ends here, before hours of training, for a setting that is no configuration or has no RL stage."""
+    try:
+        config = load_config(job.config, job.wanted[1:])
+    except ConfigError as error:
+        sys.exit(f"{job.setting.name}: {error}")
+    if config.rl is None:
+        sys.exit(f"{job.setting.name}: it has no RL stage.")
+
+
 def _run_setting(job: Job) -> None:
     if not (job.run_folder / "config.yaml").exists():
         _copy_start(Job(job.config, job.seed, Setting(START, ()), job.folder).run_folder, job)
@@ -119,8 +132,6 @@ def _run_setting(job: Job) -> None:
 def _copy_start(start: Path, job: Job) -> None:
     """A run folder that has come as far as the SFT checkpoint."""
     config = load_config(job.config, job.wanted[1:])
-    if config.rl is None:
-        sys.exit(f"{job.setting.name}: it has no RL stage.")
     target = job.run_folder
     shutil.rmtree(target, ignore_errors=True)  # half a copy
     target.mkdir(parents=True)
