@@ -12,12 +12,13 @@ from clarify_rl.sections import Lora, Options, Section, Share
 class PPOSection(Section):
     """What `algorithm: ppo` adds to `trainer`, whose `epsilon`, `num_iterations` and `beta` it keeps.
 
-    `critic`: a value head on the policy's backbone (`shared`), or on one of its `own`, a copy of the starting model's.
+    `critic`: a value head on a backbone of its `own`, a copy of the starting model's, or on the policy's (`shared`),
+    which saves that memory and asks more often where nothing is missing.
     `gae_lambda` below 1 trusts the critic about what comes later: at 0.95, a reward 50 tokens away counts for 0.08, and
     whether to ask is decided in the first ones. `learning_rate`: the critic's; by default the policy's.
     """
 
-    critic: Literal["shared", "own"] = "shared"
+    critic: Literal["own", "shared"] = "own"
     gamma: Share = 1.0
     gae_lambda: Share = 1.0
     value_clip: float | None = Field(0.2, gt=0.0)

@@ -163,9 +163,9 @@ def test_each_reply_keeps_to_its_own_budget_and_the_engine_is_left_as_it_was(run
     engine = trainer.vllm_generation
     assert max(engine.calls) <= LIMITS.turn_tokens
     assert (engine.max_completion_length, engine.generation_kwargs) == (160, {})
-    requests = [Request(chat().prompt_ids(CLEAR), budget, f"e{budget}", 0, 0) for budget in (3, 40, 1)]
+    requests = [Request(chat().prompt_ids(CLEAR), budget, f"e{budget}", 0, 0) for budget in (3, 100, 1)]
     short, long, one = TrainedVLLMPolicy(trainer, chat().end_ids).generate(requests)
-    assert engine.calls[-1] == 40
+    assert engine.calls[-1] == 100
     assert (len(short.token_ids), short.finished) == (3, False)
     assert (len(one.token_ids), one.finished) == (1, False)
     assert long.finished
