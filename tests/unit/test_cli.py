@@ -135,7 +135,7 @@ def test_a_dry_run_says_what_is_evaluated_on_the_way(tmp_path: Path, capsys: pyt
     out = " ".join(capsys.readouterr().out.split())
     data = load_config("demo").data
     assert f"data/rl.jsonl ({data.rl.count}), data/rl_dev.jsonl ({data.rl_dev.count})" in out
-    assert "models/rl: the best of 50 steps of GRPO, evaluated every 5" in out
+    assert "models/rl: the best of 80 steps of GRPO, evaluated every 5" in out
 
 
 @pytest.mark.parametrize(
@@ -287,7 +287,7 @@ def test_a_plugin_that_cannot_work_is_found_by_one_scripted_episode(
 def test_a_dry_run_plays_a_scripted_episode_and_says_what_it_earned(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "demo", "--dry-run"]) == 0
     out = " ".join(capsys.readouterr().out.split())
-    assert re.search(r"one scripted episode: 1 question, (\d+) of \1 tests, reward 1\.3", out), out
+    assert re.search(r"one scripted episode: 1 question, (\d+) of \1 tests, reward 1\.5", out), out
 
 
 def test_a_model_without_a_chat_template_is_found_before_the_folder_is_made(

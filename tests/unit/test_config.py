@@ -103,7 +103,7 @@ def test_differences_name_each_setting_with_both_values() -> None:
     after = load_config("demo", ["seed=2", "sft=null"])
     found = differences(to_yaml(before), to_yaml(after))
     assert "seed: 0, now 2" in found
-    assert "rl.trainer.max_steps: 3, now 50" in found
+    assert "rl.trainer.max_steps: 3, now 80" in found
     assert "sft: not set, now None" in found
     assert differences(to_yaml(before), to_yaml(before)) == []
 

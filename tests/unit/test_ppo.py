@@ -515,7 +515,7 @@ def test_a_resumed_run_goes_on_to_the_same_weights(run: Run, critic: str, lora: 
 
 
 def test_a_checkpoint_keeps_the_critics_optimizer(run: Run) -> None:
-    train(run, config(PPOSection(learning_rate=3e-3), save_strategy="steps", save_steps=1))
+    train(run, config(PPOSection(critic="shared", learning_rate=3e-3), save_strategy="steps", save_steps=1))
     saved = torch.load(run.folder / "checkpoints" / "rl" / "checkpoint-1" / "optimizer.pt")
     (group,) = [group for group in saved["param_groups"] if group["lr"] == 3e-3]
     assert len(group["params"]) == 2
@@ -560,7 +560,7 @@ def test_an_option_that_ppo_does_not_take_is_named(options: dict[str, Any], mess
         ("rl.ppo.lambda=1", "Unknown key 'rl.ppo.lambda'. Did you mean 'gae_lambda'?"),
         ("rl.ppo.value_wait=1", "Did you mean 'value_weight'?"),
         ("rl.ppo.gamma=2", "rl.ppo.gamma: Input should be less than or equal to 1"),
-        ("rl.ppo.critic=mine", "rl.ppo.critic: Input should be 'shared' or 'own'"),
+        ("rl.ppo.critic=mine", "rl.ppo.critic: Input should be 'own' or 'shared'"),
         ("rl.algorithm=pp0", "rl.algorithm: Input should be 'grpo' or 'ppo'"),
     ],
 )
