@@ -14,7 +14,7 @@ from tests.ray.test_learners import COMMAND, ENV, finish, result, train
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
-# Warm enough for about half of the groups to have variance, so that some are exchanged and not the same number everywhere.
+# Warm enough for about half of the groups to have variance: some are exchanged, not as many everywhere.
 CONFIG = """
 data: {demonstrated: [count_beyond, chunk_list], held_out: [points_beyond], rl: {count: 16, clear_share: 0.5}}
 dialogue: {max_questions: 1, turn_tokens: 64, total_tokens: 160}
