@@ -1,8 +1,22 @@
-"""For all tests: no property is judged by how fast the machine is."""
+"""For all tests: no property is judged by how fast the machine is, and what broke the run itself is said last."""
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
+
+_internal_errors: list[str] = []
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_internalerror(excrepr: object) -> None:
+    _internal_errors.append(str(excrepr))
+
+
+def pytest_unconfigure() -> None:
+    """Repeats the first internal error. With workers it is otherwise far above the assertion of xdist that it leads to."""
+    if _internal_errors:
+        print("\n".join(["The first internal error:", *_internal_errors[0].splitlines()[-25:]]))
