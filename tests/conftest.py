@@ -17,6 +17,6 @@ def pytest_internalerror(excrepr: object) -> None:
 
 
 def pytest_unconfigure() -> None:
-    """Repeats the first internal error. With workers it is otherwise far above the assertion of xdist that it leads to."""
+    """Repeats the first internal error. With workers it stands far above the assertion of xdist that it leads to."""
     if _internal_errors:
         print("\n".join(["The first internal error:", *_internal_errors[0].splitlines()[-25:]]))

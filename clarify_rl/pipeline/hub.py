@@ -14,13 +14,12 @@ def to_hub(folder: Path, name: str, kind: Literal["model", "dataset"]) -> str:
     Raises ClarifyError where the hub cannot be reached or does not let this machine.
     """
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError
 
     hub = HfApi()
     try:
         address = hub.create_repo(name, repo_type=kind, exist_ok=True, private=True)
         hub.upload_folder(repo_id=name, folder_path=folder, repo_type=kind)
-    except (HfHubHTTPError, OSError, ValueError) as error:
+    except Exception as error:  # the hub's client raises a dozen unrelated types; all mean the same to the user
         said = (str(error).strip().splitlines() or [type(error).__name__])[0]
         what = " --repo-type dataset" if kind == "dataset" else ""
         raise ClarifyError(

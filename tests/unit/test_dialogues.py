@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 from datasets import load_dataset
 
@@ -109,9 +110,12 @@ def test_mistakes_are_told_in_a_sentence(unclear: Path, tmp_path: Path, capsys: 
     assert "is not empty. Choose another --out." in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("offline", [True, False])
 def test_a_hub_that_cannot_be_reached_costs_no_dialogue(
-    unclear: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    offline: bool, unclear: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", offline)
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")  # where nobody listens
     folder = tmp_path / "out"
     assert main(["data", "dialogues", str(unclear), "--out", str(folder), "--count", "4", "--push", "me/mine"]) == 2
     assert "could not be put on the hub" in (said := capsys.readouterr().err)
