@@ -4,8 +4,9 @@
 
 The first word of a setting is its name, the rest is key=value. For each seed the data, the SFT checkpoint and its
 evaluation are made once, and every setting goes on from there in a run folder of its own. Called again, it goes on
-where it was: a run that was cut short is resumed. Each job has processor cores of its own. With rl.evaluation.every a
-second table tells how often each policy asked about the same held-out problems as training went on.
+where it was: a run that was cut short is resumed. Each job has processor cores of its own. A second table compares
+each setting with the first, paired by problem and seed. With rl.evaluation.every a third tells how often each policy
+asked about the same held-out problems as training went on.
 """
 
 from __future__ import annotations
@@ -23,13 +24,17 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from queue import Queue
+from statistics import fmean
 
 from tqdm import tqdm
 
 from benchmarks.demo_table import difference, share
 from clarify_rl.config_files import load_config, to_yaml
 from clarify_rl.errors import ConfigError
+from clarify_rl.evaluation.seeds import AcrossSeeds, across_seeds
+from clarify_rl.pipeline.evaluate import record
 from clarify_rl.store import Run, read_rows
+from clarify_rl.types import Results
 
 COMMAND = (sys.executable, "-m", "clarify_rl")
 START = "start"
@@ -78,7 +83,9 @@ def main() -> None:
         _check(job)
     in_parallel(starts, _run, arguments.jobs, "SFT")
     in_parallel(jobs, _run_setting, arguments.jobs, "RL")
-    print("\n".join([*table(jobs, arguments.suite, arguments.clear_suite), "", *held_out_table(jobs)]))
+    rows = table(jobs, arguments.suite, arguments.clear_suite)
+    compared = against_first(read_finals(jobs, arguments.suite, arguments.clear_suite))
+    print("\n".join([*rows, "", *compared, "", *held_out_table(jobs)]))
 
 
 def _arguments() -> argparse.Namespace:
@@ -184,6 +191,53 @@ def row(job: Job, suite: str, clear_suite: str) -> str:
         f"{seconds:.0f}",
     ]
     return f"| {' | '.join(cells)} |"
+
+
+Final = tuple[Results, Results]  # what RL's checkpoint did on the suite, and on the one of clear variants
+
+
+def read_finals(jobs: Sequence[Job], suite: str, clear_suite: str) -> dict[str, dict[int, Final]]:
+    """By setting and seed."""
+    finals: dict[str, dict[int, Final]] = {}
+    for job in jobs:
+        with Run(job.run_folder) as run:
+            new, clear = (
+                Results("rl", name, tuple(run.read_episodes(record("rl", name), run.read_variants(name))))
+                for name in (suite, clear_suite)
+            )
+        finals.setdefault(job.setting.name, {})[job.seed] = new, clear
+    return finals
+
+
+def against_first(finals: Mapping[str, Mapping[int, Final]]) -> list[str]:
+    """One row a setting, in Markdown: RL's checkpoint over all seeds, minus that of the first setting, in points.
+
+    Intervals draw seeds and problems (evaluation/seeds.py).
+    """
+    first = next(iter(finals))
+    rows = [
+        f"| setting | solved, minus {first} (95%) | each seed | asked in unclear ones | asked in clear ones "
+        "| questions each |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, by_seed in finals.items():
+        new, clear = (
+            {str(seed): (finals[first][seed][place], by_seed[seed][place]) for seed in by_seed} for place in (0, 1)
+        )
+        found = [
+            across_seeds(new),
+            across_seeds(new, metric="asked", group="unclear"),
+            across_seeds(clear, metric="asked", group="clear"),
+        ]
+        solved, *asked = ["" if one is None or name == first else _over_seeds(one) for one in found]
+        each = ", ".join(f"{points:+.1f}" for points in found[0].by_seed) if found[0] and name != first else ""
+        questions = fmean(len(episode.questions) for played, _ in by_seed.values() for episode in played.episodes)
+        rows.append(f"| {' | '.join([name, solved, each, *asked, f'{questions:.2f}'])} |")
+    return rows
+
+
+def _over_seeds(found: AcrossSeeds) -> str:
+    return f"{found.mean:+.1f} ({found.low:.1f} to {found.high:.1f})"
 
 
 def held_out_table(jobs: Sequence[Job]) -> list[str]:

@@ -9,11 +9,12 @@ from benchmarks import trl_step
 from benchmarks.dispatch_model import Costs, FixedChunks, SimulatedWorker, durations, simulate
 from benchmarks.mutants import mutants
 from benchmarks.references import Reference, passes
-from benchmarks.rl_settings import START, Job, Setting, _copy_start
+from benchmarks.rl_settings import START, Job, Setting, _copy_start, against_first
 from benchmarks.value_of_information import spearman
 from clarify_rl.config_files import saved_config
 from clarify_rl.store import Run
-from clarify_rl.types import Assertions, Case, HiddenTests, Problem, Tests
+from clarify_rl.types import Assertions, Case, HiddenTests, Problem, Results, Tests
+from tests.unit.test_paired import results
 
 PROGRAM = '''
 def count(numbers: list[int]) -> int:
@@ -137,3 +138,17 @@ def test_a_setting_goes_on_from_the_sft_checkpoint_with_all_that_was_evaluated(t
     saved = saved_config(job.run_folder)
     assert saved.rl is not None
     assert (saved.seed, saved.rl.trainer["max_steps"]) == (3, 9)
+
+
+def test_settings_are_compared_with_the_first_by_seed_and_problem() -> None:
+    def final(outcomes: str) -> tuple[Results, Results]:
+        return results("rl", outcomes), results("rl", outcomes)
+
+    rows = against_first(
+        {"plain": {0: final("0011"), 1: final("0001")}, "better": {0: final("0111"), 1: final("0111")}}
+    )
+    assert rows[2] == "| plain |  |  |  |  | 0.00 |"
+    name, solved, each, unclear, clear, questions = (cell.strip() for cell in rows[3].strip("|").split("|"))
+    assert (name, each, unclear, questions) == ("better", "+25.0, +50.0", "", "0.00")  # no variant is unclear
+    assert solved.startswith("+37.5 (")
+    assert clear.startswith("+0.0 (")
