@@ -235,11 +235,10 @@ def _config_list(arguments: Arguments) -> None:
 
 
 def _doctor(arguments: Arguments) -> int:
-    from rich.console import Console
-
     from clarify_rl import doctor
+    from clarify_rl.pipeline.terminal import console
 
-    return 0 if doctor.examine(Console()) else 1
+    return 0 if doctor.examine(console) else 1
 
 
 _COMMANDS: Mapping[str, Callable[[Arguments], int | None]] = {

@@ -63,10 +63,9 @@ def _rewrite(arguments: Arguments) -> None:
 
 
 def _judge(arguments: Arguments) -> None:
-    from rich.console import Console
-
     from clarify_rl.config_files import load_config
     from clarify_rl.pipeline.judge import estimate, judge_named, print_judgements
+    from clarify_rl.pipeline.terminal import console
 
     path, out = Path(arguments.file), Path(arguments.out)
     print(estimate(path, arguments.samples, arguments.limit), flush=True)
@@ -74,7 +73,7 @@ def _judge(arguments: Arguments) -> None:
         return
     config = load_config("bank", arguments.items)
     came, unanswered = judge_named(path, out, arguments.model, config, samples=arguments.samples, limit=arguments.limit)
-    print_judgements(came, Console())
+    print_judgements(came, console)
     print(f"{sum(not item.lost() for item in came)} of {len(came)} kept -> {out}")
     _print_lost(Counter(item.lost() for item in came if item.lost()), unanswered)
 
@@ -105,19 +104,17 @@ def _dialogues(arguments: Arguments) -> None:
 
 
 def _show(arguments: Arguments) -> None:
-    from rich.console import Console
-
     from clarify_rl.pipeline.make import show
+    from clarify_rl.pipeline.terminal import console
 
-    show(Path(arguments.file), Console(), number=arguments.number, edit=arguments.edit, seed=arguments.seed)
+    show(Path(arguments.file), console, number=arguments.number, edit=arguments.edit, seed=arguments.seed)
 
 
 def _stats(arguments: Arguments) -> None:
-    from rich.console import Console
-
     from clarify_rl.pipeline.make import print_stats
+    from clarify_rl.pipeline.terminal import console
 
-    print_stats(Path(arguments.file), Console())
+    print_stats(Path(arguments.file), console)
 
 
 def _print_lost(lost: Mapping[str, int], unanswered: int) -> None:

@@ -41,10 +41,9 @@ def _compare(arguments: Arguments) -> int:
 
 
 def _rescore(arguments: Arguments) -> None:
-    from rich.console import Console
-
     from clarify_rl.config_files import saved_config
     from clarify_rl.pipeline.rescore import print_rescored, rescore, write_rescored
+    from clarify_rl.pipeline.terminal import console
     from clarify_rl.store import Run
 
     folder = Path(arguments.folder)
@@ -54,17 +53,16 @@ def _rescore(arguments: Arguments) -> None:
     config = saved_config(folder, arguments.overrides)
     with Run(folder) as run:
         rescored = rescore(config, run)
-    print_rescored(rescored, Console())
+    print_rescored(rescored, console)
     if arguments.out:
         write_rescored(rescored, Path(arguments.out))
 
 
 def _grade(arguments: Arguments) -> None:
-    from rich.console import Console
-
     from clarify_rl.config_files import saved_config
     from clarify_rl.pipeline.compare import compare_run
     from clarify_rl.pipeline.grade import WantedGrades, estimate, grade_run, print_grades
+    from clarify_rl.pipeline.terminal import console
     from clarify_rl.store import Run
 
     folder, wanted = Path(arguments.folder), WantedGrades(arguments.checkpoint, arguments.suite, arguments.limit)
@@ -75,7 +73,7 @@ def _grade(arguments: Arguments) -> None:
         print(estimate(config, run, wanted), flush=True)
         if arguments.estimate:
             return
-        print_grades(grade_run(config, run, arguments.model, wanted), Console())
+        print_grades(grade_run(config, run, arguments.model, wanted), console)
         compare_run(config, run)
 
 
@@ -99,10 +97,9 @@ def _replay(arguments: Arguments) -> None:
 
 
 def _show(arguments: Arguments) -> None:
-    from rich.console import Console
-
     from clarify_rl.config_files import saved_config
     from clarify_rl.pipeline.show import Wanted, dialogues, print_dialogues
+    from clarify_rl.pipeline.terminal import console
     from clarify_rl.store import Run
 
     folder = Path(arguments.folder)
@@ -112,7 +109,7 @@ def _show(arguments: Arguments) -> None:
     config = saved_config(folder)
     with Run(folder) as run:
         shown = dialogues(config, run, wanted)
-    print_dialogues(shown, Console(), arguments.limit)
+    print_dialogues(shown, console, arguments.limit)
 
 
 def _convert(arguments: Arguments) -> None:

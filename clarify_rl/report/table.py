@@ -34,9 +34,8 @@ _IN_WORDS = {("solved", "all"), ("solved", "clear"), ("solved", "unclear"), ("as
 _IN_A_WORD = {("solved", "all")}
 
 
-def print_comparison(comparison: Comparison, console: Console | None = None) -> None:
+def print_comparison(comparison: Comparison, console: Console) -> None:
     """For each suite: a row for each checkpoint, the paired differences in words, and solved by kind of variant."""
-    console = console or Console()
     for suite in comparison.suites:
         summaries = [summary for summary in comparison.summaries if summary.suite == suite]
         console.print(f"\n[bold]{escape(suite)}[/bold]  {_size(summaries[0])}, shares in percent")
@@ -66,9 +65,8 @@ def _found_by_defect(summary: Summary) -> str:
 _MOST_SUITES = 8
 
 
-def print_summary(comparison: Comparison, console: Console | None = None) -> None:
+def print_summary(comparison: Comparison, console: Console) -> None:
     """At most twenty lines: how much more the last checkpoint solves than the one before, and how both ask."""
-    console = console or Console()
     console.print(f"\n[bold]{escape(headline(comparison))}[/bold]", soft_wrap=True)
     table = _summary(comparison)
     if _fits(table, console):

@@ -57,7 +57,7 @@ class Head:
     token: str
 
 
-@pytest.fixture(scope="module", params=["token", "disabled"])
+@pytest.fixture(scope="module")
 def head(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
     """The head of configs/cluster/local.sh, which makes a token of its own, or one without."""
     port, dashboard, agent, client = free_ports(4)
@@ -148,6 +148,10 @@ def submit(python: Path, folder: Path, address: str, *more: str, **settings: str
     return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=590, check=False)
 
 
+with_token = pytest.mark.parametrize("head", ["token"], indirect=True)
+
+
+@pytest.mark.parametrize("head", ["token", "disabled"], indirect=True)
 def test_a_run_with_a_users_reward_succeeds_and_its_results_survive(
     head: Head, environment: Path, folder: Path, tmp_path: Path
 ) -> None:
@@ -170,9 +174,8 @@ def test_a_run_with_a_users_reward_succeeds_and_its_results_survive(
     assert "rl: complete already" in resumed.stdout
 
 
+@with_token
 def test_a_wrong_or_missing_token_says_what_to_do(head: Head, environment: Path, folder: Path) -> None:
-    if not head.token:
-        pytest.skip("this head wants no token")
     wrong = submit(environment, folder, head.address, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="x" * 64)
     assert wrong.returncode == 2
     assert "does not take the token from RAY_AUTH_TOKEN. Get the cluster's token" in wrong.stderr
@@ -181,6 +184,7 @@ def test_a_wrong_or_missing_token_says_what_to_do(head: Head, environment: Path,
     assert "wants a token, and none was found" in missing.stderr
 
 
+@with_token
 def test_without_waiting_it_says_how_to_follow_and_stop(
     head: Head, environment: Path, folder: Path, tmp_path: Path
 ) -> None:
@@ -190,6 +194,7 @@ def test_without_waiting_it_says_how_to_follow_and_stop(
     stop_job(done.stdout, head)
 
 
+@with_token
 def test_ctrl_c_leaves_the_job_and_says_how_to_follow_and_stop_it(
     head: Head, environment: Path, folder: Path, tmp_path: Path
 ) -> None:

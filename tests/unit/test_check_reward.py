@@ -129,10 +129,8 @@ def test_a_judge_that_likes_everything_fails_alone_and_does_not_spoil_the_mix(va
     with serving(lambda _, __: '{"grade": 3}') as model:
         judge = {"use": "question_quality", "options": {"model": model}}
         mix = [
-            {"use": "pass_rate"},
+            *({"use": part.use, "weight": part.weight} for part in load_config("demo").rewards),
             {**judge, "weight": 0.3},
-            {"use": "useful_question", "weight": 0.3},
-            {"use": "needless_question", "weight": 0.2},
         ]
         alone = check_reward(load_config("demo", options={"rewards": [judge]}), variants[:12])
         mixed = check_reward(load_config("demo", options={"rewards": mix}), variants[:12])
