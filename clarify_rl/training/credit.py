@@ -192,11 +192,12 @@ def check_credit(section: RLSection, args: Any) -> None:  # Any: TRL's options, 
     if args.scale_rewards not in ("group", "none") or args.multi_objective_aggregation != "sum_then_normalize":
         raise ConfigError(
             f"rl.credit={by} divides advantages by a deviation of their group: leave out rl.trainer.scale_rewards "
-            "(none works too) and rl.trainer.multi_objective_aggregation."
+            "(none works too) and rl.trainer.multi_objective_aggregation, or take rl.credit=episode."
         )
     size = args.num_generations
     if (batch := args.per_device_train_batch_size * args.steps_per_generation) % size:
         raise ConfigError(
             f"rl.credit={by} needs whole groups on each process, which makes {batch} episodes at a time: let "
-            f"rl.trainer's per_device_train_batch_size times steps_per_generation be a multiple of {size}."
+            f"rl.trainer's per_device_train_batch_size times steps_per_generation be a multiple of {size}, or take "
+            "rl.credit=episode."
         )

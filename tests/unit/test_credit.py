@@ -154,7 +154,7 @@ def test_a_word_is_short_for_a_credit_and_a_wrong_one_is_told_the_others(tmp_pat
     ("options", "says"),
     [
         (["rl.credit=turn", "rl.algorithm=ppo"], "Take to_go, or episode"),
-        (["rl.credit=turn", "rl.trainer.scale_rewards=batch"], "leave out rl.trainer.scale_rewards"),
+        (["rl.credit=turn", "rl.trainer.scale_rewards=batch"], "leave out rl.trainer.scale_rewards.*rl.credit=episode"),
     ],
 )
 def test_what_does_not_go_with_a_credit_is_refused_before_training(
