@@ -2,11 +2,11 @@
 
     python -m benchmarks.rl_settings demo --seeds 0 1 2 --setting grpo --setting "ppo rl.algorithm=ppo" --jobs 8
 
-The first word of a setting is its name, the rest is key=value. For each seed the data, the SFT checkpoint and its
-evaluation are made once, and every setting goes on from there in a run folder of its own. Called again, it goes on
-where it was: a run that was cut short is resumed. Each job has processor cores of its own. A second table compares
-each setting with the first, paired by problem and seed. With rl.evaluation.every a third tells how often each policy
-asked about the same held-out problems as training went on.
+The first word of a setting is its name, the rest is key=value; --common is for all of them. For each seed the data, the
+SFT checkpoint and its evaluation are made once, and every setting goes on from there in a run folder of its own. Called
+again, it goes on where it was: a run that was cut short is resumed. Each job has processor cores of its own. A second
+table compares each setting with the first, paired by problem and seed. With rl.evaluation.every a third tells how often
+each policy asked about the same held-out problems as training went on.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from queue import Queue
@@ -62,6 +62,7 @@ class Job:
     seed: int
     setting: Setting
     folder: Path
+    common: tuple[str, ...] = ()
 
     @property
     def run_folder(self) -> Path:
@@ -69,7 +70,7 @@ class Job:
 
     @property
     def wanted(self) -> list[str]:
-        return [self.config, f"seed={self.seed}", f"out={self.run_folder}", *self.setting.overrides]
+        return [self.config, f"seed={self.seed}", f"out={self.run_folder}", *self.common, *self.setting.overrides]
 
 
 def main() -> None:
@@ -77,10 +78,11 @@ def main() -> None:
     arguments = _arguments()
     folder, seeds = arguments.folder, arguments.seeds
     settings = [Setting.parse(text) for text in arguments.setting]
-    starts = [Job(arguments.config, seed, Setting(START, ("rl=null",)), folder) for seed in seeds]
-    jobs = [Job(arguments.config, seed, setting, folder) for setting in settings for seed in seeds]
-    for job in jobs:
-        _check(job)
+    job = partial(Job, arguments.config, folder=folder, common=tuple(arguments.common))
+    starts = [job(seed, Setting(START, ("rl=null",))) for seed in seeds]
+    jobs = [job(seed, setting) for setting in settings for seed in seeds]
+    for each in jobs:
+        _check(each)
     in_parallel(starts, _run, arguments.jobs, "SFT")
     in_parallel(jobs, _run_setting, arguments.jobs, "RL")
     rows = table(jobs, arguments.suite, arguments.clear_suite)
@@ -92,6 +94,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config")
     parser.add_argument("--setting", action="append", required=True, help="a name, then key=value ...")
+    parser.add_argument("--common", nargs="+", default=[], metavar="KEY=VALUE", help="for all settings, and for SFT")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
     parser.add_argument("--folder", type=Path, default=Path("runs/settings"))
@@ -132,7 +135,7 @@ def _check(job: Job) -> None:
 
 def _run_setting(job: Job) -> None:
     if not (job.run_folder / "config.yaml").exists():
-        _copy_start(Job(job.config, job.seed, Setting(START, ()), job.folder).run_folder, job)
+        _copy_start(replace(job, setting=Setting(START, ())).run_folder, job)
     _run(job)
 
 
