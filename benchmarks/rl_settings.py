@@ -33,6 +33,7 @@ from clarify_rl.config_files import load_config, to_yaml
 from clarify_rl.errors import ConfigError
 from clarify_rl.evaluation.seeds import AcrossSeeds, across_seeds
 from clarify_rl.pipeline.evaluate import record
+from clarify_rl.pipeline.plan import require_heavy
 from clarify_rl.store import Run, read_rows
 from clarify_rl.types import Results
 
@@ -82,7 +83,8 @@ def main() -> None:
     starts = [job(seed, Setting(START, ("rl=null",))) for seed in seeds]
     jobs = [job(seed, setting) for setting in settings for seed in seeds]
     for each in jobs:
-        _check(each)
+        if each.seed == seeds[0]:  # the seed changes no option
+            _check(each)
     in_parallel(starts, _run, arguments.jobs, "SFT")
     in_parallel(jobs, _run_setting, arguments.jobs, "RL")
     rows = table(jobs, arguments.suite, arguments.clear_suite)
@@ -124,13 +126,14 @@ def in_parallel(jobs: Sequence[Job], run: Callable[[Job], None], at_a_time: int,
 
 
 def _check(job: Job) -> None:
-    """Ends here, before hours of training, for a setting that is no configuration or has no RL stage."""
+    """Ends here, before hours of training, for a setting that could not be trained or has no RL stage."""
     try:
         config = load_config(job.config, job.wanted[1:])
+        if config.rl is None:
+            raise ConfigError("it has no RL stage.")
+        require_heavy(config)
     except ConfigError as error:
         sys.exit(f"{job.setting.name}: {error}")
-    if config.rl is None:
-        sys.exit(f"{job.setting.name}: it has no RL stage.")
 
 
 def _run_setting(job: Job) -> None:
