@@ -79,12 +79,12 @@ def main() -> None:
     arguments = _arguments()
     folder, seeds = arguments.folder, arguments.seeds
     settings = [Setting.parse(text) for text in arguments.setting]
-    job = partial(Job, arguments.config, folder=folder, common=tuple(arguments.common))
-    starts = [job(seed, Setting(START, ("rl=null",))) for seed in seeds]
-    jobs = [job(seed, setting) for setting in settings for seed in seeds]
-    for each in jobs:
-        if each.seed == seeds[0]:  # the seed changes no option
-            _check(each)
+    job_of = partial(Job, arguments.config, folder=folder, common=tuple(arguments.common))
+    starts = [job_of(seed, Setting(START, ("rl=null",))) for seed in seeds]
+    jobs = [job_of(seed, setting) for setting in settings for seed in seeds]
+    for job in jobs:
+        if job.seed == seeds[0]:  # the seed changes no option
+            _check(job)
     in_parallel(starts, _run, arguments.jobs, "SFT")
     in_parallel(jobs, _run_setting, arguments.jobs, "RL")
     rows = table(jobs, arguments.suite, arguments.clear_suite)
@@ -235,10 +235,10 @@ def against_first(finals: Mapping[str, Mapping[int, Final]]) -> list[str]:
             across_seeds(new, metric="asked", group="unclear"),
             across_seeds(clear, metric="asked", group="clear"),
         ]
-        solved, *asked = ["" if one is None or name == first else _over_seeds(one) for one in found]
+        solved, *asking = ["" if one is None or name == first else _over_seeds(one) for one in found]
         each = ", ".join(f"{points:+.1f}" for points in found[0].by_seed) if found[0] and name != first else ""
         questions = fmean(len(episode.questions) for played, _ in by_seed.values() for episode in played.episodes)
-        rows.append(f"| {' | '.join([name, solved, each, *asked, f'{questions:.2f}'])} |")
+        rows.append(f"| {' | '.join([name, solved, each, *asking, f'{questions:.2f}'])} |")
     return rows
 
 
