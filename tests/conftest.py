@@ -1,12 +1,18 @@
-"""For all tests: no property is judged by how fast the machine is, and what broke the run itself is said last."""
+"""For all tests: nothing hangs on how fast the machine is or how they were started; what broke a run is said last."""
 
 from __future__ import annotations
+
+import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
+
+# A shell switches Ctrl-C off for what it starts in the background, and the programs that tests interrupt inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _internal_errors: list[str] = []
 
