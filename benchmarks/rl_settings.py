@@ -29,10 +29,10 @@ from statistics import fmean
 from tqdm import tqdm
 
 from benchmarks.demo_table import difference, share
-from clarify_rl.config_files import load_config, to_yaml
+from clarify_rl.config_files import load_config, saved_config, to_yaml
 from clarify_rl.errors import ConfigError
 from clarify_rl.evaluation.seeds import AcrossSeeds, across_seeds
-from clarify_rl.pipeline.evaluate import record
+from clarify_rl.pipeline.evaluate import finished_results
 from clarify_rl.pipeline.plan import require_heavy
 from clarify_rl.store import Run, read_rows
 from clarify_rl.types import Results
@@ -207,11 +207,9 @@ def read_finals(jobs: Sequence[Job], suite: str, clear_suite: str) -> dict[str, 
     finals: dict[str, dict[int, Final]] = {}
     for job in jobs:
         with Run(job.run_folder) as run:
-            new, clear = (
-                Results("rl", name, tuple(run.read_episodes(record("rl", name), run.read_variants(name))))
-                for name in (suite, clear_suite)
-            )
-        finals.setdefault(job.setting.name, {})[job.seed] = new, clear
+            results = finished_results(saved_config(job.run_folder), run)
+        by_suite = {result.suite: result for result in results if result.checkpoint == "rl"}
+        finals.setdefault(job.setting.name, {})[job.seed] = by_suite[suite], by_suite[clear_suite]
     return finals
 
 
@@ -220,26 +218,28 @@ def against_first(finals: Mapping[str, Mapping[int, Final]]) -> list[str]:
 
     Intervals draw seeds and problems (evaluation/seeds.py).
     """
-    first = next(iter(finals))
+    (first, base), *others = finals.items()
     rows = [
         f"| setting | solved, minus {first} (95%) | each seed | asked in unclear ones | asked in clear ones "
         "| questions each |",
         "|---|---|---|---|---|---|",
+        f"| {first} |  |  |  |  | {_questions_each(base):.2f} |",
     ]
-    for name, by_seed in finals.items():
-        new, clear = (
-            {str(seed): (finals[first][seed][place], by_seed[seed][place]) for seed in by_seed} for place in (0, 1)
-        )
+    for name, by_seed in others:
+        new, clear = ({str(seed): (base[seed][place], by_seed[seed][place]) for seed in by_seed} for place in (0, 1))
         found = [
             across_seeds(new),
             across_seeds(new, metric="asked", group="unclear"),
             across_seeds(clear, metric="asked", group="clear"),
         ]
-        solved, *asking = ["" if one is None or name == first else _over_seeds(one) for one in found]
-        each = ", ".join(f"{points:+.1f}" for points in found[0].by_seed) if found[0] and name != first else ""
-        questions = fmean(len(episode.questions) for played, _ in by_seed.values() for episode in played.episodes)
-        rows.append(f"| {' | '.join([name, solved, each, *asking, f'{questions:.2f}'])} |")
+        solved, *asking = ["" if one is None else _over_seeds(one) for one in found]
+        each = ", ".join(f"{points:+.1f}" for points in found[0].by_seed) if found[0] else ""
+        rows.append(f"| {' | '.join([name, solved, each, *asking, f'{_questions_each(by_seed):.2f}'])} |")
     return rows
+
+
+def _questions_each(by_seed: Mapping[int, Final]) -> float:
+    return fmean(len(episode.questions) for played, _ in by_seed.values() for episode in played.episodes)
 
 
 def _over_seeds(found: AcrossSeeds) -> str:

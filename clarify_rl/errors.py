@@ -26,6 +26,11 @@ class ExecutorError(ClarifyError):
     """The executor cannot work safely on this machine."""
 
 
+def first_line(error: BaseException) -> str:
+    """What a library's error says, in one line; its type where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def unknown_name(what: str, name: str, known: Iterable[str]) -> str:
     """A message that suggests the nearest known name and lists the rest."""
     names = sorted(known)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 
+from clarify_rl.errors import first_line
+
 _SAYS = {
     errno.ENOSPC: "The disk is full{where}. Make room there, or choose a folder on another disk (out=...); what was "
     "complete before is kept, and --resume goes on from there.",
@@ -28,10 +30,10 @@ def trouble(error: BaseException) -> str:
         if "no space left on device" in str(cause).lower():  # what safetensors and torch make of it
             return _SAYS[errno.ENOSPC].format(where="")
         if type(cause).__module__.partition(".")[0] in _HUB:
-            said = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
             return (
-                f"The hub did not answer: {said} Check the network and the name, log in with `hf auth login` where a "
-                "model is private or is pushed (push_to_hub), or give a folder of this machine instead of a hub name."
+                f"The hub did not answer: {first_line(cause)} Check the network and the name, log in with "
+                "`hf auth login` where a model is private or is pushed (push_to_hub), or give a folder of this "
+                "machine instead of a hub name."
             )
     return ""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from clarify_rl.errors import ClarifyError
+from clarify_rl.errors import ClarifyError, first_line
 
 
 def to_hub(folder: Path, name: str, kind: Literal["model", "dataset"]) -> str:
@@ -20,10 +20,9 @@ def to_hub(folder: Path, name: str, kind: Literal["model", "dataset"]) -> str:
         address = hub.create_repo(name, repo_type=kind, exist_ok=True, private=True)
         hub.upload_folder(repo_id=name, folder_path=folder, repo_type=kind)
     except Exception as error:  # the hub's client raises a dozen unrelated types; all mean the same to the user
-        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
         what = " --repo-type dataset" if kind == "dataset" else ""
         raise ClarifyError(
-            f"{name} could not be put on the hub: {said}\nEverything is in {folder}. Log in with `hf auth login`, "
-            f"then: hf upload {name} {folder}{what}"
+            f"{name} could not be put on the hub: {first_line(error)}\nEverything is in {folder}. Log in "
+            f"with `hf auth login`, then: hf upload {name} {folder}{what}"
         ) from error
     return str(address)

@@ -13,7 +13,7 @@ import torch
 from huggingface_hub import HfApi
 from transformers import Trainer, TrainingArguments
 
-from clarify_rl.errors import ConfigError
+from clarify_rl.errors import ConfigError, first_line
 from clarify_rl.sections import Options
 from clarify_rl.training.progress import check_reporters
 
@@ -63,10 +63,9 @@ def check_hub(where: str, options: Options) -> None:
     try:
         HfApi().whoami()
     except Exception as error:  # the hub's client raises a dozen unrelated types; all mean the same to the user
-        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ConfigError(
-            f"{where}.push_to_hub: the hub does not let this machine push: {said} Log in with `hf auth login`, or "
-            "leave it out and push the finished model yourself."
+            f"{where}.push_to_hub: the hub does not let this machine push: {first_line(error)} Log in with "
+            "`hf auth login`, or leave it out and push the finished model yourself."
         ) from error
 
 

@@ -24,7 +24,7 @@ MAY_IMPORT = {
         "data_arguments": "command_line",
         "reading_arguments": "command_line",
         "arguments": "clarify_rl command_line check_arguments data_arguments reading_arguments",
-        "trouble": "",
+        "trouble": "errors",
         "threads": "",
         "timeline": "",
         "syntax": "",
